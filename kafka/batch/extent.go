@@ -1,0 +1,24 @@
+package batch
+
+import "os"
+
+// Ref is what keeps an extent's bytes alive and in place; *arena.Buf and the files of the log are Refs.
+type Ref interface{ Release() }
+
+// Extent is a run of record bytes, in memory (Mem) or in a file (File, Off, Len). Whoever holds an Extent calls
+// Release once when it has sent or copied the bytes; until then they neither move nor change.
+type Extent struct {
+	Mem  []byte   // nil when the bytes are in File
+	File *os.File // never read through its own offset: it is shared
+	Off  int64
+	Len  int64
+	Ref  Ref // may be nil
+}
+
+// Release gives the bytes back.
+func (e *Extent) Release() {
+	if e.Ref != nil {
+		e.Ref.Release()
+		e.Ref = nil
+	}
+}

@@ -1,0 +1,52 @@
+// Package vfs is the part of a file system that Chronik's storage uses: the real one (os.go), one in memory that can
+// lose what was not synced (mem.go), and one that fails by script (fault.go). It does not know what is in the files.
+package vfs
+
+import (
+	"io"
+	"os"
+)
+
+// Flag says how a file is opened. Files are always readable and, unless ReadOnly is given, writable.
+type Flag int
+
+const (
+	Create   Flag = 1 << iota // create the file when it is missing
+	Excl                      // with Create: fail with fs.ErrExist when it is there
+	Truncate                  // start with an empty file
+	ReadOnly                  // never written
+	Direct                    // past the page cache (O_DIRECT) where the file system allows it; see File.Direct
+)
+
+// FS is a directory tree. Names are slash-separated and relative to its root; "." is the root. Errors wrap io/fs's
+// (fs.ErrNotExist, ...) and name the file and the operation.
+type FS interface {
+	Open(name string, flag Flag) (File, error)
+	MkdirAll(name string) error
+	Remove(name string) error
+	Rename(from, to string) error
+	List(dir string) ([]string, error) // base names, sorted
+	// SyncDir makes creations, renames and removals in dir durable.
+	SyncDir(dir string) error
+	// Lock takes the exclusive, process-wide lock that the file name stands for, or fails at once.
+	Lock(name string) (io.Closer, error)
+}
+
+// File is one open file. ReadAt and WriteAt are as in package io and may be called concurrently.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	// WriteSync writes bufs one after the other from off on. When durable is true the bytes (and the file size, when
+	// it grew) survive a power cut once it has returned nil. A short write is an error. With Direct in force, off, the
+	// address and the length of every buffer must be multiples of 4096.
+	WriteSync(bufs [][]byte, off int64, durable bool) error
+	// Sync makes all that was written durable. A failed Sync is final: the caller must not try again (fsyncgate).
+	Sync() error
+	Truncate(size int64) error
+	Size() (int64, error)
+	// Direct says whether the page cache is really bypassed; false where the file system refused O_DIRECT.
+	Direct() bool
+	// OS is the operating system's file, for sendfile; nil where there is none (mem).
+	OS() *os.File
+	Close() error
+}
