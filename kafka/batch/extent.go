@@ -22,3 +22,9 @@ func (e *Extent) Release() {
 		e.Ref = nil
 	}
 }
+
+// TimeOffset is a record found by its timestamp (ms).
+type TimeOffset struct {
+	Offset, Timestamp int64
+	LeaderEpoch       int32
+}

@@ -1,0 +1,143 @@
+// Package wire turns frames into requests and replies into frames. Requests are decoded by kmsg over the bytes as they
+// arrived; replies are written by reference: record bytes go from memory by writev and from files by sendfile. It does
+// not know what a request does.
+package wire
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/batch"
+	"chronik/kafka/kerr"
+	"chronik/wal/arena"
+)
+
+// Request is one decoded request. Body aliases the frame's bytes, which stay valid until the reply was written; whoever
+// needs bytes longer copies them, or retains Buf.
+type Request struct {
+	Key, Version  int16
+	CorrelationID int32
+	ClientID      string
+	Body          kmsg.Request
+	Buf           *arena.Buf // that the frame lies in; nil for small frames
+	Peer          *Peer
+	Received      time.Time
+}
+
+// Peer is the connection that a request came by. Its fields are set by the connection's own goroutine.
+type Peer struct {
+	Listener        string         // name, "PLAINTEXT"
+	Remote, Local   netip.AddrPort // Local is what the client reached us by
+	Principal       string         // "User:ANONYMOUS" until authentication comes
+	SoftwareName    string         // from ApiVersions v3+ (KIP-511)
+	SoftwareVersion string
+}
+
+// Pending is a request that has begun. Finish completes it and fills the reply; it is called once, in the order of the
+// connection's requests. Ready says whether Finish would return without waiting; nil: always. An error from Finish
+// closes the connection.
+type Pending struct {
+	Ready  func() bool
+	Finish func(ctx context.Context, r *Reply) error
+}
+
+// Waits is the Ready of a request whose Finish may wait.
+func Waits() bool { return false }
+
+// Handler is what stands above the sockets. Begin is called by the connection's goroutine, in the order of its requests;
+// what must start before earlier requests have finished (appends) starts there, all else belongs in Finish. ctx ends
+// with the connection.
+type Handler interface {
+	// Served says whether this version is served; the answer to what is not is UNSUPPORTED_VERSION.
+	Served(key, version int16) bool
+	Begin(ctx context.Context, rq *Request) Pending
+}
+
+// Reply collects one response: its header is written by the reply itself, flexible or not as key and version want it.
+// Exactly one of Message, Produce, Fetch and Nothing is called.
+type Reply struct{ reply }
+
+// Message is the ordinary reply, encoded by kmsg at the request's version.
+func (r *Reply) Message(m kmsg.Response) { panic("unwritten") }
+
+// Produce and Fetch are encoded by hand, byte for byte as kmsg would. Fetch takes over the extents and releases them
+// when they were sent or the connection broke.
+func (r *Reply) Produce(p *ProduceResponse) { panic("unwritten") }
+func (r *Reply) Fetch(f *FetchResponse)     { panic("unwritten") }
+
+// Nothing sends no reply: produce with acks=0.
+func (r *Reply) Nothing() { panic("unwritten") }
+
+// ProduceResponse is API key 0's, versions 0 to 13.
+type ProduceResponse struct {
+	ThrottleMs int32
+	Topics     []ProduceTopic
+	Nodes      []Node // v10+
+}
+
+// ProduceTopic has Name up to v12, ID from v13.
+type ProduceTopic struct {
+	Name       string
+	ID         uuid.UUID
+	Partitions []ProducePartition
+}
+
+// ProducePartition: AppendTime is -1 unless the topic has LogAppendTime.
+type ProducePartition struct {
+	Partition   int32
+	Err         kerr.Code
+	BaseOffset  int64
+	AppendTime  int64
+	LogStart    int64
+	Message     string // v8+, "" is null
+	LeaderID    int32  // v10+, sent when Err says that the leader is elsewhere
+	LeaderEpoch int32
+}
+
+// FetchResponse is API key 1's, versions 0 to 18.
+type FetchResponse struct {
+	ThrottleMs int32
+	Err        kerr.Code
+	SessionID  int32
+	Topics     []FetchTopic
+	Nodes      []Node // v16+
+}
+
+// FetchTopic has Name up to v12, ID from v13.
+type FetchTopic struct {
+	Name       string
+	ID         uuid.UUID
+	Partitions []FetchPartition
+}
+
+// FetchPartition is one partition's records: whole batches, in Records one after the other.
+type FetchPartition struct {
+	Partition             int32
+	Err                   kerr.Code
+	HighWatermark         int64
+	LastStable            int64
+	LogStart              int64
+	Aborted               []AbortedTxn // nil is null
+	PreferredReplica      int32        // -1: none
+	DivergingEpoch        int32        // v12+; with DivergingEnd, sent unless both are -1
+	DivergingEnd          int64
+	LeaderID, LeaderEpoch int32 // v12+, sent unless both are -1
+	Records               []batch.Extent
+}
+
+// AbortedTxn is an aborted transaction that a read_committed reader must skip.
+type AbortedTxn struct{ ProducerID, FirstOffset int64 }
+
+// Node is a leader hint's address (KIP-951).
+type Node struct {
+	ID   int32
+	Host string
+	Port int32
+	Rack string // "" is null
+}
+
+type reply struct{}
