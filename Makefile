@@ -1,0 +1,59 @@
+# The tasks of the project; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# A Go that is older than go.mod asks for fetches the one that it names.
+export GOTOOLCHAIN := auto
+# The version comes from git describe below; a checkout of another owner's must build too.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+GO = $(shell .ci/go 2>/dev/null || echo go)
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PACKAGES = ./... ./.ci/tally
+# Real processes under the race detector cost minutes and find nothing more:
+# what races is below them.
+RACE_PACKAGES = $(addsuffix /...,$(addprefix ./,$(wildcard cluster cmd kafka metalog objstore segment wal)))
+TEST_TIMEOUT ?= 10m
+export FUZZTIME ?= 20s
+ARGS ?=
+
+.PHONY: help go build run check test race test-clients fuzz fmt
+
+help: ## show this list
+	@echo "make run starts a broker on port 9092; make test passes the tests."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+go:
+	@.ci/go >/dev/null
+
+build: go ## build every command into bin/
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/ ./cmd/...
+
+run: build ## build, then start a broker (ARGS="--kafka-port 9093" adds flags)
+	@exec bin/chronik-server $(ARGS)
+
+check: go ## format, vet, staticcheck, govulncheck, floors and tidiness
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' $(PACKAGES))); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet $(PACKAGES)
+	$(GO) tool staticcheck $(PACKAGES)
+	GO=$(GO) .ci/vulncheck
+	$(GO) test -count=1 -run 'Floors|Tidy' ./integration
+
+test: go ## unit and integration tests, without the client suites
+	@$(GO) test -json -timeout $(TEST_TIMEOUT) $(PACKAGES) | $(GO) run ./.ci/tally
+
+race: go ## the same below the integration tests, under the race detector
+	@CGO_ENABLED=1 $(GO) test -json -race -short -timeout $(TEST_TIMEOUT) $(RACE_PACKAGES) | $(GO) run ./.ci/tally
+
+test-clients: go ## real Kafka clients against a started server
+	@integration/clients/run.sh
+
+fuzz: go ## every fuzz target for FUZZTIME (20s) each
+	@GO=$(GO) .ci/fuzz
+
+fmt: go ## format the Go files
+	@$(GO) fmt $(PACKAGES)
