@@ -15,6 +15,14 @@ type Extent struct {
 	Ref  Ref // may be nil
 }
 
+// Size is the number of bytes.
+func (e *Extent) Size() int64 {
+	if e.File == nil {
+		return int64(len(e.Mem))
+	}
+	return e.Len
+}
+
 // Release gives the bytes back.
 func (e *Extent) Release() {
 	if e.Ref != nil {

@@ -1,0 +1,182 @@
+package batch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"chronik/kafka/kerr"
+)
+
+// MaxDecompressed is the largest size, in bytes, to which a batch is ever decompressed.
+const MaxDecompressed = 64 << 20
+
+const (
+	maxRatio  = 1000    // output per input byte, where
+	freeRatio = 8 << 20 // up to so much output any ratio will do: constant records shrink a lot
+	maxWindow = 8 << 20 // of zstd
+	keepCap   = 4 << 20 // larger buffers are not kept for reuse
+)
+
+var (
+	errCodec      = fmt.Errorf("batch: unknown compression codec: %w", kerr.UnsupportedCompressionType)
+	errCompressed = kerr.Detail(kerr.InvalidRecord, "the records cannot be decompressed")
+	errBomb       = kerr.Detail(kerr.MessageTooLarge, "the records are too large when decompressed")
+)
+
+// DecompressLimit is the bound on decompressing a batch of a topic with this max.message.bytes.
+func DecompressLimit(maxMessageBytes int) int {
+	return int(min(int64(maxMessageBytes)*64, MaxDecompressed))
+}
+
+// decompress returns src decompressed, in dst's memory when that is large enough, in at most limit bytes (0 for
+// MaxDecompressed). Errors are INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE, and MESSAGE_TOO_LARGE beyond the limit.
+func decompress(dst, src []byte, c Codec, limit int) ([]byte, error) {
+	if limit <= 0 || limit > MaxDecompressed {
+		limit = MaxDecompressed
+	}
+	limit = min(limit, max(freeRatio, maxRatio*len(src)))
+	switch c {
+	case Snappy:
+		return decompressSnappy(dst[:0], src, limit)
+	case Gzip, LZ4, Zstd:
+		p := &decoderPools[c]
+		d, _ := p.Get().(*decoder)
+		if d == nil {
+			d = newDecoder(c)
+		}
+		defer p.Put(d)
+		return d.decode(dst[:0], src, limit)
+	}
+	return nil, errCodec
+}
+
+var decoderPools [Zstd + 1]sync.Pool // of *decoder
+
+type decoder struct {
+	src bytes.Reader
+	zr  interface {
+		io.Reader
+		reset(io.Reader) error
+	}
+}
+
+type gzipReader struct{ gzip.Reader }
+type lz4Reader struct{ *lz4.Reader }
+type zstdReader struct{ *zstd.Decoder }
+
+func (r *gzipReader) reset(src io.Reader) error { return r.Reset(src) }
+func (r lz4Reader) reset(src io.Reader) error   { r.Reset(src); return nil }
+func (r zstdReader) reset(src io.Reader) error  { return r.Reset(src) }
+
+func newDecoder(c Codec) *decoder {
+	switch c {
+	case Gzip:
+		return &decoder{zr: &gzipReader{}}
+	case LZ4:
+		return &decoder{zr: lz4Reader{lz4.NewReader(nil)}}
+	}
+	// The options are constants in range: no error is possible. With a concurrency of one no goroutine is started, so
+	// that a decoder may be dropped without Close.
+	zr, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(MaxDecompressed+1))
+	return &decoder{zr: zstdReader{zr}}
+}
+
+func (d *decoder) decode(dst, src []byte, limit int) ([]byte, error) {
+	d.src.Reset(src)
+	defer d.src.Reset(nil)
+	if err := d.zr.reset(&d.src); err != nil {
+		return nil, errCompressed
+	}
+	for {
+		if len(dst) > limit {
+			return nil, errBomb
+		}
+		if len(dst) == cap(dst) {
+			dst = grow(dst, len(src), limit)
+		}
+		n, err := d.zr.Read(dst[len(dst):min(cap(dst), limit+1)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case err == io.EOF && len(dst) <= limit:
+			return dst, nil
+		case err != nil && err != io.EOF:
+			return nil, errCompressed
+		}
+	}
+}
+
+// grow starts at four times the compressed size, which is what text shrinks to, and then doubles.
+func grow(dst []byte, compressed, limit int) []byte {
+	n := max(2*cap(dst), min(4*compressed, keepCap), 4<<10)
+	bigger := make([]byte, len(dst), min(n, limit+1))
+	copy(bigger, dst)
+	return bigger
+}
+
+// decompressSnappy reads a bare block, as librdkafka and others write it, or snappy-java's framing.
+func decompressSnappy(dst, src []byte, limit int) ([]byte, error) {
+	if !bytes.HasPrefix(src, xerialMagic) {
+		return appendSnappyBlock(dst, src, limit)
+	}
+	if len(src) < xerialHeader {
+		return nil, errCompressed
+	}
+	var err error
+	for src = src[xerialHeader:]; len(src) > 0; {
+		if len(src) < 4 {
+			return nil, errCompressed
+		}
+		n := int64(binary.BigEndian.Uint32(src))
+		if n > int64(len(src)-4) {
+			return nil, errCompressed
+		}
+		if dst, err = appendSnappyBlock(dst, src[4:4+n], limit); err != nil {
+			return nil, err
+		}
+		src = src[4+n:]
+	}
+	return dst, nil
+}
+
+// appendSnappyBlock believes the size that a block declares only after comparing it with what the input could give:
+// one element of two or three bytes yields at most 64.
+func appendSnappyBlock(dst, block []byte, limit int) ([]byte, error) {
+	n, err := snappy.DecodedLen(block)
+	if err != nil || n > 64*len(block) {
+		return nil, errCompressed
+	}
+	if len(dst)+n > limit {
+		return nil, errBomb
+	}
+	at := len(dst)
+	if cap(dst)-at < n {
+		bigger := make([]byte, at, max(at+n, min(2*cap(dst), limit)))
+		copy(bigger, dst)
+		dst = bigger
+	}
+	// snappy.Decode takes the length of its destination for its capacity.
+	if _, err := snappy.Decode(dst[at:at+n], block); err != nil {
+		return nil, errCompressed
+	}
+	return dst[:at+n], nil
+}
+
+// scratch is memory for decompressed records, kept for reuse unless it grew large.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+func putScratch(p *[]byte, used []byte) {
+	if cap(used) > keepCap {
+		used = nil
+	}
+	*p = used[:0]
+	scratch.Put(p)
+}
