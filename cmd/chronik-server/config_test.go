@@ -1,0 +1,305 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"gopkg.in/yaml.v3"
+
+	"chronik/wal"
+)
+
+func load(t *testing.T, args, environ []string) (Config, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("chronik-server", pflag.ContinueOnError)
+	AddFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return Load(fs, environ)
+}
+
+func mustLoad(t *testing.T, args, environ []string) Config {
+	t.Helper()
+	c, err := load(t, args, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var defaults = Config{
+	DataDir: "./data", BindAddr: "0.0.0.0",
+	KafkaPort: 9092, HTTPPort: 6092, RaftPort: 9192, GossipPort: 7946,
+	NodeID: 1, LogLevel: slog.LevelInfo, LogFormat: "text",
+	WALSync: wal.SyncAlways, WALSyncInterval: 50 * time.Millisecond, WALSize: 1 << 30, WALFileSize: 64 << 20,
+	MemoryLimit: 192 << 20, MaxRequestSize: 100 << 20,
+	Kafka: map[string]string{},
+}
+
+func TestDefaults(t *testing.T) {
+	if got := mustLoad(t, nil, nil); !reflect.DeepEqual(got, defaults) {
+		t.Errorf("got %+v, want %+v", got, defaults)
+	}
+}
+
+// Each setting with two values that are not its default, and what the first does.
+var examples = map[string]struct {
+	value, other string
+	want         func(*Config)
+}{
+	"data-dir":          {"d1", "d2", func(c *Config) { c.DataDir = "d1" }},
+	"bind-addr":         {"::1", "localhost", func(c *Config) { c.BindAddr = "::1" }},
+	"kafka-port":        {"19092", "29092", func(c *Config) { c.KafkaPort = 19092 }},
+	"advertised-addr":   {"broker.example.org", "192.0.2.1", func(c *Config) { c.AdvertisedAddr = "broker.example.org" }},
+	"advertised-port":   {"31000", "31001", func(c *Config) { c.AdvertisedPort = 31000 }},
+	"http-port":         {"0", "8081", func(c *Config) { c.HTTPPort = 0 }},
+	"raft-port":         {"19192", "29192", func(c *Config) { c.RaftPort = 19192 }},
+	"gossip-port":       {"17946", "27946", func(c *Config) { c.GossipPort = 17946 }},
+	"node-id":           {"0", "7", func(c *Config) { c.NodeID = 0 }},
+	"cluster-id":        {"MkU3OEVBNTcwNTJENDM2Qg", "c2", func(c *Config) { c.ClusterID = "MkU3OEVBNTcwNTJENDM2Qg" }},
+	"log-level":         {"debug", "error", func(c *Config) { c.LogLevel = slog.LevelDebug }},
+	"log-format":        {"json", "text", func(c *Config) { c.LogFormat = "json" }},
+	"wal-sync":          {"interval", "never", func(c *Config) { c.WALSync = wal.SyncInterval }},
+	"wal-sync-interval": {"100ms", "1s", func(c *Config) { c.WALSyncInterval = 100 * time.Millisecond }},
+	"wal-size":          {"2GiB", "3GB", func(c *Config) { c.WALSize = 2 << 30 }},
+	"wal-file-size":     {"8MiB", "4MiB", func(c *Config) { c.WALFileSize = 8 << 20 }},
+	"memory-limit":      {"268435456", "1GiB", func(c *Config) { c.MemoryLimit = 256 << 20 }},
+	"max-request-size":  {"1MiB", "2MiB", func(c *Config) { c.MaxRequestSize = 1 << 20 }},
+	"max-connections":   {"10", "20", func(c *Config) { c.MaxConnections = 10 }},
+}
+
+// Every setting means the same from every source, and a source nearer to the
+// command line wins over one further away.
+func TestSources(t *testing.T) {
+	for _, s := range settings {
+		t.Run(s.name, func(t *testing.T) {
+			ex, ok := examples[s.name]
+			if !ok {
+				t.Fatal("no example")
+			}
+			env := envName(s.name) + "="
+			toml := func(v string) string { return write(t, "c.toml", fmt.Sprintf("%s = %q\n", s.name, v)) }
+			for source, c := range map[string]struct{ args, environ []string }{
+				"flag":          {[]string{"--" + s.name, ex.value}, nil},
+				"environment":   {nil, []string{env + ex.value}},
+				"TOML":          {[]string{"--config", toml(ex.value)}, nil},
+				"YAML":          {[]string{"--config", write(t, "c.yaml", s.name+": "+ex.value+"\n")}, nil},
+				"YML by env":    {nil, []string{"CHRONIK_CONFIG=" + write(t, "c.YML", s.name+": \""+ex.value+"\"\n")}},
+				"flag > env":    {[]string{"--" + s.name, ex.value}, []string{env + ex.other}},
+				"env > file":    {[]string{"--config", toml(ex.other)}, []string{env + ex.value}},
+				"flag > file":   {[]string{"--config", toml(ex.other), "--" + s.name, ex.value}, nil},
+				"empty env":     {[]string{"--config", toml(ex.value)}, []string{env}},
+				"default given": {[]string{"--" + s.name, ex.value}, []string{env + s.value}},
+			} {
+				want := defaults
+				ex.want(&want)
+				got := mustLoad(t, c.args, c.environ)
+				got.File = ""
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: got %+v, want %+v", source, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestKafkaConfigs(t *testing.T) {
+	inTOML := write(t, "c.toml", "[kafka]\nnum.partitions = 3\nlog.cleaner.min.cleanable.ratio = 0.5\n"+
+		"\"auto.create.topics.enable\" = false\nlog.retention.ms = -1\nlog.cleanup.policy = [\"compact\", \"delete\"]\n")
+	inYAML := write(t, "c.yaml", "kafka:\n  num.partitions: 3\n  log.cleaner.min.cleanable.ratio: 0.5\n"+
+		"  auto.create.topics.enable: false\n  log:\n    retention.ms: -1\n  log.cleanup.policy: [compact, delete]\n")
+	for _, file := range []string{inTOML, inYAML} {
+		got := mustLoad(t, []string{"--config", file, "--set", "num.partitions=5", "--set", "log.dir=a=b"},
+			[]string{"CHRONIK_KAFKA_NUM_PARTITIONS=4", "CHRONIK_KAFKA_LOG_RETENTION_MS=60000"}).Kafka
+		want := map[string]string{
+			"num.partitions": "5", "log.cleaner.min.cleanable.ratio": "0.5", "auto.create.topics.enable": "false",
+			"log.retention.ms": "60000", "log.cleanup.policy": "compact,delete", "log.dir": "a=b",
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", filepath.Base(file), got, want)
+		}
+	}
+}
+
+// A wrong setting stops the start, and its message has the name, what is wrong
+// and what to write.
+func TestWrong(t *testing.T) {
+	for _, c := range []struct {
+		args, environ []string
+		want          string
+	}{
+		{[]string{"--kafka-port", "70000"}, nil, `--kafka-port: "70000" is no port: write a number from 0 to 65535`},
+		{nil, []string{"CHRONIK_KAFKA_PORT=x"}, `CHRONIK_KAFKA_PORT: "x" is no port: write a number from 0 to 65535`},
+		{nil, []string{"CHRONIK_ADVERTISED_ADRR=a"}, `CHRONIK_ADVERTISED_ADRR: there is no such setting: write CHRONIK_ADVERTISED_ADDR`},
+		{nil, []string{"CHRONIK_FOO=a"}, `CHRONIK_FOO: there is no such setting: see chronik-server --help for those that there are`},
+		{nil, []string{"CHRONIK_KAFKA_="}, ``},
+		{[]string{"--data-dir", ""}, nil, `--data-dir: is empty: write a value or leave it out`},
+		{[]string{"--bind-addr", "localhost:9092"}, nil, `--bind-addr: "localhost:9092" has a port: write localhost here and 9092 in kafka-port`},
+		{[]string{"--bind-addr", "[::1]:9092"}, nil, `--bind-addr: "[::1]:9092" has a port: write ::1 here and 9092 in kafka-port`},
+		{[]string{"--bind-addr", ""}, nil, `--bind-addr: "" is no IP address and no host name: write one, as in 192.0.2.1, 2001:db8::1 or broker.example.org`},
+		{[]string{"--bind-addr", "300.1.1.1"}, nil, `--bind-addr: "300.1.1.1" is no IP address and no host name: write one, as in 192.0.2.1, 2001:db8::1 or broker.example.org`},
+		{[]string{"--bind-addr", "a b"}, nil, `--bind-addr: "a b" is no IP address and no host name: write one, as in 192.0.2.1, 2001:db8::1 or broker.example.org`},
+		{[]string{"--advertised-addr", "b.example.org:9092"}, nil, `--advertised-addr: "b.example.org:9092" has a port: write b.example.org here and 9092 in advertised-port`},
+		{[]string{"--advertised-addr", "PLAINTEXT://[::1]:9092/"}, nil, `--advertised-addr: "PLAINTEXT://[::1]:9092/" is a URL: write the address alone, as in ::1`},
+		{[]string{"--advertised-addr", "0.0.0.0"}, nil, `--advertised-addr: no client can connect to 0.0.0.0: write the address that clients reach this host by, or leave it out and each client is told the address that it has connected to`},
+		{[]string{"--advertised-addr", "[::]"}, nil, `--advertised-addr: no client can connect to ::: write the address that clients reach this host by, or leave it out and each client is told the address that it has connected to`},
+		{[]string{"--node-id", "-1"}, nil, `--node-id: "-1" is out of range: write a whole number from 0 to 2147483647`},
+		{[]string{"--cluster-id", "a b"}, nil, `--cluster-id: "a b" is no cluster id: write up to 64 letters, digits, - and _`},
+		{[]string{"--log-level", "verbose"}, nil, `--log-level: "verbose" is unknown: write debug, info, warn or error`},
+		{[]string{"--log-format", "xml"}, nil, `--log-format: "xml" is unknown: write text or json`},
+		{[]string{"--wal-sync", "sometimes"}, nil, `--wal-sync: "sometimes" is unknown: write always, interval or never`},
+		{[]string{"--wal-sync-interval", "50"}, nil, `--wal-sync-interval: "50" is no duration that fits: write one from 1ms to 1m0s with its unit, as in 50ms`},
+		{[]string{"--wal-size", "1.5GiB"}, nil, `--wal-size: "1.5GiB" is no size: write bytes or a whole number with a unit, as in 64MiB`},
+		{[]string{"--wal-size", "9999999999TiB"}, nil, `--wal-size: "9999999999TiB" is out of range: write from 2097152 to 1125899906842624 bytes`},
+		{[]string{"--wal-file-size", "3MB"}, nil, `wal-file-size is 3000000 bytes: write a multiple of 4KiB, as in 64MiB`},
+		{[]string{"--wal-size", "64MiB"}, nil, `wal-size is less than two files of wal-file-size: write at least 134217728`},
+		{[]string{"--memory-limit", "64MiB"}, nil, `max-request-size is more than memory-limit, so the largest request would never be taken: write at most 67108864`},
+		{[]string{"--http-port", "9092"}, nil, `kafka-port and http-port are both 9092: give one of them another port`},
+		{[]string{"--max-connections", "many"}, nil, `--max-connections: "many" is out of range: write a whole number from 0 to 2147483647`},
+		{[]string{"--set", "num.partitions"}, nil, `--set num.partitions: write name=value, as in --set num.partitions=3`},
+		{[]string{"--node-id", "x"}, []string{"CHRONIK_KAFKA_PORT=x"}, "CHRONIK_KAFKA_PORT: \"x\" is no port: write a number from 0 to 65535\n" +
+			`--node-id: "x" is out of range: write a whole number from 0 to 2147483647`},
+	} {
+		_, err := load(t, c.args, c.environ)
+		if got := message(err); got != c.want {
+			t.Errorf("%v %v:\n got %s\nwant %s", c.args, c.environ, got, c.want)
+		}
+	}
+}
+
+func TestWrongFile(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"c.toml", "kafka_port = 1", `FILE: kafka_port: there is no such setting: write kafka-port`},
+		{"c.toml", "num.partitions = 1", `FILE: num.partitions: there is no such setting: write Kafka's configs below the key kafka`},
+		{"c.toml", "node-id = 'x'", `node-id in FILE: "x" is out of range: write a whole number from 0 to 2147483647`},
+		{"c.toml", "data-dir = 2026-01-01", `FILE: data-dir: 2026-01-01 is no text, number or boolean: put it in quotes`},
+		{"c.toml", "config = 'b.toml'", `FILE: config: a file cannot name another one: leave it out`},
+		{"c.yaml", "zzzzzzzz: 1", `FILE: zzzzzzzz: there is no such setting: see chronik-server --help for those that there are`},
+		{"c.yaml", "kafka:\n  1: 2", `FILE: kafka: map[1:2] is no text, number or boolean: put it in quotes`},
+		{"c.json", "{}", `FILE: what it holds is told by its name: write one that ends in .toml, .yaml or .yml`},
+	} {
+		file := write(t, c.name, c.text)
+		_, err := load(t, []string{"--config", file}, nil)
+		if got := strings.ReplaceAll(message(err), file, "FILE"); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.text, got, c.want)
+		}
+	}
+	for _, c := range []struct{ name, text string }{{"c.toml", "a ="}, {"c.yaml", "a: ]"}, {"c.yaml", "a: 1\na: 2"}} {
+		file := write(t, c.name, c.text)
+		if _, err := load(t, []string{"--config", file}, nil); !strings.HasPrefix(message(err), file+": ") {
+			t.Errorf("%s: got %v", c.text, err)
+		}
+	}
+	if _, err := load(t, []string{"--config", "absent.toml"}, nil); message(err) != "config: open absent.toml: no such file or directory" {
+		t.Errorf("a file that is absent: got %v", err)
+	}
+}
+
+// Kubernetes sets these for services named chronik and chronik-kafka.
+func TestServiceLinksAreNotSettings(t *testing.T) {
+	got := mustLoad(t, nil, []string{
+		"CHRONIK_SERVICE_HOST=10.0.0.1", "CHRONIK_SERVICE_PORT=9092", "CHRONIK_SERVICE_PORT_KAFKA=9092",
+		"CHRONIK_PORT=tcp://10.0.0.1:9092", "CHRONIK_PORT_9092_TCP=tcp://10.0.0.1:9092", "CHRONIK_PORT_9092_TCP_ADDR=10.0.0.1",
+		"CHRONIK_KAFKA_PORT=tcp://10.0.0.1:9092", "CHRONIK_KAFKA_SERVICE_HOST=10.0.0.1", "PATH=/bin",
+	})
+	if !reflect.DeepEqual(got, defaults) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestHosts(t *testing.T) {
+	for in, want := range map[string]string{
+		"::1": "::1", "[::1]": "::1", "2001:DB8:0::1": "2001:db8::1", "fe80::1%eth0": "fe80::1%eth0",
+		"192.0.2.1": "192.0.2.1", "broker-1": "broker-1", "a_b.example.org.": "a_b.example.org.",
+	} {
+		if got, err := parseHost(in, "kafka-port"); err != nil || got != want {
+			t.Errorf("parseHost(%q) = %q, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+// An image or a compose file that names a setting that is gone dies at its start,
+// at the user's.
+func TestPackagingNamesSettings(t *testing.T) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	AddFlags(flags)
+	for _, name := range []string{"Dockerfile", "compose.yaml"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, environ := named(string(text))
+		if len(args)+len(environ) == 0 {
+			t.Errorf("%s names no setting", name)
+		}
+		for _, flag := range args {
+			if flags.Lookup(flag) == nil {
+				t.Errorf("%s: there is no flag --%s", name, flag)
+			}
+		}
+		if _, err := load(t, nil, environ); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPackagingCanFail(t *testing.T) {
+	args, environ := named("FROM --platform=x golang\nENV CHRONIK_GONE=1 CHRONIK_NODE_ID=\"2\"\nCMD [\"--gone\"]\n      CHRONIK_LOG_LEVEL: info\n")
+	if !slices.Equal(args, []string{"gone"}) || !slices.Equal(environ, []string{"CHRONIK_GONE=1", "CHRONIK_NODE_ID=2", "CHRONIK_LOG_LEVEL=info"}) {
+		t.Errorf("found %q and %q", args, environ)
+	}
+}
+
+func TestComposeIsYAML(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree struct{ Services map[string]any }
+	if err := yaml.Unmarshal(text, &tree); err != nil || len(tree.Services) == 0 {
+		t.Errorf("%d services, %v", len(tree.Services), err)
+	}
+}
+
+var (
+	namedFlag = regexp.MustCompile(`"--([a-z-]+)`)
+	namedEnv  = regexp.MustCompile(`(CHRONIK_\w+)(?:=|: *)"?([^"\s]+)`)
+)
+
+// named finds the server's flags (in Docker's list form, so not Docker's own)
+// and variables.
+func named(text string) (args, environ []string) {
+	for _, m := range namedFlag.FindAllStringSubmatch(text, -1) {
+		args = append(args, m[1])
+	}
+	for _, m := range namedEnv.FindAllStringSubmatch(text, -1) {
+		environ = append(environ, m[1]+"="+m[2])
+	}
+	return args, environ
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

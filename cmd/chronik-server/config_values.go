@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const mebibyte = 1 << 20
+
+var (
+	hostName  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
+	digits    = regexp.MustCompile(`^[0-9.]+$`)
+	clusterID = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
+	sizeText  = regexp.MustCompile(`^([0-9]+)\s*([A-Za-z]*)$`)
+)
+
+var units = map[string]int64{
+	"": 1, "B": 1,
+	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+}
+
+func notEmpty(v string) error {
+	if v == "" {
+		return errors.New("is empty: write a value or leave it out")
+	}
+	return nil
+}
+
+// parseHost takes an IP address, in brackets or not, or a host name. portSetting
+// is where a port belongs.
+func parseHost(v, portSetting string) (string, error) {
+	if _, rest, ok := strings.Cut(v, "://"); ok {
+		host := strings.TrimSuffix(rest, "/")
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		return "", fmt.Errorf("%q is a URL: write the address alone, as in %s", v, host)
+	}
+	bare := v
+	if strings.HasPrefix(v, "[") && strings.HasSuffix(v, "]") {
+		bare = v[1 : len(v)-1]
+	}
+	if ip, err := netip.ParseAddr(bare); err == nil {
+		return ip.String(), nil
+	}
+	if host, port, err := net.SplitHostPort(v); err == nil {
+		return "", fmt.Errorf("%q has a port: write %s here and %s in %s", v, host, port, portSetting)
+	}
+	if !hostName.MatchString(v) || digits.MatchString(v) || len(v) > 253 {
+		return "", fmt.Errorf("%q is no IP address and no host name: write one, as in 192.0.2.1, 2001:db8::1 or broker.example.org", v)
+	}
+	return v, nil
+}
+
+// parseAdvertised refuses what no client can connect to.
+func parseAdvertised(v string) (string, error) {
+	if v == "" {
+		return "", nil
+	}
+	host, err := parseHost(v, "advertised-port")
+	if err != nil {
+		return "", err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
+		return "", fmt.Errorf("no client can connect to %s: write the address that clients reach this host by, or leave it out "+
+			"and each client is told the address that it has connected to", host)
+	}
+	return host, nil
+}
+
+func parsePort(into *int, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q is no port: write a number from 0 to 65535", v)
+	}
+	*into = n
+	return nil
+}
+
+func parseInt[T int | int32](into *T, v string, least, most int64) error {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < least || n > most {
+		return fmt.Errorf("%q is out of range: write a whole number from %d to %d", v, least, most)
+	}
+	*into = T(n)
+	return nil
+}
+
+func parseChoice[T ~string](into *T, v string, choices ...T) error {
+	texts := make([]string, len(choices))
+	for i, c := range choices {
+		if texts[i] = string(c); v == texts[i] {
+			*into = c
+			return nil
+		}
+	}
+	last := len(texts) - 1
+	return fmt.Errorf("%q is unknown: write %s or %s", v, strings.Join(texts[:last], ", "), texts[last])
+}
+
+func parseLevel(into *slog.Level, v string) error {
+	var name string
+	if err := parseChoice(&name, v, "debug", "info", "warn", "error"); err != nil {
+		return err
+	}
+	return into.UnmarshalText([]byte(name))
+}
+
+func parseDuration(into *time.Duration, v string, least, most time.Duration) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > most {
+		return fmt.Errorf("%q is no duration that fits: write one from %s to %s with its unit, as in 50ms", v, least, most)
+	}
+	*into = d
+	return nil
+}
+
+// parseSize takes bytes, or a whole number with a unit: KiB, MiB and on are
+// powers of 1024, KB, MB and on of 1000.
+func parseSize(into *int64, v string, least, most int64) error {
+	parts := sizeText.FindStringSubmatch(v)
+	if parts == nil || units[strings.ToUpper(parts[2])] == 0 {
+		return fmt.Errorf("%q is no size: write bytes or a whole number with a unit, as in 64MiB", v)
+	}
+	unit := units[strings.ToUpper(parts[2])]
+	n, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || n > most/unit || n*unit < least {
+		return fmt.Errorf("%q is out of range: write from %d to %d bytes", v, least, most)
+	}
+	*into = n * unit
+	return nil
+}
+
+func checkClusterID(v string) error {
+	if !clusterID.MatchString(v) {
+		return fmt.Errorf("%q is no cluster id: write up to 64 letters, digits, - and _", v)
+	}
+	return nil
+}
