@@ -1,0 +1,165 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// osFS is a directory of the operating system; names cannot leave it, not by links either.
+type osFS struct{ root *os.Root }
+
+// OS returns the file system below the directory dir, which must exist. Close it with its io.Closer when done.
+func OS(dir string) (FS, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &osFS{root}, nil
+}
+
+// Sub returns the directory name of f, which must exist, as a file system of its own.
+func (f *osFS) Sub(name string) (FS, error) {
+	root, err := f.root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	return &osFS{root}, nil
+}
+
+// Close lets go of the directory; open files stay usable.
+func (f *osFS) Close() error { return f.root.Close() }
+
+func (f *osFS) Open(name string, flag Flag) (File, error) {
+	file, err := f.root.OpenFile(name, osFlags(flag), 0o600)
+	if err != nil {
+		return nil, err
+	}
+	o := &osFile{f: file, fd: int(file.Fd())}
+	if flag&Direct != 0 && flag&ReadOnly == 0 {
+		o.direct = f.openDirect(name, file)
+	}
+	if o.direct != nil {
+		o.fd = int(o.direct.Fd())
+	}
+	return o, nil
+}
+
+// openDirect opens name once more, past the page cache; nil where the file system refuses that. Reads and sendfile
+// keep to the first descriptor: they are not aligned, and the kernel keeps the two views of one file coherent.
+func (f *osFS) openDirect(name string, same *os.File) *os.File {
+	d, err := f.root.OpenFile(name, os.O_RDWR|oDirect, 0)
+	if err != nil {
+		return nil
+	}
+	a, err1 := same.Stat()
+	b, err2 := d.Stat()
+	if err1 != nil || err2 != nil || !os.SameFile(a, b) || !directWorks(int(d.Fd())) {
+		_ = d.Close() // never written
+		return nil
+	}
+	return d
+}
+
+func osFlags(flag Flag) int {
+	if flag&ReadOnly != 0 {
+		return os.O_RDONLY
+	}
+	n := os.O_RDWR
+	if flag&Create != 0 {
+		n |= os.O_CREATE
+	}
+	if flag&Excl != 0 {
+		n |= os.O_EXCL
+	}
+	if flag&Truncate != 0 {
+		n |= os.O_TRUNC
+	}
+	return n
+}
+
+func (f *osFS) MkdirAll(name string) error   { return f.root.MkdirAll(name, 0o700) }
+func (f *osFS) Remove(name string) error     { return f.root.Remove(name) }
+func (f *osFS) Rename(from, to string) error { return f.root.Rename(from, to) }
+
+func (f *osFS) List(dir string) ([]string, error) {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+func (f *osFS) SyncDir(dir string) error {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Lock takes flock(2), which ends with the process however it ends.
+func (f *osFS) Lock(name string) (io.Closer, error) {
+	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = file.Close() // the lock's error is the one that counts
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = fs.ErrPermission
+		}
+		return nil, &fs.PathError{Op: "lock", Path: name, Err: fmt.Errorf("another process holds it: %w", err)}
+	}
+	return file, nil
+}
+
+// osFile is an open file: f for reads, and the descriptor fd for what is written.
+type osFile struct {
+	f      *os.File
+	direct *os.File // nil where the page cache is not bypassed
+	fd     int
+}
+
+func (o *osFile) ReadAt(p []byte, off int64) (int, error)  { return o.f.ReadAt(p, off) }
+func (o *osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
+func (o *osFile) Truncate(size int64) error                { return o.f.Truncate(size) }
+func (o *osFile) Direct() bool                             { return o.direct != nil }
+func (o *osFile) OS() *os.File                             { return o.f }
+
+func (o *osFile) Size() (int64, error) {
+	st, err := o.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (o *osFile) Sync() error { return o.fail("fdatasync", syncData(o.fd)) }
+
+func (o *osFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
+	return o.fail("write", writeSync(o.fd, bufs, off, durable))
+}
+
+func (o *osFile) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: o.f.Name(), Err: err}
+}
+
+func (o *osFile) Close() error {
+	if o.direct == nil {
+		return o.f.Close()
+	}
+	return errors.Join(o.direct.Close(), o.f.Close())
+}
