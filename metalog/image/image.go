@@ -2,7 +2,13 @@
 // clock, no randomness; the same records give the same image on every node. It does not know how records are agreed on.
 package image
 
-import "github.com/google/uuid"
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/google/uuid"
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+)
 
 // Index is the position of the log entry that an image includes.
 type Index uint64
@@ -98,46 +104,160 @@ type Offset struct {
 // Image is the whole metadata as of Index. It never changes; readers may keep it as long as they like.
 type Image struct{ image }
 
-// Empty is the image before the first record.
-func Empty() *Image { panic("unwritten") }
+// image holds one immutable tree per kind of thing, so that an image shares with the one before it all that did not change.
+type image struct {
+	index          Index
+	clusterID      uuid.UUID
+	nextStream     uint64
+	nextProducerID int64
+	partitions     int
 
-func (m *Image) Index() Index                       { panic("unwritten") }
-func (m *Image) ClusterID() uuid.UUID               { panic("unwritten") } // zero until minted
-func (m *Image) Broker(id BrokerID) (*Broker, bool) { panic("unwritten") }
-func (m *Image) Brokers() []*Broker                 { panic("unwritten") } // by id
-
-func (m *Image) Topic(id TopicID) (*Topic, bool)              { panic("unwritten") }
-func (m *Image) TopicNamed(name string) (*Topic, bool)        { panic("unwritten") }
-func (m *Image) Topics(fn func(*Topic) bool)                  { panic("unwritten") } // by name; an iter.Seq[*Topic]
-func (m *Image) TopicsFrom(name string, fn func(*Topic) bool) { panic("unwritten") } // names >= name
-func (m *Image) TopicCount() int                              { panic("unwritten") }
-func (m *Image) PartitionCount() int                          { panic("unwritten") }
-
-// Configs are the dynamic configs set on r, nil when none are; the caller must not change the map.
-func (m *Image) Configs(r Resource) map[string]string { panic("unwritten") }
-
-// ConfigResources lists the resources of type t that have configs set, by name.
-func (m *Image) ConfigResources(t ResourceType) []Resource { panic("unwritten") }
-
-// NextStream is the stream id that the next new partition gets; every id below was given out, so a stream below it that
-// no partition has belongs to a deleted topic.
-func (m *Image) NextStream() uint64 { panic("unwritten") }
-
-// NextProducerID is the first producer id of the next block.
-func (m *Image) NextProducerID() int64 { panic("unwritten") }
-
-// Feature is the finalised level of a feature, 0 when it was never set.
-func (m *Image) Feature(name string) int16 { panic("unwritten") }
-
-func (m *Image) Group(id string) (*Group, bool)                                 { panic("unwritten") }
-func (m *Image) Groups(fn func(id string) bool)                                 { panic("unwritten") } // every id that has a Group or an offset, sorted
-func (m *Image) Offset(group string, t TopicID, partition int32) (Offset, bool) { panic("unwritten") }
-func (m *Image) Offsets(group string, fn func(t TopicID, partition int32, o Offset) bool) {
-	panic("unwritten")
+	brokers    *iradix.Tree[*Broker]
+	topicIDs   *iradix.Tree[*Topic]
+	topicNames *iradix.Tree[*Topic]
+	configs    *iradix.Tree[map[string]string]
+	features   *iradix.Tree[int16]
+	groups     *iradix.Tree[*Group]
+	offsets    *iradix.Tree[*committed] // by group
 }
 
-// Apply returns the image after recs, all of one log entry, and what changed; or an error (a kerr.Code) and no change
-// at all. It is deterministic.
-func (m *Image) Apply(index Index, recs []Record) (*Image, *Delta, error) { panic("unwritten") }
+// Empty is the image before the first record.
+func Empty() *Image { return empty }
 
-type image struct{}
+var empty = &Image{image{
+	nextStream: 1,
+	brokers:    iradix.New[*Broker](),
+	topicIDs:   iradix.New[*Topic](),
+	topicNames: iradix.New[*Topic](),
+	configs:    iradix.New[map[string]string](),
+	features:   iradix.New[int16](),
+	groups:     iradix.New[*Group](),
+	offsets:    iradix.New[*committed](),
+}}
+
+// Index is that of the entry applied last, 0 for the empty image.
+func (m *Image) Index() Index { return m.index }
+
+// ClusterID is zero until it has been minted.
+func (m *Image) ClusterID() uuid.UUID { return m.clusterID }
+
+func (m *Image) Broker(id BrokerID) (*Broker, bool) { return m.brokers.Get(brokerKey(id)) }
+
+// Brokers are all registered ones, fenced or not, by id.
+func (m *Image) Brokers() []*Broker {
+	list := make([]*Broker, 0, m.brokers.Len())
+	m.brokers.Root().Walk(func(_ []byte, b *Broker) bool { list = append(list, b); return false })
+	return list
+}
+
+func (m *Image) Topic(id TopicID) (*Topic, bool)       { return m.topicIDs.Get(id[:]) }
+func (m *Image) TopicNamed(name string) (*Topic, bool) { return m.topicNames.Get([]byte(name)) }
+func (m *Image) TopicCount() int                       { return m.topicIDs.Len() }
+func (m *Image) PartitionCount() int                   { return m.partitions }
+
+// Topics goes through the topics by name; it is an iter.Seq[*Topic].
+func (m *Image) Topics(fn func(*Topic) bool) {
+	m.topicNames.Root().Walk(func(_ []byte, t *Topic) bool { return !fn(t) })
+}
+
+// TopicsFrom is Topics from the first name that is not below name.
+func (m *Image) TopicsFrom(name string, fn func(*Topic) bool) {
+	it := m.topicNames.Root().Iterator()
+	it.SeekLowerBound([]byte(name))
+	for _, t, ok := it.Next(); ok; _, t, ok = it.Next() {
+		if !fn(t) {
+			return
+		}
+	}
+}
+
+// Configs are the dynamic configs set on r, nil when none are; the caller must not change the map.
+func (m *Image) Configs(r Resource) map[string]string {
+	set, _ := m.configs.Get(r.key())
+	return set
+}
+
+// ConfigResources lists the resources of type t that have configs set, by name.
+func (m *Image) ConfigResources(t ResourceType) []Resource {
+	var list []Resource
+	m.configs.Root().WalkPrefix([]byte{byte(t)}, func(key []byte, _ map[string]string) bool {
+		list = append(list, resourceOf(key))
+		return false
+	})
+	return list
+}
+
+// NextStream is the stream id that the next new partition gets, at least 1; every id below was given out, so a stream
+// below it that no partition has belongs to a deleted topic.
+func (m *Image) NextStream() uint64 { return m.nextStream }
+
+// NextProducerID is the first producer id of the next block.
+func (m *Image) NextProducerID() int64 { return m.nextProducerID }
+
+// Feature is the finalised level of a feature, 0 when it was never set.
+func (m *Image) Feature(name string) int16 {
+	level, _ := m.features.Get([]byte(name))
+	return level
+}
+
+func (m *Image) Group(id string) (*Group, bool) { return m.groups.Get([]byte(id)) }
+
+// Groups goes through every id that has a Group or an offset, sorted.
+func (m *Image) Groups(fn func(id string) bool) {
+	groups, offsets := m.groups.Root().Iterator(), m.offsets.Root().Iterator()
+	g, _, moreG := groups.Next()
+	o, _, moreO := offsets.Next()
+	for moreG || moreO {
+		order := -1
+		if !moreG {
+			order = 1
+		} else if moreO {
+			order = bytes.Compare(g, o)
+		}
+		id := string(g)
+		if order > 0 {
+			id = string(o)
+		}
+		if !fn(id) {
+			return
+		}
+		if order <= 0 {
+			g, _, moreG = groups.Next()
+		}
+		if order >= 0 {
+			o, _, moreO = offsets.Next()
+		}
+	}
+}
+
+// Offset is what group committed for a partition.
+func (m *Image) Offset(group string, t TopicID, partition int32) (Offset, bool) {
+	c, ok := m.offsets.Get([]byte(group))
+	if !ok {
+		return Offset{}, false
+	}
+	return c.get(t, partition)
+}
+
+// Offsets goes through group's committed offsets, by topic id and partition.
+func (m *Image) Offsets(group string, fn func(t TopicID, partition int32, o Offset) bool) {
+	if c, ok := m.offsets.Get([]byte(group)); ok {
+		c.walk(nil, fn)
+	}
+}
+
+// The keys of the trees sort as what they stand for.
+
+func brokerKey(id BrokerID) []byte {
+	return binary.BigEndian.AppendUint32(nil, uint32(id)^1<<31)
+}
+
+func brokerOf(key []byte) BrokerID {
+	return BrokerID(binary.BigEndian.Uint32(key) ^ 1<<31)
+}
+
+func (r Resource) key() []byte { return append([]byte{byte(r.Type)}, r.Name...) }
+
+func resourceOf(key []byte) Resource {
+	return Resource{Type: ResourceType(key[0]), Name: string(key[1:])}
+}

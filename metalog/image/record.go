@@ -2,7 +2,7 @@ package image
 
 import "github.com/google/uuid"
 
-// Record is one change of the metadata. Kinds are numbered for ever (see kinds in encode.go); DESIGN.md lists them.
+// Record is one change of the metadata. Kinds are numbered for ever (see the table in kinds.go); DESIGN.md lists them.
 type Record interface{ Kind() Kind }
 
 // Kind numbers a record's type in the log. Numbers are never reused.
@@ -10,7 +10,7 @@ type Kind uint16
 
 // The records. Each one's comment says when Apply refuses it.
 type (
-	// ClusterRecord mints the cluster's id; refused when another one stands.
+	// ClusterRecord mints the cluster's id; refused when another one stands (INCONSISTENT_CLUSTER_ID).
 	ClusterRecord struct{ ID uuid.UUID }
 
 	// BrokerRecord registers a broker, or registers it anew after a restart; its epoch becomes the entry's index. The same
@@ -37,14 +37,16 @@ type (
 		Internal bool
 	}
 
-	// PartitionRecord creates a partition (Number must be the next one; Stream must be >= NextStream) ...
+	// PartitionRecord creates a partition (Number must be the next one, else INVALID_PARTITIONS; Stream must be >=
+	// NextStream, else INVALID_UPDATE_VERSION) ...
 	PartitionRecord struct {
 		Topic     TopicID
 		Partition Partition
 	}
 
 	// ... and PartitionChange replaces it when it still has PartitionEpoch From (else INVALID_UPDATE_VERSION); the new
-	// epoch is From+1, and LeaderEpoch must not go back.
+	// epoch is From+1 whatever Partition.Epoch says, LeaderEpoch must not go back (FENCED_LEADER_EPOCH), and Stream must
+	// stay (INVALID_REQUEST).
 	PartitionChange struct {
 		Topic     TopicID
 		From      int32
@@ -54,21 +56,23 @@ type (
 	// RemoveTopicRecord deletes a topic with its partitions, configs and committed offsets.
 	RemoveTopicRecord struct{ ID TopicID }
 
-	// ConfigRecord sets a config, or with a nil Value removes it.
+	// ConfigRecord sets a config, or with a nil Value removes it. Setting one on a topic that is not there is refused
+	// (UNKNOWN_TOPIC_OR_PARTITION): it would wait for the next topic of that name.
 	ConfigRecord struct {
 		Resource Resource
 		Name     string
 		Value    *string
 	}
 
-	// ProducerIDsRecord gives the block [Start, Start+Count) to a broker; refused when Start is not NextProducerID.
+	// ProducerIDsRecord gives the block [Start, Start+Count) to a broker; refused when Start is not NextProducerID
+	// (INVALID_UPDATE_VERSION).
 	ProducerIDsRecord struct {
 		Broker BrokerID
 		Start  int64
 		Count  int32
 	}
 
-	// FeatureRecord finalises a feature's level.
+	// FeatureRecord finalises a feature's level; 0 removes it.
 	FeatureRecord struct {
 		Name  string
 		Level int16
@@ -101,16 +105,3 @@ type PartitionOffset struct {
 	TopicPartition
 	Offset
 }
-
-// Delta is what one log entry changed. Old and New are the images around it.
-type Delta struct {
-	Old, New *Image
-	Topics   []TopicID  // created, changed or deleted (compare Old and New)
-	Configs  []Resource // with a config set or removed; a deleted topic's too
-	Brokers  []BrokerID
-	Groups   []string // whose Group or offsets changed
-}
-
-// Watcher is told of every delta, in order, by the goroutine that applies the log: it must be quick and must not wait
-// for the log.
-type Watcher interface{ Apply(*Delta) }

@@ -1,0 +1,75 @@
+package image
+
+import "chronik/kafka/kerr"
+
+func (c *change) group(r GroupRecord) error {
+	g := r.Group
+	c.groups.put([]byte(g.ID), &g)
+	c.touchedGroups.add(g.ID)
+	return nil
+}
+
+func (c *change) removeGroup(r RemoveGroupRecord) error {
+	key := []byte(r.ID)
+	_, group := c.groups.get(key)
+	_, offsets := c.offsets.get(key)
+	if !group && !offsets {
+		return nil
+	}
+	c.groups.drop(key)
+	c.offsets.drop(key)
+	c.touchedGroups.add(r.ID)
+	return nil
+}
+
+func (c *change) commitOffsets(r OffsetsRecord) error {
+	for _, o := range r.Offsets {
+		if o.Partition < 0 {
+			return kerr.Detail(kerr.InvalidRequest, "no partition %d", o.Partition)
+		}
+	}
+	was, ok := c.offsets.get([]byte(r.Group))
+	if !ok {
+		was = nothingCommitted
+	}
+	c.setOffsets(r.Group, was, was.with(r.Offsets, func(t TopicID) bool {
+		_, ok := c.topicIDs.get(t[:])
+		return ok
+	}))
+	return nil
+}
+
+func (c *change) removeOffsets(r RemoveOffsetsRecord) error {
+	if was, ok := c.offsets.get([]byte(r.Group)); ok {
+		c.setOffsets(r.Group, was, was.without(r.Partitions))
+	}
+	return nil
+}
+
+// forgetOffsets removes every group's offsets of a topic. It looks at all groups: an index from topics to groups would
+// cost every commit a look-up and the memory of a second tree, and topics are deleted seldom.
+func (c *change) forgetOffsets(t TopicID) {
+	var groups []string
+	c.offsets.write().Root().Walk(func(group []byte, offsets *committed) bool {
+		if offsets.has(t) {
+			groups = append(groups, string(group))
+		}
+		return false
+	})
+	for _, g := range groups {
+		was, _ := c.offsets.get([]byte(g))
+		c.setOffsets(g, was, was.withoutTopic(t))
+	}
+}
+
+func (c *change) setOffsets(group string, was, is *committed) {
+	if was.count == 0 && is.count == 0 {
+		return
+	}
+	if is.count == 0 {
+		c.offsets.drop([]byte(group))
+	} else {
+		c.offsets.put([]byte(group), is)
+	}
+	c.touchedGroups.add(group)
+}

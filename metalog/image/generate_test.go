@@ -1,0 +1,110 @@
+package image
+
+import (
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+)
+
+// Few names and numbers, so that records meet each other.
+
+func anyID(t *rapid.T, label string) uuid.UUID {
+	return uuid.UUID{15: byte(rapid.IntRange(1, 4).Draw(t, label))}
+}
+
+func anyName(t *rapid.T, label string) string {
+	return rapid.SampledFrom([]string{"a", "b", "bb", "c"}).Draw(t, label)
+}
+
+func anyBrokers(t *rapid.T) (ids []BrokerID) {
+	for _, n := range rapid.SliceOfN(rapid.Int32Range(0, 3), 0, 3).Draw(t, "brokers") {
+		ids = append(ids, BrokerID(n))
+	}
+	return ids
+}
+
+func small(t *rapid.T, label string) int32 { return rapid.Int32Range(0, 3).Draw(t, label) }
+
+func anyPartition(t *rapid.T, m *Image) Partition {
+	return Partition{
+		Number: small(t, "number"), Stream: m.NextStream() + uint64(small(t, "stream")) - 1,
+		Replicas: anyBrokers(t), ISR: anyBrokers(t), ELR: anyBrokers(t), Adding: anyBrokers(t), Removing: anyBrokers(t),
+		Leader: BrokerID(small(t, "leader")) - 1, LeaderEpoch: small(t, "leaderEpoch"), Epoch: small(t, "epoch"),
+	}
+}
+
+func anyTopicPartition(t *rapid.T) TopicPartition {
+	return TopicPartition{anyID(t, "topic"), rapid.Int32Range(0, 40).Draw(t, "partition")}
+}
+
+func anyGroup(t *rapid.T) Group {
+	g := Group{
+		ID: anyName(t, "group"), ProtocolType: "consumer", Generation: small(t, "generation"),
+		Protocol: anyName(t, "protocol"), Leader: anyName(t, "leader"), StateSince: rapid.Int64().Draw(t, "since"),
+	}
+	for range small(t, "members") {
+		g.Members = append(g.Members, Member{
+			ID: anyName(t, "member"), InstanceID: anyName(t, "instance"), ClientHost: "/127.0.0.1",
+			SessionTimeoutMs: rapid.Int32().Draw(t, "session"), Subscription: []byte(anyName(t, "subscription")),
+		})
+	}
+	return g
+}
+
+func anyRecord(t *rapid.T, m *Image) Record {
+	switch Kind(rapid.IntRange(1, maxKind).Draw(t, "kind")) {
+	case 1:
+		return ClusterRecord{anyID(t, "cluster")}
+	case 2:
+		return BrokerRecord{
+			ID: BrokerID(small(t, "broker")), Incarnation: anyID(t, "incarnation"), Rack: anyName(t, "rack"),
+			Endpoints: []Endpoint{{Name: "PLAINTEXT", Host: anyName(t, "host"), Port: small(t, "port")}}, Fenced: rapid.Bool().Draw(t, "fenced"),
+		}
+	case 3:
+		return FenceRecord{BrokerID(small(t, "broker")), rapid.Int64Range(0, 10).Draw(t, "epoch"), rapid.Bool().Draw(t, "fenced")}
+	case 5:
+		return PartitionRecord{anyID(t, "topic"), anyPartition(t, m)}
+	case 6:
+		return anyChange(t, m)
+	case 7:
+		return RemoveTopicRecord{anyID(t, "topic")}
+	case 8:
+		r := ConfigRecord{Resource: Resource{rapid.SampledFrom([]ResourceType{TopicResource, BrokerResource, GroupResource}).Draw(t, "type"), anyName(t, "resource")}, Name: anyName(t, "name")}
+		if rapid.Bool().Draw(t, "set") {
+			value := anyName(t, "value")
+			r.Value = &value
+		}
+		return r
+	case 9:
+		return ProducerIDsRecord{BrokerID(small(t, "broker")), m.NextProducerID() + int64(small(t, "off"))/3, 1000}
+	case 10:
+		return FeatureRecord{anyName(t, "feature"), int16(small(t, "level"))}
+	case 11:
+		return GroupRecord{anyGroup(t)}
+	case 12:
+		return RemoveGroupRecord{anyName(t, "group")}
+	case 13:
+		return OffsetsRecord{anyName(t, "group"), anyOffsets(t)}
+	case 14:
+		return RemoveOffsetsRecord{anyName(t, "group"), rapid.SliceOfN(rapid.Custom(anyTopicPartition), 0, 4).Draw(t, "partitions")}
+	}
+	return TopicRecord{anyID(t, "topic"), anyName(t, "name"), rapid.Bool().Draw(t, "internal")}
+}
+
+func anyOffsets(t *rapid.T) []PartitionOffset {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) PartitionOffset {
+		return PartitionOffset{anyTopicPartition(t), Offset{
+			rapid.Int64().Draw(t, "offset"), small(t, "epoch"), anyName(t, "metadata"), rapid.Int64().Draw(t, "at"),
+		}}
+	}), 0, 40).Draw(t, "offsets")
+}
+
+// anyChange mostly fits what the image holds.
+func anyChange(t *rapid.T, m *Image) PartitionChange {
+	r := PartitionChange{Topic: anyID(t, "topic"), From: small(t, "from"), Partition: anyPartition(t, m)}
+	topic, ok := m.Topic(r.Topic)
+	if ok && len(topic.Partitions) > 0 && rapid.IntRange(0, 3).Draw(t, "fit") > 0 {
+		was := topic.Partitions[int(r.Partition.Number)%len(topic.Partitions)]
+		r.From, r.Partition.Number, r.Partition.Stream = was.Epoch, was.Number, was.Stream
+	}
+	return r
+}

@@ -1,0 +1,175 @@
+package image
+
+// maxKind is the highest number in the table.
+const maxKind = 14
+
+// kinds is every record that may stand in the log, by its number. A number is never used again, also when its record
+// has gone; a changed encoding gets the next version, and Decode keeps reading the versions before it.
+var kinds = [maxKind + 1]kind{
+	1:  of("Cluster", 1, writeCluster, readCluster),
+	2:  of("Broker", 1, writeBroker, readBroker),
+	3:  of("Fence", 1, writeFence, readFence),
+	4:  of("Topic", 1, writeTopic, readTopic),
+	5:  of("Partition", 1, writePartitionRecord, readPartitionRecord),
+	6:  of("PartitionChange", 1, writePartitionChange, readPartitionChange),
+	7:  of("RemoveTopic", 1, writeRemoveTopic, readRemoveTopic),
+	8:  of("Config", 1, writeConfig, readConfig),
+	9:  of("ProducerIDs", 1, writeProducerIDs, readProducerIDs),
+	10: of("Feature", 1, writeFeature, readFeature),
+	11: of("Group", 1, writeGroup, readGroupRecord),
+	12: of("RemoveGroup", 1, writeRemoveGroup, readRemoveGroup),
+	13: of("Offsets", 1, writeOffsets, readOffsets),
+	14: of("RemoveOffsets", 1, writeRemoveOffsets, readRemoveOffsets),
+}
+
+func (ClusterRecord) Kind() Kind       { return 1 }
+func (BrokerRecord) Kind() Kind        { return 2 }
+func (FenceRecord) Kind() Kind         { return 3 }
+func (TopicRecord) Kind() Kind         { return 4 }
+func (PartitionRecord) Kind() Kind     { return 5 }
+func (PartitionChange) Kind() Kind     { return 6 }
+func (RemoveTopicRecord) Kind() Kind   { return 7 }
+func (ConfigRecord) Kind() Kind        { return 8 }
+func (ProducerIDsRecord) Kind() Kind   { return 9 }
+func (FeatureRecord) Kind() Kind       { return 10 }
+func (GroupRecord) Kind() Kind         { return 11 }
+func (RemoveGroupRecord) Kind() Kind   { return 12 }
+func (OffsetsRecord) Kind() Kind       { return 13 }
+func (RemoveOffsetsRecord) Kind() Kind { return 14 }
+
+// String is the record's name, "?" for a kind that is not in the table.
+func (k Kind) String() string {
+	if kind, ok := kindOf(k); ok {
+		return kind.name
+	}
+	return "?"
+}
+
+type kind struct {
+	name    string
+	version uint64
+	is      func(Record) bool
+	write   func([]byte, Record) []byte
+	read    func(*fields) Record
+}
+
+func kindOf(k Kind) (kind, bool) {
+	if int(k) >= len(kinds) || kinds[k].read == nil {
+		return kind{}, false
+	}
+	return kinds[k], true
+}
+
+func of[R Record](name string, version uint64, write func([]byte, R) []byte, read func(*fields) R) kind {
+	return kind{
+		name: name, version: version,
+		is:    func(r Record) bool { _, ok := r.(R); return ok },
+		write: func(dst []byte, r Record) []byte { return write(dst, r.(R)) },
+		read:  func(f *fields) Record { return read(f) },
+	}
+}
+
+func writeCluster(dst []byte, r ClusterRecord) []byte { return appendUUID(dst, r.ID) }
+func readCluster(f *fields) ClusterRecord             { return ClusterRecord{f.uuid()} }
+
+func writeBroker(dst []byte, r BrokerRecord) []byte {
+	dst = appendString(appendUUID(appendInt(dst, r.ID), r.Incarnation), r.Rack)
+	return appendBool(appendList(dst, r.Endpoints, appendEndpoint), r.Fenced)
+}
+
+func readBroker(f *fields) BrokerRecord {
+	return BrokerRecord{
+		ID: number[BrokerID](f), Incarnation: f.uuid(), Rack: f.string(),
+		Endpoints: list(f, readEndpoint), Fenced: f.bool(),
+	}
+}
+
+func writeFence(dst []byte, r FenceRecord) []byte {
+	return appendBool(appendInt(appendInt(dst, r.ID), r.Epoch), r.Fenced)
+}
+
+func readFence(f *fields) FenceRecord {
+	return FenceRecord{ID: number[BrokerID](f), Epoch: number[int64](f), Fenced: f.bool()}
+}
+
+func writeTopic(dst []byte, r TopicRecord) []byte {
+	return appendBool(appendString(appendUUID(dst, r.ID), r.Name), r.Internal)
+}
+
+func readTopic(f *fields) TopicRecord {
+	return TopicRecord{ID: f.uuid(), Name: f.string(), Internal: f.bool()}
+}
+
+func writePartitionRecord(dst []byte, r PartitionRecord) []byte {
+	return appendPartition(appendUUID(dst, r.Topic), r.Partition)
+}
+
+func readPartitionRecord(f *fields) PartitionRecord {
+	return PartitionRecord{Topic: f.uuid(), Partition: readPartition(f)}
+}
+
+func writePartitionChange(dst []byte, r PartitionChange) []byte {
+	return appendPartition(appendInt(appendUUID(dst, r.Topic), r.From), r.Partition)
+}
+
+func readPartitionChange(f *fields) PartitionChange {
+	return PartitionChange{Topic: f.uuid(), From: number[int32](f), Partition: readPartition(f)}
+}
+
+func writeRemoveTopic(dst []byte, r RemoveTopicRecord) []byte { return appendUUID(dst, r.ID) }
+func readRemoveTopic(f *fields) RemoveTopicRecord             { return RemoveTopicRecord{f.uuid()} }
+
+func writeConfig(dst []byte, r ConfigRecord) []byte {
+	dst = appendBool(appendString(appendResource(dst, r.Resource), r.Name), r.Value != nil)
+	if r.Value != nil {
+		dst = appendString(dst, *r.Value)
+	}
+	return dst
+}
+
+func readConfig(f *fields) ConfigRecord {
+	r := ConfigRecord{Resource: readResource(f), Name: f.string()}
+	if f.bool() {
+		value := f.string()
+		r.Value = &value
+	}
+	return r
+}
+
+func writeProducerIDs(dst []byte, r ProducerIDsRecord) []byte {
+	return appendInt(appendInt(appendInt(dst, r.Broker), r.Start), r.Count)
+}
+
+func readProducerIDs(f *fields) ProducerIDsRecord {
+	return ProducerIDsRecord{Broker: number[BrokerID](f), Start: number[int64](f), Count: number[int32](f)}
+}
+
+func writeFeature(dst []byte, r FeatureRecord) []byte {
+	return appendInt(appendString(dst, r.Name), r.Level)
+}
+
+func readFeature(f *fields) FeatureRecord {
+	return FeatureRecord{Name: f.string(), Level: number[int16](f)}
+}
+
+func writeGroup(dst []byte, r GroupRecord) []byte { return appendGroup(dst, r.Group) }
+func readGroupRecord(f *fields) GroupRecord       { return GroupRecord{readGroup(f)} }
+
+func writeRemoveGroup(dst []byte, r RemoveGroupRecord) []byte { return appendString(dst, r.ID) }
+func readRemoveGroup(f *fields) RemoveGroupRecord             { return RemoveGroupRecord{f.string()} }
+
+func writeOffsets(dst []byte, r OffsetsRecord) []byte {
+	return appendList(appendString(dst, r.Group), r.Offsets, appendPartitionOffset)
+}
+
+func readOffsets(f *fields) OffsetsRecord {
+	return OffsetsRecord{Group: f.string(), Offsets: list(f, readPartitionOffset)}
+}
+
+func writeRemoveOffsets(dst []byte, r RemoveOffsetsRecord) []byte {
+	return appendList(appendString(dst, r.Group), r.Partitions, appendTopicPartition)
+}
+
+func readRemoveOffsets(f *fields) RemoveOffsetsRecord {
+	return RemoveOffsetsRecord{Group: f.string(), Partitions: list(f, readTopicPartition)}
+}
