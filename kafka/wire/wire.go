@@ -26,6 +26,17 @@ type Request struct {
 	Buf           *arena.Buf // that the frame lies in; nil for small frames
 	Peer          *Peer
 	Received      time.Time
+
+	small *[]byte // that a small frame lies in
+}
+
+// Release gives the frame's bytes back. Whoever got the request from Decode calls it once, after the reply was written.
+func (rq *Request) Release() {
+	if rq.Buf != nil {
+		rq.Buf.Release()
+	}
+	putSmall(rq.small)
+	rq.Buf, rq.small = nil, nil
 }
 
 // Peer is the connection that a request came by. Its fields are set by the connection's own goroutine.
@@ -38,8 +49,8 @@ type Peer struct {
 }
 
 // Pending is a request that has begun. Finish completes it and fills the reply; it is called once, in the order of the
-// connection's requests. Ready says whether Finish would return without waiting; nil: always. An error from Finish
-// closes the connection.
+// connection's requests, also when the connection broke in between (ctx is done then, and the reply goes nowhere).
+// Ready says whether Finish would return without waiting; nil: always. An error from Finish closes the connection.
 type Pending struct {
 	Ready  func() bool
 	Finish func(ctx context.Context, r *Reply) error
@@ -56,21 +67,6 @@ type Handler interface {
 	Served(key, version int16) bool
 	Begin(ctx context.Context, rq *Request) Pending
 }
-
-// Reply collects one response: its header is written by the reply itself, flexible or not as key and version want it.
-// Exactly one of Message, Produce, Fetch and Nothing is called.
-type Reply struct{ reply }
-
-// Message is the ordinary reply, encoded by kmsg at the request's version.
-func (r *Reply) Message(m kmsg.Response) { panic("unwritten") }
-
-// Produce and Fetch are encoded by hand, byte for byte as kmsg would. Fetch takes over the extents and releases them
-// when they were sent or the connection broke.
-func (r *Reply) Produce(p *ProduceResponse) { panic("unwritten") }
-func (r *Reply) Fetch(f *FetchResponse)     { panic("unwritten") }
-
-// Nothing sends no reply: produce with acks=0.
-func (r *Reply) Nothing() { panic("unwritten") }
 
 // ProduceResponse is API key 0's, versions 0 to 13.
 type ProduceResponse struct {
@@ -139,5 +135,3 @@ type Node struct {
 	Port int32
 	Rack string // "" is null
 }
-
-type reply struct{}

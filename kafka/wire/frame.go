@@ -1,0 +1,203 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"chronik/wal/arena"
+)
+
+const (
+	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
+	firstPart  = 8 << 10  // is read before a small frame gets its whole buffer
+	smallFrame = 64 << 10 // frames of this size and more lie in the arena, for the log to write them from there
+	bigPart    = 1 << 20  // is read before a frame of over bigFrame gets its whole buffer
+	bigFrame   = 4 << 20
+)
+
+// ErrFrame is wrapped by what is wrong with the bytes of a frame. There is no way to find the next one: close.
+var ErrFrame = errors.New("bad frame")
+
+// Frame is the bytes of one request without its size; they lie in Buf, or in a small pooled buffer.
+type Frame struct {
+	Bytes []byte
+	Buf   *arena.Buf
+	small *[]byte
+}
+
+// Release gives the bytes back. A frame that was decoded is released by its request instead.
+func (f *Frame) Release() {
+	if f.Buf != nil {
+		f.Buf.Release()
+	}
+	putSmall(f.small)
+	*f = Frame{}
+}
+
+// Frames reads the frames of one connection. A peer's word about a size is believed in steps: the more of the frame
+// has come, the more memory it gets. It is used by one goroutine.
+type Frames struct {
+	src  *bufio.Reader
+	pool *arena.Pool
+	max  int
+	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline.
+	Await func(n int)
+}
+
+// NewFrames reads from src; a frame of more than max bytes is an error.
+func NewFrames(src io.Reader, pool *arena.Pool, max int) *Frames {
+	return &Frames{src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}}
+}
+
+// Wait waits for the first byte of the next frame. io.EOF is the orderly end.
+func (f *Frames) Wait() error {
+	_, err := f.src.Peek(1)
+	return err
+}
+
+// Buffered says whether the next frame is here as a whole, so that Next would neither wait nor read.
+func (f *Frames) Buffered() bool {
+	if f.src.Buffered() < 4 {
+		return false
+	}
+	b, _ := f.src.Peek(4)
+	return int64(f.src.Buffered()) >= 4+int64(binary.BigEndian.Uint32(b))
+}
+
+// Next returns the next frame. An error that wraps ErrFrame says what the peer did wrong; io.ErrUnexpectedEOF is a
+// connection that broke within a frame. ctx ends the wait for memory, which is what holds back a peer that sends faster
+// than its requests are done with.
+func (f *Frames) Next(ctx context.Context) (Frame, error) {
+	n, err := f.size()
+	if err != nil {
+		return Frame{}, err
+	}
+	if n < smallFrame {
+		return f.small(n)
+	}
+	return f.large(ctx, n)
+}
+
+func (f *Frames) size() (int, error) {
+	if f.src.Buffered() < 4 {
+		f.Await(4)
+	}
+	b, err := f.src.Peek(4)
+	if err != nil {
+		if err == io.EOF && len(b) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return 0, err
+	}
+	n := int32(binary.BigEndian.Uint32(b))
+	if n <= 0 || int(n) > f.max {
+		return 0, fmt.Errorf("%w: size %d, the limit is %d: %s", ErrFrame, n, f.max, looksLike(b))
+	}
+	_, err = f.src.Discard(4)
+	return int(n), err
+}
+
+// looksLike names the protocol that a connection opens with these bytes.
+func looksLike(b []byte) string {
+	if b[0] == 0x16 && b[1] == 3 {
+		return "the peer speaks TLS to a plaintext listener"
+	}
+	switch string(b[:4]) {
+	case "GET ", "PUT ", "POST", "HEAD", "OPTI", "DELE", "PATC", "CONN", "TRAC", "PRI ":
+		return "the peer speaks HTTP to a Kafka listener"
+	}
+	return "the peer does not speak Kafka"
+}
+
+func (f *Frames) small(n int) (Frame, error) {
+	small := getSmall(min(n, firstPart))
+	if err := f.fill((*small)[:min(n, firstPart)], n); err != nil {
+		putSmall(small)
+		return Frame{}, err
+	}
+	if n > firstPart {
+		whole := getSmall(n)
+		copy((*whole)[:firstPart], *small)
+		putSmall(small)
+		small = whole
+		if err := f.fill((*small)[firstPart:n], n-firstPart); err != nil {
+			putSmall(small)
+			return Frame{}, err
+		}
+	}
+	return Frame{Bytes: (*small)[:n], small: small}, nil
+}
+
+// large holds nothing of the arena while it waits for a buffer there: two that did could wait for each other.
+func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
+	first, err := f.small(smallFrame)
+	if err != nil {
+		return Frame{}, err
+	}
+	defer first.Release()
+	have := first.Bytes
+	if n > bigFrame {
+		part := bigParts.Get().(*[]byte)
+		defer bigParts.Put(part)
+		copy(*part, have)
+		if err := f.fill((*part)[len(have):], n-len(have)); err != nil {
+			return Frame{}, err
+		}
+		have = *part
+	}
+	buf, err := f.pool.Get(ctx, n)
+	if err != nil {
+		return Frame{}, err
+	}
+	b := buf.Bytes()
+	copy(b, have)
+	if err := f.fill(b[len(have):], n-len(have)); err != nil {
+		buf.Release()
+		return Frame{}, err
+	}
+	return Frame{Bytes: b, Buf: buf}, nil
+}
+
+// fill reads all of b, which is the beginning of the rest bytes that the frame still lacks.
+func (f *Frames) fill(b []byte, rest int) error {
+	if f.src.Buffered() < len(b) {
+		f.Await(rest)
+	}
+	_, err := io.ReadFull(f.src, b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Small buffers come in three sizes, so that a connection that sends little does not hold much.
+var smallPools = [...]sync.Pool{
+	{New: func() any { b := make([]byte, 1<<10); return &b }},
+	{New: func() any { b := make([]byte, firstPart); return &b }},
+	{New: func() any { b := make([]byte, smallFrame); return &b }},
+}
+
+var bigParts = sync.Pool{New: func() any { b := make([]byte, bigPart); return &b }}
+
+func getSmall(n int) *[]byte { return smallPools[sizeClass(n)].Get().(*[]byte) }
+
+func putSmall(b *[]byte) {
+	if b != nil {
+		smallPools[sizeClass(len(*b))].Put(b)
+	}
+}
+
+func sizeClass(n int) int {
+	switch {
+	case n <= 1<<10:
+		return 0
+	case n <= firstPart:
+		return 1
+	}
+	return 2
+}
