@@ -8,6 +8,7 @@ type Topic struct {
 	CompressionLevel            int    // of that codec; 0: its default
 	DeleteRetentionMs           int64
 	FileDeleteDelayMs           int64
+	IndexIntervalBytes          int32
 	LocalRetentionBytes         int64 // -2: as RetentionBytes
 	LocalRetentionMs            int64
 	MaxCompactionLagMs          int64
@@ -15,11 +16,14 @@ type Topic struct {
 	LogAppendTime               bool // message.timestamp.type
 	TimestampBeforeMaxMs        int64
 	TimestampAfterMaxMs         int64
+	MinCleanableDirtyRatio      float64
+	MinCompactionLagMs          int64
 	MinInsyncReplicas           int32
 	Preallocate                 bool
 	RetentionBytes              int64
 	RetentionMs                 int64
 	SegmentBytes                int32
+	SegmentIndexBytes           int32
 	SegmentMs                   int64
 	SegmentJitterMs             int64
 	UncleanLeaderElection       bool

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"chronik/kafka/kerr"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+var kinds = []*catalogue{topics, brokers, groups}
+
+// The catalogue is public: a name, a type or a default that changes is seen here.
+func TestCatalogue(t *testing.T) {
+	var s strings.Builder
+	for _, c := range kinds {
+		for _, d := range c.defs {
+			fmt.Fprintf(&s, "%s %s %s %s", c.kind, d.Name, d.Type, shownDefault(d))
+			if d.Valid.Text != "" {
+				fmt.Fprintf(&s, " valid=%s", d.Valid.Text)
+			}
+			for _, y := range d.Synonyms {
+				fmt.Fprintf(&s, " <- %s", y.Name)
+			}
+			if d.Dynamic {
+				s.WriteString(" dynamic")
+			}
+			s.WriteString("\n")
+		}
+	}
+	golden(t, "testdata/catalogue.txt", s.String())
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; go test -rewrite writes it anew:\n%s", file, got)
+	}
+}
+
+// Where this broker is not Kafka, on purpose.
+var unlikeKafka = map[string]string{
+	"process.roles":                  "every node is both",
+	"log.dir":                        "the data directory's name is ours",
+	"listeners":                      "not altered at run time",
+	"listener.security.protocol.map": "not altered at run time",
+}
+
+func TestCatalogueAgreesWithKafka(t *testing.T) {
+	f, err := os.Open("testdata/kafka-4.3.0.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	kafka := map[string]string{}
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if kind, rest, ok := strings.Cut(in.Text(), " "); ok && kind != "#" {
+			name, facts, _ := strings.Cut(rest, " ")
+			kafka[kind+" "+name] = facts
+		}
+	}
+	for _, c := range kinds {
+		for _, d := range c.defs {
+			dynamic := "static"
+			if d.Dynamic || c != brokers {
+				dynamic = "dynamic"
+			}
+			got := fmt.Sprintf("%s %s %s", d.Type, shownDefault(d), dynamic)
+			if want := kafka[c.kind+" "+d.Name]; got != want && unlikeKafka[d.Name] == "" {
+				t.Errorf("%s %s is %q, Kafka's %q", c.kind, d.Name, got, want)
+			}
+		}
+	}
+}
+
+func shownDefault(d *Def) string {
+	if d.Unset {
+		return "null"
+	}
+	return d.Default
+}
+
+func TestEveryDefaultIsValid(t *testing.T) {
+	for _, c := range kinds {
+		for _, d := range c.defs {
+			if d.Doc == "" || d.Importance == "" || d.Unset && d.Default != "" {
+				t.Errorf("%s %s: incomplete", c.kind, d.Name)
+			}
+			if d.Unset {
+				continue
+			}
+			v, err := d.parse(d.Default)
+			if err != nil {
+				t.Errorf("%s %s: %v", c.kind, d.Name, err)
+			}
+			if v.String() != d.Default {
+				t.Errorf("%s %s: default %q prints as %q", c.kind, d.Name, d.Default, v)
+			}
+			for _, s := range d.Synonyms {
+				if brokers.by[s.Name] == nil {
+					t.Errorf("%s %s: synonym %s is unknown", c.kind, d.Name, s.Name)
+				}
+			}
+		}
+	}
+}
+
+// A field that is bound to no config, or the other way round, would never be noticed otherwise.
+func TestEveryFieldIsInTheCatalogue(t *testing.T) {
+	for name := range brokerFields {
+		if brokers.by[name] == nil {
+			t.Errorf("broker %s is not in the catalogue", name)
+		}
+	}
+	for name := range topicFields {
+		if topics.by[name] == nil {
+			t.Errorf("topic %s is not in the catalogue", name)
+		}
+	}
+}
+
+func TestWhatTopicsInheritIsWhatTheirDefaultsSay(t *testing.T) {
+	b := compile(t, nil, nil, nil)
+	for _, c := range []*catalogue{topics, groups} {
+		for _, d := range c.defs {
+			if got := b.inherited(d).String(); got != d.Default {
+				t.Errorf("%s %s: inherits %s, default is %s", c.kind, d.Name, got, d.Default)
+			}
+		}
+	}
+}
+
+// Messages are those of Apache Kafka 4.3.0 for the same requests.
+func TestCheckTopic(t *testing.T) {
+	for _, c := range []struct{ name, value, problem string }{
+		{"retention.ms", "-1", ""},
+		{"retention.ms", " 1000 ", ""},
+		{"retention.ms", "x", "Invalid value x for configuration retention.ms: Not a number of type LONG"},
+		{"retention.ms", "99999999999999999999", "Invalid value 99999999999999999999 for configuration retention.ms: Not a number of type LONG"},
+		{"segment.bytes", "5", "Invalid value 5 for configuration segment.bytes: Value must be at least 1048576"},
+		{"segment.bytes", "2147483648", "Invalid value 2147483648 for configuration segment.bytes: Not a number of type INT"},
+		{"cleanup.policy", "compact, delete", ""},
+		{"cleanup.policy", "", ""},
+		{"cleanup.policy", "compact,foo", "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete"},
+		{"compression.type", "br", "Invalid value br for configuration compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer"},
+		{"preallocate", "TRUE", ""},
+		{"preallocate", "1", "Invalid value 1 for configuration preallocate: Expected value to be either true or false"},
+		{"compression.gzip.level", "0", "Invalid value 0 for configuration compression.gzip.level: Value must be between 1 and 9 or equal to -1"},
+		{"compression.zstd.level", "99", "Invalid value 99 for configuration compression.zstd.level: Value must be no more than 22"},
+		{"compression.lz4.level", "18", "Invalid value 18 for configuration compression.lz4.level: Value must be no more than 17"},
+		{"min.cleanable.dirty.ratio", "2", "Invalid value 2.0 for configuration min.cleanable.dirty.ratio: Value must be no more than 1"},
+		{"min.cleanable.dirty.ratio", "NaN", "Invalid value NaN for configuration min.cleanable.dirty.ratio: Not a number of type DOUBLE"},
+		{"message.timestamp.type", "createtime", "Invalid value createtime for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime"},
+		{"min.insync.replicas", "0", "Invalid value 0 for configuration min.insync.replicas: Value must be at least 1"},
+		{"remote.storage.enable", "true", "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."},
+		{"nope", "1", "Unknown topic config name: nope"},
+	} {
+		err := CheckTopic(c.name, c.value)
+		if got := kerr.Message(err); got != c.problem || err != nil && kerr.Of(err) != kerr.InvalidConfig {
+			t.Errorf("%s=%s: %v, want %q", c.name, c.value, err, c.problem)
+		}
+	}
+}
+
+func TestCheckDynamic(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		code        kerr.Code
+	}{
+		{"log.retention.ms", "1000", kerr.None},
+		{"log.retention.ms", "0", kerr.InvalidConfig},
+		{"message.max.bytes", "-5", kerr.InvalidConfig},
+		{"num.partitions", "5", kerr.InvalidRequest},
+		{"listeners", "PLAINTEXT://:1", kerr.InvalidRequest},
+		{"unknown.thing", "2", kerr.InvalidConfig},
+	} {
+		if got := kerr.Of(CheckDynamic(c.name, c.value)); got != c.code {
+			t.Errorf("%s=%s: %v, want %v", c.name, c.value, got, c.code)
+		}
+	}
+}
+
+func compile(t *testing.T, static Static, dynamicDefault, dynamicBroker map[string]string) *Broker {
+	t.Helper()
+	b, err := CompileBroker(static, dynamicDefault, dynamicBroker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
