@@ -5,10 +5,14 @@ package metalog
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
+	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -23,47 +27,79 @@ type Options struct {
 // Log is the open metalog. All methods may be called concurrently.
 type Log struct{ log }
 
+type log struct {
+	identity identity
+	raft     *raft.Raft
+	fsm      *fsm
+	batcher  *batcher
+	tenures  *tenures
+	failure  *failure
+	close    func() error // once
+}
+
 // Open starts Raft on what the directory holds, minting identities the first time (ServerID and storage incarnation,
 // kept in a checksummed file), and returns when the log has been replayed. A damaged store is an error that names the
 // file; it is never begun anew.
-func Open(o Options) (*Log, error) { panic("unwritten") }
+func Open(o Options) (*Log, error) { return open(o, nil) }
 
 // Incarnation names this data directory, minted when it was first used.
-func (l *Log) Incarnation() uuid.UUID { panic("unwritten") }
+func (l *Log) Incarnation() uuid.UUID { return l.identity.incarnation }
 
 // Image is the newest applied image: one atomic load.
-func (l *Log) Image() *image.Image { panic("unwritten") }
+func (l *Log) Image() *image.Image { return l.fsm.views.image.Load() }
 
-// Propose has recs agreed on and applied, all or none, and returns the index of their entry once Image includes it. An
-// error that is a kerr.Code from image.Apply means nothing changed; kerr.NotController: this node does not lead. Any
-// other error, a deadline's too, leaves the outcome unknown. Proposals that arrive together share one Raft entry.
+// Propose has recs agreed on and applied, all or none, and returns the index of their entry once Image includes it and
+// every Watcher has seen it. An error that is a kerr.Code from image.Apply means nothing changed, as does
+// kerr.RecordListTooLarge (more than maxProposal bytes); kerr.NotController: this node does not lead. Any other error, a
+// deadline's too, leaves the outcome unknown. Proposals that arrive together share one Raft entry.
 func (l *Log) Propose(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	panic("unwritten")
+	return l.batcher.propose(ctx, l.batcher.first, recs)
 }
 
 // ProposeLow is Propose for what is many and can wait a little (offset commits): it goes behind Propose's records.
 func (l *Log) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	panic("unwritten")
+	return l.batcher.propose(ctx, l.batcher.second, recs)
 }
 
-// Wait returns when Image includes index.
-func (l *Log) Wait(ctx context.Context, index image.Index) error { panic("unwritten") }
+// Wait returns when Image includes index, which must be one that Propose returned.
+func (l *Log) Wait(ctx context.Context, index image.Index) error {
+	return l.fsm.views.wait(ctx, index, l.failure)
+}
 
 // Watch registers w; before it returns, w has been given one delta from the empty image to the present one, and from
-// then on it gets every delta.
-func (l *Log) Watch(w image.Watcher) { panic("unwritten") }
+// then on it gets every delta, by the goroutine that applies the log. w.Apply must not call Watch, Wait or Propose.
+func (l *Log) Watch(w image.Watcher) { l.fsm.views.watch(w) }
 
-// Lead runs fn whenever this node leads, after a barrier; ctx ends with the leadership. term is the controller epoch.
-func (l *Log) Lead(fn func(ctx context.Context, term uint64) error) { panic("unwritten") }
+// Lead runs fn whenever this node leads, after a barrier; ctx ends with the leadership, and the next run begins only
+// when fn has returned. term is the controller epoch. Lead itself returns at once. An error of fn, other than that the
+// leadership has gone, fails the log (see Failed): a controller that cannot go on must not keep the others waiting.
+func (l *Log) Lead(fn func(ctx context.Context, term uint64) error) { l.tenures.lead(fn) }
 
 // Leader is the node that leads, image.NoBroker when unknown.
-func (l *Log) Leader() image.BrokerID { panic("unwritten") }
+func (l *Log) Leader() image.BrokerID {
+	_, id := l.raft.LeaderWithID()
+	return brokerOf(id)
+}
 
-// Failed is closed when the store failed to write or to sync, or the FSM met a record that it cannot apply; Err says what.
-func (l *Log) Failed() <-chan struct{} { panic("unwritten") }
-func (l *Log) Err() error              { panic("unwritten") }
+// Failed is closed when the store failed to write or to sync, or the FSM met a record that it cannot apply; Err says
+// what. Nothing is acknowledged from then on, and this node takes no part in elections: the process should exit.
+func (l *Log) Failed() <-chan struct{} { return l.failure.happened }
 
-// Close stops Raft and closes the store.
-func (l *Log) Close() error { panic("unwritten") }
+// Err is nil until Failed is closed.
+func (l *Log) Err() error { return l.failure.err() }
 
-type log struct{}
+// Close stops Raft and closes the store. Proposals under way end with an error, unless their entry is in flight.
+func (l *Log) Close() error { return l.close() }
+
+var errClosed = errors.New("the metalog is closed")
+
+// outcome turns what raft says about an entry into what a proposer is told.
+func outcome(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return kerr.NotController
+	}
+	return fmt.Errorf("outcome of the proposal unknown: %w", err)
+}

@@ -1,0 +1,103 @@
+package metalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// fsm applies committed entries to the image. Raft calls it from one goroutine. After a failure it changes nothing more
+// and gives no snapshot, so that what it could not apply is never counted as applied.
+type fsm struct {
+	views   *views
+	failure *failure
+}
+
+// applied is what became of an entry: its index and, for each proposal, nil or why it was refused.
+type applied struct {
+	index   image.Index
+	refused []error
+}
+
+// Apply returns an applied, or the error that failed the log.
+func (f *fsm) Apply(entry *raft.Log) any {
+	if err := f.failure.err(); err != nil {
+		return err
+	}
+	done, err := f.apply(entry)
+	if err != nil {
+		err = fmt.Errorf("apply entry %d of term %d: %w", entry.Index, entry.Term, err)
+		f.failure.set(err)
+		return err
+	}
+	return done
+}
+
+func (f *fsm) apply(entry *raft.Log) (applied, error) {
+	proposals, err := openEntry(entry.Data)
+	if err != nil {
+		return applied{}, err
+	}
+	done := applied{index: image.Index(entry.Index), refused: make([]error, len(proposals))}
+	before := f.views.image.Load()
+	now := before
+	var delta *image.Delta
+	for i, recs := range proposals {
+		next, d, err := now.Apply(done.index, recs)
+		if err != nil {
+			if _, ok := errors.AsType[kerr.Code](err); !ok {
+				return applied{}, err
+			}
+			done.refused[i] = err
+			continue
+		}
+		now = next
+		if delta == nil {
+			delta = d
+		} else {
+			delta = delta.Then(d)
+		}
+	}
+	if delta != nil {
+		f.views.publish(delta)
+	}
+	return done, nil
+}
+
+// Snapshot costs nothing: the image never changes.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if err := f.failure.err(); err != nil {
+		return nil, err
+	}
+	return snapshot{f.views.image.Load()}, nil
+}
+
+// Restore puts the leader's snapshot in the place of the image, once all of it has been read and its checksum holds. It
+// is not called at start, where restoreNewest chooses the snapshot; a failure here has nowhere to fall back to.
+func (f *fsm) Restore(from io.ReadCloser) error {
+	m, err := image.Read(from)
+	if err != nil {
+		err = fmt.Errorf("restore snapshot: %w", err)
+		f.failure.set(err)
+		return err
+	}
+	f.views.publish(image.Between(f.views.image.Load(), m))
+	return nil
+}
+
+// snapshot persists an image while the fsm goes on.
+type snapshot struct{ image *image.Image }
+
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.image.Encode(sink); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s snapshot) Release() {}

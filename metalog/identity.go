@@ -1,0 +1,126 @@
+package metalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
+)
+
+// identity is who this directory is. It stands in the file node.id and in the store, which must agree: a directory put
+// together from two is refused.
+type identity struct {
+	node        image.BrokerID
+	server      uuid.UUID // in Raft; a vote belongs to it
+	incarnation uuid.UUID // of the data, for the other brokers
+}
+
+func mint(node image.BrokerID) (identity, error) {
+	server, err := uuid.NewRandom()
+	if err != nil {
+		return identity{}, err
+	}
+	incarnation, err := uuid.NewRandom()
+	return identity{node, server, incarnation}, err
+}
+
+// serverID begins with the node's number, so that everyone knows which broker leads.
+func (i identity) serverID() raft.ServerID {
+	return raft.ServerID(fmt.Sprintf("%d@%s", i.node, i.server))
+}
+
+func brokerOf(id raft.ServerID) image.BrokerID {
+	node, _, ok := strings.Cut(string(id), "@")
+	n, err := strconv.ParseInt(node, 10, 32)
+	if !ok || err != nil {
+		return image.NoBroker
+	}
+	return image.BrokerID(n)
+}
+
+const identityHead = "chronik node 1\n"
+
+// text is the identity as it stands in node.id: lines that a person can read, the last one a checksum of the others.
+func (i identity) text() []byte {
+	b := fmt.Appendf(nil, identityHead+"node.id=%d\nraft.server=%s\nincarnation=%s\n", i.node, i.server, i.incarnation)
+	return fmt.Appendf(b, "crc32c=%08x\n", crc32.Checksum(b, castagnoli))
+}
+
+func parseIdentity(b []byte) (identity, error) {
+	var i identity
+	var sum uint32
+	n, err := fmt.Sscanf(string(b), strings.ReplaceAll(identityHead, "\n", "")+
+		"\nnode.id=%d\nraft.server=%s\nincarnation=%s\ncrc32c=%x\n", &i.node, &text{&i.server}, &text{&i.incarnation}, &sum)
+	if err != nil || n != 4 || !bytes.Equal(i.text(), b) {
+		return identity{}, fmt.Errorf("identity: %w", image.ErrCorrupt)
+	}
+	return i, nil
+}
+
+// text scans a uuid.
+type text struct{ to *uuid.UUID }
+
+func (t *text) Scan(state fmt.ScanState, _ rune) error {
+	token, err := state.Token(false, nil)
+	if err != nil {
+		return err
+	}
+	*t.to, err = uuid.ParseBytes(token)
+	return err
+}
+
+// readIdentity is false when the file is not there.
+func readIdentity(path string) (identity, bool, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return identity{}, false, nil
+	}
+	if err != nil {
+		return identity{}, false, err
+	}
+	i, err := parseIdentity(b)
+	if err != nil {
+		return identity{}, false, fmt.Errorf("%s: %w", path, err)
+	}
+	return i, true, nil
+}
+
+// writeIdentity puts the file there whole or not at all, for good before it returns.
+func writeIdentity(path string, i identity) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(i.text())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return install(tmp, path)
+}
+
+// install renames a synced file and syncs its directory.
+func install(tmp, path string) error {
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncFile(filepath.Dir(path))
+}
+
+// syncFile syncs a file or a directory.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

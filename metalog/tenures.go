@@ -1,0 +1,127 @@
+package metalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"chronik/kafka/kerr"
+)
+
+// tenures runs what Lead was given from the beginning of each leadership to its end. A new tenure begins when all that
+// ran in the last one has returned.
+type tenures struct {
+	raft    *raft.Raft
+	failure *failure
+	changes <-chan bool // raft's; it blocks when this is not drained
+
+	mu  sync.Mutex
+	fns []func(context.Context, uint64) error
+	now *tenure // nil when this node does not lead, or the barrier has not passed
+
+	begun    chan struct{} // closed when the first tenure begins
+	stopping chan struct{}
+	stopped  chan struct{}
+}
+
+type tenure struct {
+	ctx  context.Context
+	end  context.CancelFunc
+	term uint64
+	runs sync.WaitGroup
+}
+
+func newTenures(r *raft.Raft, changes <-chan bool, f *failure) *tenures {
+	t := &tenures{
+		raft: r, failure: f, changes: changes,
+		begun: make(chan struct{}), stopping: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go t.follow()
+	return t
+}
+
+func (t *tenures) lead(fn func(context.Context, uint64) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fns = append(t.fns, fn)
+	if t.now != nil {
+		t.run(t.now, fn)
+	}
+}
+
+// stop ends the tenure and waits for what runs in it. It is called once.
+func (t *tenures) stop() {
+	close(t.stopping)
+	<-t.stopped
+}
+
+func (t *tenures) follow() {
+	defer close(t.stopped)
+	defer t.finish()
+	for {
+		select {
+		case leads := <-t.changes:
+			t.finish()
+			if leads {
+				t.begin()
+			}
+		case <-t.failure.happened:
+			t.finish()
+			<-t.stopping
+			return
+		case <-t.stopping:
+			return
+		}
+	}
+}
+
+// begin waits for the barrier: before it the image may lack what the last leader was promised.
+func (t *tenures) begin() {
+	barrier := func() error { return t.raft.Barrier(0).Error() }
+	if err := t.failure.await(barrier); err != nil {
+		return // the leadership has gone again; changes will say so
+	}
+	ctx, end := context.WithCancel(context.Background())
+	now := &tenure{ctx: ctx, end: end, term: t.raft.CurrentTerm()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.now = now
+	for _, fn := range t.fns {
+		t.run(now, fn)
+	}
+	select {
+	case <-t.begun:
+	default:
+		close(t.begun)
+	}
+}
+
+// run needs mu, so that no run is added to a tenure that finish waits for.
+func (t *tenures) run(in *tenure, fn func(context.Context, uint64) error) {
+	in.runs.Go(func() {
+		err := fn(in.ctx, in.term)
+		if err == nil || in.ctx.Err() != nil || leadershipGone(err) {
+			return
+		}
+		t.failure.set(fmt.Errorf("lead in term %d: %w", in.term, err))
+	})
+}
+
+func (t *tenures) finish() {
+	t.mu.Lock()
+	was := t.now
+	t.now = nil
+	t.mu.Unlock()
+	if was != nil {
+		was.end()
+		was.runs.Wait()
+	}
+}
+
+func leadershipGone(err error) bool {
+	return errors.Is(err, kerr.NotController) || errors.Is(err, raft.ErrLeadershipLost) ||
+		errors.Is(err, raft.ErrRaftShutdown) || errors.Is(err, errClosed) || errors.Is(err, context.Canceled)
+}
