@@ -4,10 +4,13 @@
 package wal
 
 import (
+	"errors"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"chronik/kafka/batch"
 	"chronik/wal/arena"
 	"chronik/wal/vfs"
 )
@@ -56,10 +59,10 @@ const (
 type Options struct {
 	FS          vfs.FS
 	Pool        *arena.Pool
-	FileSize    int64 // bytes of a log file, multiple of 4096; 0: 64 MiB
+	FileSize    int64 // bytes of a log file, rounded down to a multiple of 4096, at least 32 KiB; 0: 64 MiB
 	Sync        SyncMode
-	SyncEvery   time.Duration
-	Incarnation [16]byte // of this data directory: a file of another one is refused
+	SyncEvery   time.Duration // for SyncInterval; 0: 100 ms
+	Incarnation [16]byte      // of this data directory: a file of another one is refused
 	Logger      *slog.Logger
 }
 
@@ -75,45 +78,93 @@ type Replayed struct {
 // Log is the open log. All methods may be called concurrently.
 type Log struct{ log }
 
-// Open reads the checkpoint and then every entry after it, in the order of the appends. restore gets the payload of the
-// newest Checkpoint (nil when there is none) before the first call of replay. A torn tail is cut; anything else that
-// does not fit is a *CorruptError and the log stays closed.
-func Open(o Options, restore func(checkpoint []byte) error, replay func(Replayed) error) (*Log, error) {
-	panic("unwritten")
+// log's fields are guarded in four groups. A goroutine may take mu, then any one of the others; of these only prep, then files.
+type log struct {
+	fs   vfs.FS
+	pool *arena.Pool
+	opt  Options
+	salt uint64 // minted by Open: no group of another run can pass for one of this
+	lock io.Closer
+
+	mu      sync.Mutex
+	idle    sync.Cond // on mu: nobody writes and nothing is queued
+	queue   queue     // groups that wait to be written
+	writing bool      // somebody commits; only that goroutine touches what the writer owns
+	closed  bool
+	err     error // the first failure; final
+
+	failed chan struct{} // closed when err is set
+
+	files files // the files that make up the log, and which of their streams are still needed
+	prep  prep  // files to come
+	tail  tail  // the newest bytes, in memory
+
+	checkpointing sync.Mutex    // held by Checkpoint
+	start         uint64        // the last group of the runs before
+	written       atomic.Uint64 // the last group written; set by the writer
+	durable       atomic.Uint64 // all groups up to this are durable
+
+	wake  chan struct{} // hands the writer's part to the log's own goroutine
+	stop  chan struct{} // closed by Close
+	tasks sync.WaitGroup
 }
 
-// Append queues e and never blocks. It fails only when the log has failed or is closed.
-func (l *Log) Append(e Entry) error { panic("unwritten") }
+// Append queues e and never blocks. It fails only when the log has failed or is closed, or when Data is longer than
+// MaxEntry. The queue's bound is what its callers may hold of the pool.
+func (l *Log) Append(e Entry) error {
+	a, err := l.stage(e)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if err = l.refusal(); err == nil {
+		l.queue.add(&l.log, e, a)
+	}
+	l.mu.Unlock()
+	if a.own {
+		a.buf.Release()
+	}
+	return err
+}
 
 // Commit makes sure that what is queued gets written: when nobody is writing, the caller does it itself, now, and
 // finds its entries durable on return; otherwise it returns at once and whoever writes takes them along next.
-func (l *Log) Commit() { panic("unwritten") }
-
-// Read returns the bytes at loc, from memory or from the log's file, and keeps them there until the extent is released.
-// A loc whose file was recycled is ErrGone: the bytes are in a segment by then. Where there is no OS file, bytes are
-// copied into memory. Bytes that come from a file are not checked again here.
-func (l *Log) Read(loc Loc) (batch.Extent, error) { panic("unwritten") }
-
-// Trim says that the stream's entries with End <= end are not needed from the log any more (in memory; see Checkpoint).
-func (l *Log) Trim(s StreamID, end int64) { panic("unwritten") }
-
-// File describes one file of the log, oldest first in Files.
-type File struct {
-	Pos, Size int64              // its range in the address space
-	Live      map[StreamID]int64 // streams with untrimmed entries in it -> greatest End there
+func (l *Log) Commit() {
+	g := l.begin()
+	if g == nil {
+		return
+	}
+	l.commit(g)
+	if l.more() {
+		l.wake <- struct{}{}
+	}
 }
 
-// Files lists the log's files that hold entries, the one being written last.
-func (l *Log) Files() []File { panic("unwritten") }
-
-// Checkpoint stores payload durably, in place of the one before, and then recycles the files all of whose entries are trimmed.
-func (l *Log) Checkpoint(payload []byte) error { panic("unwritten") }
-
 // Failed is closed when a write or a sync failed; Err says which, with the file's name.
-func (l *Log) Failed() <-chan struct{} { panic("unwritten") }
-func (l *Log) Err() error              { panic("unwritten") }
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// Err is the failure that ended the log, or nil.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
 
 // Close writes what is queued and a closing mark, so that a later loss of the last entries is told from a torn tail.
-func (l *Log) Close() error { panic("unwritten") }
-
-type log struct{}
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.drain()
+	err := l.Err()
+	if err == nil {
+		err = l.closingMark()
+	}
+	close(l.stop)
+	l.tasks.Wait()
+	return errors.Join(err, l.letGo())
+}

@@ -23,6 +23,9 @@ type buf struct {
 // Bytes is the n bytes asked for; its capacity reaches to the end of the last page, so whole pages can be written.
 func (b *Buf) Bytes() []byte { return b.mem[:b.n:roundUp(b.n)] }
 
+// Pool is where the buffer came from.
+func (b *Buf) Pool() *Pool { return b.pool }
+
 // Offset says where in the buffer data lies: data must be a slice of Bytes, however its capacity was cut. It is false
 // when data lies elsewhere.
 func (b *Buf) Offset(data []byte) (off int, ok bool) {

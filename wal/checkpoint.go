@@ -1,0 +1,171 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"chronik/wal/vfs"
+)
+
+const (
+	checkpointName = "checkpoint"
+	checkpointTmp  = "checkpoint.tmp"
+)
+
+// Checkpoint stores payload durably, in place of the one before, and then recycles the files all of whose entries are
+// trimmed, up to the first with an entry that is not. When the disk is full it fails and nothing has changed; any
+// other error ends the log.
+func (l *Log) Checkpoint(payload []byte) error {
+	l.checkpointing.Lock()
+	defer l.checkpointing.Unlock()
+	if err := l.alive(); err != nil {
+		return err
+	}
+	l.forget()
+	c, keep := l.files.needed(l.written.Load())
+	c.incarnation, c.payload, c.durable = l.opt.Incarnation, payload, l.durable.Load()
+	if err := writeCheckpoint(l.fs, &c); err != nil {
+		err = &failure{fmt.Errorf("checkpoint: %w", err)}
+		if !outOfSpace(err) {
+			l.fail(err)
+		}
+		return err
+	}
+	return l.drop(keep)
+}
+
+// forget lets go of trims that no queued entry can fall under any more. A trim is kept for as long as it takes to
+// write all that was queued at the Checkpoint after it.
+func (l *Log) forget() {
+	l.mu.Lock()
+	next := l.queue.next
+	l.mu.Unlock()
+	l.files.forget(next, l.written.Load())
+}
+
+func (l *Log) alive() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refusal()
+}
+
+// needed finds the first file that is needed. written is the last group that was written at an earlier moment.
+func (s *files) needed(written uint64) (checkpoint, *file) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := 0
+	for i < len(s.list)-1 && len(s.list[i].live) == 0 {
+		i++
+	}
+	f := s.list[i]
+	number := f.first
+	if number == 0 {
+		number = written + 1
+	}
+	return checkpoint{seq: f.seq, base: f.base, number: number}, f
+}
+
+// writeCheckpoint replaces the checkpoint; at any time the old or the new one is there.
+func writeCheckpoint(f vfs.FS, c *checkpoint) error {
+	tmp, err := f.Open(checkpointTmp, vfs.Create|vfs.Truncate)
+	if err != nil {
+		return err
+	}
+	_, err = tmp.WriteAt(c.encode(), 0)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if err := f.Rename(checkpointTmp, checkpointName); err != nil {
+		return err
+	}
+	return f.SyncDir(".")
+}
+
+// readCheckpoint returns nil when there is none.
+func readCheckpoint(f vfs.FS, incarnation [16]byte) (*checkpoint, error) {
+	b, err := readAll(f, checkpointName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &checkpoint{}
+	why := c.decode(b)
+	if why == "" && c.incarnation != incarnation {
+		why = whyIncarnation
+	}
+	if why != "" {
+		return nil, &CorruptError{checkpointName, 0, why}
+	}
+	return c, nil
+}
+
+func readAll(f vfs.FS, name string) ([]byte, error) {
+	file, err := f.Open(name, vfs.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	n, err := file.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// drop takes the files before keep out of the log, and recycles them: the durable checkpoint does not need them.
+func (l *Log) drop(keep *file) error {
+	gone := l.files.cut(keep)
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := l.salvage(gone); err != nil {
+		err = &failure{fmt.Errorf("recycle: %w", err)}
+		l.fail(err)
+		return err
+	}
+	return nil
+}
+
+// salvage recycles files that are not part of the log any more.
+func (l *Log) salvage(gone []*file) error {
+	var kept []spare
+	var err error
+	for _, f := range gone {
+		if kept, err = l.recycle(f, kept); err != nil {
+			return err
+		}
+	}
+	// Before any of them is written again: else it could come back under its old name with its new content.
+	if err := l.fs.SyncDir("."); err != nil {
+		return err
+	}
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	l.prep.spares = append(l.prep.spares, kept...)
+	return nil
+}
+
+// cut removes the files before keep from the list.
+func (s *files) cut(keep *file) []*file {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := 0
+	for s.list[i] != keep {
+		i++
+	}
+	gone := s.list[:i:i]
+	s.list = append([]*file(nil), s.list[i:]...)
+	return gone
+}

@@ -1,0 +1,164 @@
+package wal
+
+import (
+	"fmt"
+	"maps"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"chronik/wal/vfs"
+)
+
+// file is one file of the log. Its number of holders is the log, while the file is part of it, and the readers of its
+// bytes; the last one closes it.
+type file struct {
+	f    vfs.File
+	name string
+	seq  uint64
+	base int64
+	size int64 // of its range of Pos
+	refs atomic.Int32
+
+	// Guarded by files.mu.
+	first uint64             // number of its first group, 0 before there is one
+	used  int64              // bytes up to the end of its last group
+	live  map[StreamID]int64 // streams with entries that are still needed -> the greatest end
+	dirty bool               // written since it was last synced
+}
+
+func fileName(seq uint64) string { return fmt.Sprintf("%020d.wal", seq) }
+
+// Release lets go of the file's bytes. The error of closing a file that is only read any more says nothing.
+func (f *file) Release() {
+	if f.refs.Add(-1) == 0 {
+		_ = f.f.Close()
+	}
+}
+
+// files is the list of the log's files, oldest first, never empty once the log is open.
+type files struct {
+	mu   sync.RWMutex
+	list []*file
+	// Trims, for entries that are trimmed before they are written: new ones, and those that are forgotten once the
+	// groups before number are written.
+	trimmed, before map[StreamID]int64
+	number          uint64
+}
+
+// active is the file that is written. Only the writer, and those before there is one, may rely on it for longer than
+// a moment.
+func (s *files) active() *file {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.list[len(s.list)-1]
+}
+
+func (s *files) add(f *file) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, f)
+}
+
+// wrote accounts for g at off in f, and says whether it is f's first group.
+func (s *files) wrote(f *file, g *group, off int64) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first = f.first == 0
+	if first {
+		f.first = g.number
+	}
+	f.used = off + int64(g.size())
+	f.dirty = true
+	for i := range g.frames {
+		s.needs(f, g.frames[i].stream, g.frames[i].end)
+	}
+	return first
+}
+
+// needs notes that f holds an entry of stream; the caller holds s.mu.
+func (s *files) needs(f *file, stream StreamID, end int64) {
+	for _, trims := range [...]map[StreamID]int64{s.trimmed, s.before} {
+		if len(trims) == 0 {
+			continue
+		}
+		if trimmed, ok := trims[stream]; ok && end <= trimmed {
+			return
+		}
+	}
+	f.live[stream] = end
+}
+
+// forget drops old trims: groups up to written are written, next is the first that is not begun.
+func (s *files) forget(next, written uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if written+1 < s.number {
+		return
+	}
+	s.before, s.number = s.trimmed, next
+	s.trimmed = map[StreamID]int64{}
+}
+
+// Trim says that the stream's entries with End <= end are not needed from the log any more (in memory; see Checkpoint).
+// It counts for entries that are still queued too.
+func (l *Log) Trim(s StreamID, end int64) {
+	l.files.mu.Lock()
+	defer l.files.mu.Unlock()
+	if old, ok := l.files.trimmed[s]; !ok || old < end {
+		l.files.trimmed[s] = end
+	}
+	for _, f := range l.files.list {
+		if last, ok := f.live[s]; ok && last <= end {
+			delete(f.live, s)
+		}
+	}
+}
+
+// File describes one file of the log, oldest first in Files.
+type File struct {
+	Pos, Size int64              // its range in the address space
+	Live      map[StreamID]int64 // streams with untrimmed entries in it -> greatest End there
+}
+
+// Files lists the log's files that hold entries, the one being written last.
+func (l *Log) Files() []File {
+	l.files.mu.RLock()
+	defer l.files.mu.RUnlock()
+	var all []File
+	for i, f := range l.files.list {
+		if f.first != 0 || i == len(l.files.list)-1 {
+			all = append(all, File{Pos: f.base, Size: f.size, Live: maps.Clone(f.live)})
+		}
+	}
+	return all
+}
+
+// hold returns the file with the bytes at loc, which the caller must Release.
+func (s *files) hold(loc Loc) *file {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	i := sort.Search(len(s.list), func(i int) bool { return s.list[i].base > loc.Pos }) - 1
+	if i < 0 {
+		return nil
+	}
+	f := s.list[i]
+	if loc.Pos+int64(loc.Len) > f.base+f.used {
+		return nil
+	}
+	f.refs.Add(1)
+	return f
+}
+
+// place returns the file and the offset for a group of n bytes. Only the writer calls it.
+func (l *Log) place(n int64) (*file, int64, error) {
+	f := l.files.active()
+	if f.used+n <= f.size {
+		return f, f.used, nil
+	}
+	f, err := l.turn(f, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, f.used, nil
+}

@@ -1,0 +1,229 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"chronik/wal/vfs"
+)
+
+const (
+	// smallFile is the size of a file that has to be made while somebody waits: zeros for it are written in a few
+	// milliseconds.
+	smallFile = 4 << 20
+	// maxSpares is how many files are kept for their blocks when they are not needed any more.
+	maxSpares = 8
+	fillChunk = 1 << 20
+)
+
+// prep is the files to come. A file is zero-filled or was part of the log before, since overwriting is twice as fast
+// as growing a file; it gets its header and its name ahead of time, so that the writer can go on to it at no cost.
+type prep struct {
+	mu     sync.Mutex // held while a file is named
+	next   *file      // or nil
+	spares []spare
+	serial int // of names
+
+	want chan struct{} // asks for next
+}
+
+// spare is a file of Options.FileSize without a part in the log.
+type spare struct {
+	f    vfs.File
+	name string
+}
+
+// ask wakes the preparer, without waiting.
+func (p *prep) ask() {
+	select {
+	case p.want <- struct{}{}:
+	default: // it is asked already
+	}
+}
+
+// prepare is the goroutine that keeps a next file ready.
+func (l *Log) prepare() {
+	defer l.tasks.Done()
+	for {
+		select {
+		case <-l.prep.want:
+			// Without room there is no next file for now: the writer tries itself when it needs one.
+			if err := l.ready(); err != nil && !outOfSpace(err) && !errors.Is(err, errStopped) {
+				l.fail(&failure{fmt.Errorf("prepare a file: %w", err)})
+			}
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// ready makes the next file, unless there is one. The writer may name one itself meanwhile.
+func (l *Log) ready() error {
+	l.prep.mu.Lock()
+	enough := l.prep.next != nil || len(l.prep.spares) > 0
+	name := l.prep.newName("tmp")
+	l.prep.mu.Unlock()
+	if !enough {
+		f, err := l.fill(name, l.opt.FileSize)
+		if err != nil {
+			return err
+		}
+		l.prep.mu.Lock()
+		l.prep.spares = append(l.prep.spares, spare{f, name})
+		l.prep.mu.Unlock()
+	}
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	if l.prep.next != nil || len(l.prep.spares) == 0 {
+		return nil
+	}
+	next, err := l.name(l.prep.pop(), l.files.active(), l.opt.FileSize)
+	l.prep.next = next
+	return err
+}
+
+func (p *prep) newName(ext string) string {
+	p.serial++
+	return fmt.Sprintf("%d.%s", p.serial, ext)
+}
+
+func (p *prep) pop() spare {
+	s := p.spares[len(p.spares)-1]
+	p.spares = p.spares[:len(p.spares)-1]
+	return s
+}
+
+var errStopped = errors.New("wal: stopped")
+
+// fill makes a file of size zeros.
+func (l *Log) fill(name string, size int64) (vfs.File, error) {
+	f, err := l.fs.Open(name, vfs.Create|vfs.Truncate|vfs.Direct)
+	if err != nil {
+		return nil, err
+	}
+	if err = l.zero(f, size); err == nil {
+		return f, nil
+	}
+	_ = f.Close() // the file is given up
+	_ = l.fs.Remove(name)
+	return nil, err
+}
+
+func (l *Log) zero(f vfs.File, size int64) error {
+	buf := l.pool.Overdraw(int(min(size, fillChunk)))
+	defer buf.Release()
+	b := buf.Bytes()
+	clear(b)
+	iov := make([][]byte, 1)
+	for off := int64(0); off < size; off += int64(len(iov[0])) {
+		select {
+		case <-l.stop:
+			return errStopped
+		default:
+		}
+		iov[0] = b[:min(size-off, int64(len(b)))]
+		if err := f.WriteSync(iov, off, false); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// name makes s the file of the log after prev: header, name, directory, each durable before the next, so that a file
+// with a log's name always has a whole header. The caller holds l.prep.mu.
+func (l *Log) name(s spare, prev *file, size int64) (*file, error) {
+	return l.nameAt(s, prev.seq+1, prev.base+prev.size, size)
+}
+
+func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
+	buf := l.pool.Overdraw(page)
+	defer buf.Release()
+	h := fileHeader{l.opt.Incarnation, seq, l.salt, base, size, l.durable.Load()}
+	h.encode(buf.Bytes())
+	n := &file{f: s.f, name: fileName(seq), seq: seq, base: base, size: size, used: page, live: map[StreamID]int64{}}
+	n.refs.Store(1)
+	if err := s.f.WriteSync([][]byte{buf.Bytes()}, 0, true); err != nil {
+		return nil, err
+	}
+	if err := l.fs.Rename(s.name, n.name); err != nil {
+		return nil, err
+	}
+	return n, l.fs.SyncDir(".")
+}
+
+// turn goes on to the next file, one with room for a group of n bytes. Only the writer calls it.
+func (l *Log) turn(active *file, n int64) (*file, error) {
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	f, err := l.following(active, n+page)
+	if err != nil {
+		return nil, &failure{fmt.Errorf("next file after %s: %w", active.name, err)}
+	}
+	return f, nil
+}
+
+// following adds the next file to the log, or two: when the one that was prepared is too small, it stays empty.
+func (l *Log) following(active *file, size int64) (*file, error) {
+	if next := l.prep.next; next != nil {
+		l.prep.next = nil
+		l.files.add(next)
+		if size <= next.size {
+			return next, nil
+		}
+		active = next
+	}
+	f, err := l.make(active.seq+1, active.base+active.size, size)
+	if err == nil {
+		l.files.add(f)
+	}
+	return f, err
+}
+
+// make makes a file of at least size bytes at once: a spare, or a small one, or one for a group that is larger than
+// files are, which grows as it is written.
+func (l *Log) make(seq uint64, base, size int64) (*file, error) {
+	if size <= l.opt.FileSize && len(l.prep.spares) > 0 {
+		return l.nameAt(l.prep.pop(), seq, base, l.opt.FileSize)
+	}
+	name := l.prep.newName("tmp")
+	if size > l.opt.FileSize {
+		f, err := l.fs.Open(name, vfs.Create|vfs.Truncate|vfs.Direct)
+		if err != nil {
+			return nil, err
+		}
+		return l.nameAt(spare{f, name}, seq, base, size)
+	}
+	size = max(size, min(smallFile, l.opt.FileSize))
+	f, err := l.fill(name, size)
+	if err != nil {
+		return nil, err
+	}
+	return l.nameAt(spare{f, name}, seq, base, size)
+}
+
+// recycle keeps f's blocks for a file to come, when nobody reads f any more, or removes it. f is not part of the log;
+// it must not be written before the directory was synced.
+func (l *Log) recycle(f *file, kept []spare) ([]spare, error) {
+	size, err := f.f.Size()
+	if err != nil {
+		return kept, err
+	}
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	if f.refs.Load() > 1 || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= maxSpares {
+		err = l.fs.Remove(f.name)
+		f.Release()
+		return kept, err
+	}
+	s := spare{f.f, l.prep.newName("spare")}
+	if err := l.fs.Rename(f.name, s.name); err != nil {
+		return kept, err
+	}
+	return append(kept, s), nil
+}
+
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

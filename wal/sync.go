@@ -1,0 +1,53 @@
+package wal
+
+import (
+	"fmt"
+	"time"
+)
+
+// syncing is the goroutine of SyncInterval.
+func (l *Log) syncing() {
+	defer l.tasks.Done()
+	tick := time.NewTicker(l.opt.SyncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.syncDirty(); err != nil {
+				l.fail(err)
+				return
+			}
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// syncDirty makes durable what was written before the call.
+func (l *Log) syncDirty() error {
+	written := l.written.Load()
+	for _, f := range l.files.takeDirty() {
+		err := f.f.Sync()
+		f.Release()
+		if err != nil {
+			return &failure{fmt.Errorf("sync %s: %w", f.name, err)}
+		}
+	}
+	l.durable.Store(max(written, l.durable.Load()))
+	return nil
+}
+
+// takeDirty returns the files to sync, each with a reference.
+func (s *files) takeDirty() []*file {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var dirty []*file
+	for _, f := range s.list {
+		if f.dirty {
+			f.dirty = false
+			f.refs.Add(1)
+			dirty = append(dirty, f)
+		}
+	}
+	return dirty
+}
