@@ -44,9 +44,8 @@ func (f *fsm) apply(entry *raft.Log) (applied, error) {
 		return applied{}, err
 	}
 	done := applied{index: image.Index(entry.Index), refused: make([]error, len(proposals))}
-	before := f.views.image.Load()
-	now := before
-	var delta *image.Delta
+	now := f.views.image.Load()
+	var deltas []*image.Delta
 	for i, recs := range proposals {
 		next, d, err := now.Apply(done.index, recs)
 		if err != nil {
@@ -56,15 +55,10 @@ func (f *fsm) apply(entry *raft.Log) (applied, error) {
 			done.refused[i] = err
 			continue
 		}
-		now = next
-		if delta == nil {
-			delta = d
-		} else {
-			delta = delta.Then(d)
-		}
+		now, deltas = next, append(deltas, d)
 	}
-	if delta != nil {
-		f.views.publish(delta)
+	if len(deltas) > 0 {
+		f.views.publish(image.Join(deltas))
 	}
 	return done, nil
 }

@@ -143,7 +143,13 @@ type touched[T comparable] struct {
 // smallList is how long a list may grow before a set watches over it.
 const smallList = 16
 
-func (t *touched[T]) add(v T) {
+func (t *touched[T]) add(values ...T) {
+	for _, v := range values {
+		t.one(v)
+	}
+}
+
+func (t *touched[T]) one(v T) {
 	if t.set == nil && len(t.list) == smallList {
 		t.set = make(map[T]struct{}, 4*smallList)
 		for _, had := range t.list {

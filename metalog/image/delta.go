@@ -42,15 +42,24 @@ func Between(old, new *Image) *Delta {
 	return d
 }
 
-// Then is the delta of d followed by next, which must begin where d ends.
-func (d *Delta) Then(next *Delta) *Delta {
+// Join is the delta of all of them, one after another: each begins where the one before it ends. There is at least one.
+func Join(deltas []*Delta) *Delta {
+	if len(deltas) == 1 {
+		return deltas[0]
+	}
+	var topics touched[TopicID]
+	var configs touched[Resource]
+	var brokers touched[BrokerID]
+	var groups touched[string]
+	for _, d := range deltas {
+		topics.add(d.Topics...)
+		configs.add(d.Configs...)
+		brokers.add(d.Brokers...)
+		groups.add(d.Groups...)
+	}
 	return &Delta{
-		Old:     d.Old,
-		New:     next.New,
-		Topics:  union(d.Topics, next.Topics),
-		Configs: union(d.Configs, next.Configs),
-		Brokers: union(d.Brokers, next.Brokers),
-		Groups:  union(d.Groups, next.Groups),
+		Old: deltas[0].Old, New: deltas[len(deltas)-1].New,
+		Topics: topics.list, Configs: configs.list, Brokers: brokers.list, Groups: groups.list,
 	}
 }
 
@@ -76,25 +85,4 @@ func differing[T any](a, b *iradix.Tree[T], equal func(T, T) bool) [][]byte {
 	})
 	slices.SortFunc(keys, bytes.Compare)
 	return keys
-}
-
-// union is a and what b adds to it, in order. Lists are short except after a change of very many topics at once.
-func union[T comparable](a, b []T) []T {
-	if len(a) == 0 {
-		return b
-	}
-	if len(b) == 0 {
-		return a
-	}
-	seen := make(map[T]struct{}, len(a))
-	for _, v := range a {
-		seen[v] = struct{}{}
-	}
-	all := slices.Clip(a)
-	for _, v := range b {
-		if _, ok := seen[v]; !ok {
-			all = append(all, v)
-		}
-	}
-	return all
 }

@@ -183,7 +183,7 @@ func TestDeltasJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := first.Then(second)
+	d := Join([]*Delta{first, second})
 	if d.Old != Empty() || d.New != two || !reflect.DeepEqual(d.Topics, []TopicID{a, b}) {
 		t.Fatalf("%+v", d)
 	}
