@@ -1,0 +1,134 @@
+package partlog
+
+import (
+	"time"
+)
+
+// keep is the store's background work: it expires records, removes what deleted partitions left, and cuts the oldest
+// files of the write-ahead log into segments when they hold more than the budget. It writes beside the commit path, in
+// large runs and at a bounded rate.
+func (s *Store) keep() {
+	retention := time.NewTicker(s.options.RetentionCheckInterval)
+	defer retention.Stop()
+	for {
+		due := false
+		select {
+		case <-s.stop:
+			return
+		case <-s.failed:
+			return
+		case <-s.wal.Failed():
+			_ = s.fail(s.wal.Err()) // told by Failed
+			return
+		case <-retention.C:
+			due = true
+		case <-s.wake:
+		}
+		if err := s.tend(s.reread.Swap(false) || due || s.overBudget()); err != nil {
+			s.options.Logger.Error("storage failed", "error", s.fail(err))
+			return
+		}
+	}
+}
+
+// tend is one round of the background work. Records are expired before anything is cut, so that none is copied that
+// would go at once.
+func (s *Store) tend(retention bool) error {
+	if err := s.bury(); err != nil {
+		return err
+	}
+	if retention {
+		if err := s.retain(); err != nil {
+			return err
+		}
+	}
+	s.shed()
+	return s.cut()
+}
+
+// grown notes that the write-ahead log reaches to pos.
+func (s *Store) grown(pos int64) {
+	if pos > s.cutAt.Load() {
+		s.nudge()
+	}
+}
+
+// measure sets when to cut next: when the budget is used up, or, as long as it is and files cannot be given up because
+// they are being read, when a little more has been written.
+func (s *Store) measure() {
+	files := s.wal.Files()
+	if len(files) == 0 {
+		s.cutAt.Store(s.options.WALBudget)
+		return
+	}
+	last := files[len(files)-1]
+	s.cutAt.Store(max(files[0].Pos+s.options.WALBudget, last.Pos+last.Size+s.options.WALBudget/8))
+}
+
+func (s *Store) overBudget() bool { return s.excess() > 0 }
+
+// excess is by how many bytes the write-ahead log is larger than the budget.
+func (s *Store) excess() int64 {
+	size := -s.options.WALBudget
+	for _, f := range s.wal.Files() {
+		size += f.Size
+	}
+	return size
+}
+
+// bury removes what deleted partitions left on disk. A partition leaves the checkpoint only when its directory is
+// durably gone, so that none is found at a later start that nobody knows.
+func (s *Store) bury() error {
+	s.mu.RLock()
+	var ids []ID
+	for _, id := range s.dying {
+		ids = append(ids, id)
+	}
+	s.mu.RUnlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, id := range ids {
+		s.wal.Trim(id.Stream, everything)
+		if err := s.removeDir(id.dir()); err != nil {
+			return err
+		}
+	}
+	if err := s.syncSegmentsDir(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, id := range ids {
+		delete(s.dying, id.Stream)
+	}
+	s.mu.Unlock()
+	if s.recyclable() {
+		return s.checkpoint()
+	}
+	return nil
+}
+
+// recyclable says whether a checkpoint would free a file of the write-ahead log.
+func (s *Store) recyclable() bool {
+	files := s.wal.Files()
+	for _, f := range files[:max(len(files)-1, 0)] {
+		if len(f.Live) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// shed forgets producers that have been silent for long.
+func (s *Store) shed() {
+	before := s.clock.read() - s.options.ProducerExpiration.Milliseconds()
+	if before < s.shedAt {
+		return
+	}
+	s.shedAt = before + s.options.ProducerExpiration.Milliseconds()/24
+	for _, l := range s.all() {
+		l.mu.Lock()
+		l.producers.expire(before)
+		l.mu.Unlock()
+	}
+}

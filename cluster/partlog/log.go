@@ -1,0 +1,148 @@
+package partlog
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"chronik/kafka/config"
+	"chronik/segment"
+	"chronik/wal"
+)
+
+// Log is one partition's log. All methods may be called concurrently.
+type Log struct {
+	id     ID
+	store  *Store
+	config atomic.Pointer[config.Topic]
+
+	mu         sync.Mutex // guards what follows; wal.Append is called under it, so that offsets and the log agree
+	closed     bool
+	start, end int64
+	starting   int64 // start as soon as what was queued is durable
+	durable    int64
+	inFlight   fifo // appended, not durable
+	tail       tail
+	segments   []*segment.Segment // oldest first; only the last may be unsealed; replaced, never changed
+	cut        int64              // segments hold the log durably up to here
+	producers  producers
+	txns       txns
+	epochs     epochs
+	untimed    int64 // when a batch without timestamps was last seen, ms
+	onDurable  []func(int64)
+}
+
+func newLog(s *Store, id ID, c *config.Topic) *Log {
+	l := &Log{id: id, store: s}
+	l.config.Store(c)
+	return l
+}
+
+// Offsets returns the marks.
+func (l *Log) Offsets() Offsets {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Offsets{
+		LogStart:   l.start,
+		LocalStart: l.start,
+		LastStable: l.lastStable(l.durable),
+		Durable:    l.durable,
+		LogEnd:     l.end,
+	}
+}
+
+// OnDurable registers fn, called after Durable moved, from the committing goroutine: it must not block.
+func (l *Log) OnDurable(fn func(durable int64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onDurable = append(l.onDurable[:len(l.onDurable):len(l.onDurable)], fn)
+}
+
+// SetConfig replaces the topic's configuration.
+func (l *Log) SetConfig(c *config.Topic) { l.config.Store(c) }
+
+// Config is the topic's configuration.
+func (l *Log) Config() *config.Topic { return l.config.Load() }
+
+// Size is the bytes on disk, those in the write-ahead log included.
+func (l *Log) Size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := l.tail.bytes
+	for _, s := range l.segments {
+		size += s.Size()
+	}
+	return size
+}
+
+// sink is the log as the write-ahead log sees it.
+type sink Log
+
+// Durable publishes the oldest entry in flight. Only now it gets into the index: readers cannot ask for it earlier,
+// and where it lies is not known earlier.
+func (k *sink) Durable(end int64, loc wal.Loc, err error) {
+	l := (*Log)(k)
+	if err != nil {
+		_ = l.store.fail(err) // told by Failed
+		return
+	}
+	if l.store.broken.Load() {
+		return
+	}
+	l.mu.Lock()
+	f := l.inFlight.pop()
+	if !l.closed {
+		l.tail.append(entry{end: end, maxTime: f.maxTime, pos: loc.Pos, size: loc.Len, flags: f.flags})
+	}
+	l.durable = end
+	l.txns.settle(end)
+	told := l.onDurable
+	l.mu.Unlock()
+	for _, fn := range told {
+		fn(end)
+	}
+	l.store.grown(loc.Pos + int64(loc.Len))
+}
+
+// close refuses all further appends and reads and hands the segments over.
+func (l *Log) close() []*segment.Segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	segments := l.segments
+	l.closed, l.segments, l.tail = true, nil, tail{base: l.tail.end()}
+	return segments
+}
+
+// inFlight is what an entry's index entry will say.
+type inFlight struct {
+	maxTime int64
+	flags   uint32
+}
+
+// fifo is a ring of entries in flight: as many as the write-ahead log has queued, which the pool of request buffers bounds.
+type fifo struct {
+	ring       []inFlight // length a power of two
+	head, used int
+}
+
+func (q *fifo) push(f inFlight) {
+	if q.used == len(q.ring) {
+		q.grow()
+	}
+	q.ring[(q.head+q.used)&(len(q.ring)-1)] = f
+	q.used++
+}
+
+func (q *fifo) pop() inFlight {
+	f := q.ring[q.head]
+	q.head = (q.head + 1) & (len(q.ring) - 1)
+	q.used--
+	return f
+}
+
+func (q *fifo) grow() {
+	bigger := make([]inFlight, max(4, 2*len(q.ring)))
+	for i := range q.used {
+		bigger[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
+	}
+	q.ring, q.head = bigger, 0
+}

@@ -1,0 +1,388 @@
+package partlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"chronik/kafka/batch"
+	"chronik/kafka/kerr"
+	"chronik/segment"
+	"chronik/wal"
+	"chronik/wal/vfs"
+)
+
+// Open recovers every log that the disk holds: what the checkpoint says, then every entry of the write-ahead log after it.
+// Records that should be there and are not are an error that names the partition; a log is never opened shorter.
+func Open(o Options) (*Store, error) {
+	o.fill()
+	s := &Store{
+		options: o, files: o.FS,
+		logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]ID{},
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), failed: make(chan struct{}),
+	}
+	s.clock.now = func() int64 { return o.Now().UnixMilli() }
+	s.clock.read()
+	r := recovery{store: s, dead: map[wal.StreamID]bool{}, saved: map[wal.StreamID]*saved{}}
+	if err := r.run(); err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
+	s.measure()
+	s.ended.Go(s.keep)
+	return s, nil
+}
+
+type recovery struct {
+	store *Store
+	dead  map[wal.StreamID]bool // streams of deleted topics
+	saved map[wal.StreamID]*saved
+	facts int64
+}
+
+func (r *recovery) run() error {
+	s, o := r.store, &r.store.options
+	if err := errors.Join(o.FS.MkdirAll(walDir), o.FS.SyncDir(".")); err != nil {
+		return err
+	}
+	dir, err := vfs.Sub(o.FS, walDir)
+	if err != nil {
+		return err
+	}
+	s.wal, err = wal.Open(wal.Options{
+		FS: dir, Pool: o.Pool, FileSize: o.WALFileSize, Sync: o.Sync, SyncEvery: o.SyncEvery,
+		Incarnation: o.Incarnation, Logger: o.Logger,
+	}, r.restore, r.replay)
+	if err != nil {
+		return err
+	}
+	if err := r.finish(); err != nil {
+		return errors.Join(err, s.wal.Close())
+	}
+	return nil
+}
+
+const (
+	walDir        = "wal"
+	quarantineDir = "quarantine"
+)
+
+func (r *recovery) restore(checkpoint []byte) error {
+	if checkpoint == nil {
+		return nil
+	}
+	facts, err := decodeCheckpoint(checkpoint, r.restoreLog)
+	r.facts = facts
+	return err
+}
+
+func (r *recovery) restoreLog(v *saved) error {
+	if v.dying {
+		r.bury(v.id)
+		return nil
+	}
+	l, err := r.find(v.id.Stream)
+	if l == nil || err != nil {
+		if err == nil {
+			r.bury(v.id)
+		}
+		return err
+	}
+	if l.id != v.id {
+		return fmt.Errorf("the checkpoint says that stream %d is %s, the metadata says %s: %w", v.id.Stream, v.id.name(), l.id.name(), kerr.KafkaStorageError)
+	}
+	r.saved[v.id.Stream] = v
+	l.restore(v)
+	return nil
+}
+
+func (l *Log) restore(v *saved) {
+	l.start, l.starting, l.cut, l.untimed = v.start, v.start, v.cut, v.untimed
+	l.end = max(v.start, v.cut)
+	l.tail.base = l.end
+	l.epochs, l.txns.aborted = v.epochs, v.aborted
+	if len(v.producers) > 0 {
+		l.producers = make(producers, len(v.producers))
+	}
+	for i := range v.producers {
+		p := &v.producers[i]
+		l.producers[p.id] = p
+		if p.txnFirst != noTxn {
+			l.txns.open++
+		}
+	}
+}
+
+// bury remembers a deleted partition until its files are gone.
+func (r *recovery) bury(id ID) {
+	r.dead[id.Stream] = true
+	r.store.dying[id.Stream] = id
+}
+
+// find returns the stream's log, nil when its topic was deleted.
+func (r *recovery) find(stream wal.StreamID) (*Log, error) {
+	if l := r.store.logs[stream]; l != nil || r.dead[stream] {
+		return l, nil
+	}
+	id, c, err := r.store.options.Known(stream)
+	switch {
+	case errors.Is(err, ErrDeleted):
+		r.dead[stream] = true
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("stream %d is on disk: %w", stream, err)
+	case id.Stream != stream:
+		return nil, fmt.Errorf("stream %d is on disk, the metadata speaks of %d", stream, id.Stream)
+	}
+	l := newLog(r.store, id, c)
+	r.store.logs[stream] = l
+	return l, nil
+}
+
+func (r *recovery) replay(e wal.Replayed) error {
+	if e.Stream == factStream {
+		return r.replayFact(e)
+	}
+	l, err := r.find(e.Stream)
+	if l == nil || err != nil {
+		return err
+	}
+	if e.Kind != kindBatches {
+		return fmt.Errorf("%s: write-ahead log entry of unknown kind %d at %d", l.id.name(), e.Kind, e.Loc.Pos)
+	}
+	if e.End <= l.end {
+		return nil // the checkpoint had it
+	}
+	if err := l.replay(e, r.asOf(e.Stream)); err != nil {
+		return fmt.Errorf("%s: write-ahead log at %d: %w: %w", l.id.name(), e.Loc.Pos, kerr.KafkaStorageError, err)
+	}
+	return nil
+}
+
+func (r *recovery) asOf(stream wal.StreamID) int64 {
+	if v := r.saved[stream]; v != nil {
+		return v.asOf
+	}
+	return 0
+}
+
+func (r *recovery) replayFact(e wal.Replayed) error {
+	r.facts = max(r.facts, e.End)
+	if e.Kind != kindLogStart {
+		return nil
+	}
+	stream, start, err := decodeLogStart(e.Data)
+	if err != nil {
+		return err
+	}
+	l, err := r.find(stream)
+	if l == nil || err != nil {
+		return err
+	}
+	l.raised(start)
+	if start > l.end { // the records that it passed over are gone, as they may be
+		l.end, l.tail.base = start, start
+	}
+	return nil
+}
+
+// replay takes over an entry. Its first batch goes on where the log ends, or reaches back over it when records up to
+// there were deleted.
+func (l *Log) replay(e wal.Replayed, asOf int64) error {
+	f, base, count := inFlight{maxTime: batch.NoTimestamp}, int64(-1), 0
+	for rest := e.Data; len(rest) > 0; count++ {
+		b, after, err := batch.Next(rest)
+		if err != nil {
+			return err
+		}
+		rest = after
+		if base < 0 {
+			base = b.BaseOffset()
+		}
+		if b.NextOffset() > asOf {
+			l.epochs.note(b.LeaderEpoch(), b.BaseOffset())
+			if err := l.track(b); err != nil {
+				return err
+			}
+		}
+		f.maxTime = max(f.maxTime, b.MaxTimestamp())
+	}
+	first := len(l.tail.chunks) == 0
+	if count == 0 || base > l.end || base < l.end && !first {
+		return fmt.Errorf("the log ends at offset %d, the next entry begins at %d: records between them are missing", l.end, base)
+	}
+	if count > 1 {
+		f.flags |= severalBatches
+	}
+	if f.maxTime == batch.NoTimestamp {
+		l.untimed = l.store.clock.last.Load()
+	}
+	if first {
+		l.tail.base = base
+	}
+	l.tail.append(entry{end: e.End, maxTime: f.maxTime, pos: e.Loc.Pos, size: e.Loc.Len, flags: f.flags})
+	l.end = e.End
+	return nil
+}
+
+// finish opens the segments and sees that nothing is missing.
+func (r *recovery) finish() error {
+	s := r.store
+	s.facts.count = r.facts
+	for stream, l := range s.logs {
+		if err := r.check(l); err != nil {
+			return err
+		}
+		if err := l.openSegments(); err != nil {
+			return fmt.Errorf("%s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
+		}
+		l.durable = l.end
+		s.wal.Trim(stream, max(l.cut, l.start))
+	}
+	for stream := range r.dead {
+		s.wal.Trim(stream, forever)
+	}
+	return r.quarantine()
+}
+
+const forever = everything
+
+// check sees that the log reaches as far as the checkpoint knew it to.
+func (r *recovery) check(l *Log) error {
+	asOf := r.asOf(l.id.Stream)
+	if l.end >= asOf {
+		return nil
+	}
+	if r.store.options.Sync == wal.SyncAlways || r.store.options.Sync == "" {
+		return fmt.Errorf("%s: the log ends at offset %d, the checkpoint knew it up to %d: %w", l.id.name(), l.end, asOf, kerr.KafkaStorageError)
+	}
+	r.store.options.Logger.Warn("records were lost that had not been synced", "partition", l.id.name(), "end", l.end, "was", asOf)
+	l.producers.forget(l.end)
+	return nil
+}
+
+// forget drops what is known of batches that are not in the log after all.
+func (ps producers) forget(end int64) {
+	for id, p := range ps {
+		for _, m := range p.batches[:] {
+			if m.lastOffset >= end {
+				delete(ps, id)
+			}
+		}
+	}
+}
+
+// openSegments opens what the checkpoint relies on and removes the rest: segments that the log start has passed, and
+// those begun after the checkpoint, whose records the write-ahead log still has.
+func (l *Log) openSegments() error {
+	files, dir := l.store.files, l.id.dir()
+	bases, err := segment.List(files, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for i, base := range bases {
+		last := i+1 == len(bases) || bases[i+1] >= l.cut
+		switch {
+		case base >= l.cut || !last && bases[i+1] <= l.start || l.cut <= l.start:
+			err = l.discard(base)
+		case last:
+			err = l.openSegment(base, l.cut)
+		default:
+			err = l.openSegment(base, -1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := l.covered(); err != nil {
+		return err
+	}
+	if n := len(l.segments); n > 0 && l.segments[n-1].End() > l.cut {
+		l.cut = l.segments[n-1].End() // sealed after the checkpoint
+	}
+	l.tail.drop(max(l.cut, l.start))
+	return nil
+}
+
+func (l *Log) openSegment(base, end int64) error {
+	var before *segment.Segment
+	if n := len(l.segments); n > 0 {
+		before = l.segments[n-1]
+	}
+	s, err := segment.Open(l.store.files, l.id.dir(), base, end, l.segmentOptions(before, base))
+	if err == nil {
+		l.segments = append(l.segments, s)
+	}
+	return err
+}
+
+// discard removes a segment, whatever state its files are in.
+func (l *Log) discard(base int64) error {
+	s, err := segment.Create(l.store.files, l.id.dir(), base, segment.Options{})
+	if err != nil {
+		return err
+	}
+	return s.Remove()
+}
+
+// covered sees that the segments hold everything from the log start to where the write-ahead log takes over.
+func (l *Log) covered() error {
+	at := l.start
+	for i, s := range l.segments {
+		if s.Base() > at || i > 0 && s.Base() != at {
+			return fmt.Errorf("segment %d begins behind offset %d: records between them are missing", s.Base(), at)
+		}
+		at = s.End()
+	}
+	if at < l.cut {
+		return fmt.Errorf("the segments end at offset %d, the checkpoint says %d: records between them are missing", at, l.cut)
+	}
+	return nil
+}
+
+// quarantine moves directories aside that no partition owns. They are never deleted: whoever moved them here may want
+// them back.
+func (r *recovery) quarantine() error {
+	s := r.store
+	names, err := s.files.List(segmentsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	owned := map[string]bool{}
+	for _, l := range s.logs {
+		owned[l.id.name()] = true
+	}
+	for _, id := range s.dying {
+		owned[id.name()] = true
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return owned[n] })
+	if len(names) == 0 {
+		return nil
+	}
+	if err := s.files.MkdirAll(quarantineDir); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := r.setAside(n); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.files.SyncDir(segmentsDir), s.files.SyncDir(quarantineDir))
+}
+
+func (r *recovery) setAside(name string) error {
+	s := r.store
+	taken, err := s.files.List(quarantineDir)
+	if err != nil {
+		return err
+	}
+	to := name
+	for i := 1; slices.Contains(taken, to); i++ {
+		to = fmt.Sprintf("%s.%d", name, i)
+	}
+	s.options.Logger.Warn("no partition owns this directory", "moved", segmentsDir+"/"+name, "to", quarantineDir+"/"+to)
+	return s.files.Rename(segmentsDir+"/"+name, quarantineDir+"/"+to)
+}

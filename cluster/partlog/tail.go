@@ -1,0 +1,160 @@
+package partlog
+
+import (
+	"slices"
+	"sort"
+
+	"chronik/wal"
+)
+
+// entry is one entry of the write-ahead log. Its first offset is the end of the entry before it.
+type entry struct {
+	end     int64
+	maxTime int64 // greatest timestamp in it, ms; batch.NoTimestamp for none
+	pos     int64
+	size    int32
+	flags   uint32
+}
+
+const (
+	severalBatches uint32 = 1 << iota // else it is exactly one
+	checkedInFile                     // its bytes were read from the log's file and found whole
+)
+
+func (e entry) loc() wal.Loc { return wal.Loc{Pos: e.pos, Len: e.size} }
+
+// located is an entry with its first offset.
+type located struct {
+	base int64
+	entry
+}
+
+// tail is the index of the entries that are read from the write-ahead log: the newest, one after the other without a
+// gap. 32 bytes an entry, in chunks, so that it grows and shrinks at its ends without being copied.
+type tail struct {
+	base   int64 // where the first entry begins; the log's end when there is none
+	bytes  int64
+	chunks []*chunk // oldest first, none empty
+}
+
+type chunk struct {
+	base    int64
+	maxTime int64
+	entries []entry
+}
+
+const (
+	chunkEntries = 128
+	firstEntries = 4 // ten thousand idle partitions should not pay for a whole chunk each
+)
+
+func (t *tail) append(e entry) {
+	last := t.lastChunk()
+	if last == nil || len(last.entries) == chunkEntries {
+		last = t.grow()
+	}
+	last.entries = append(last.entries, e)
+	last.maxTime = max(last.maxTime, e.maxTime)
+	t.bytes += int64(e.size)
+}
+
+func (t *tail) grow() *chunk {
+	c := &chunk{base: t.end(), maxTime: -1}
+	if len(t.chunks) == 0 {
+		c.entries = make([]entry, 0, firstEntries)
+	} else {
+		c.entries = make([]entry, 0, chunkEntries)
+	}
+	t.chunks = append(t.chunks, c)
+	return c
+}
+
+func (t *tail) lastChunk() *chunk {
+	if len(t.chunks) == 0 {
+		return nil
+	}
+	return t.chunks[len(t.chunks)-1]
+}
+
+// end is the end of the last entry.
+func (t *tail) end() int64 {
+	if c := t.lastChunk(); c != nil {
+		return c.entries[len(c.entries)-1].end
+	}
+	return t.base
+}
+
+// cursor stands before an entry.
+type cursor struct{ chunk, entry int }
+
+// seek stands before the entry that holds offset, at the end when there is none.
+func (t *tail) seek(offset int64) cursor {
+	if len(t.chunks) == 0 || offset >= t.end() {
+		return cursor{chunk: len(t.chunks)}
+	}
+	c := sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i].base > offset })
+	c = max(c-1, 0)
+	entries := t.chunks[c].entries
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].end > offset })
+	return cursor{c, i}
+}
+
+// next returns the entry that c stands before and steps over it.
+func (t *tail) next(c *cursor) (located, bool) {
+	if c.chunk >= len(t.chunks) {
+		return located{}, false
+	}
+	in := t.chunks[c.chunk]
+	l := located{base: in.base, entry: in.entries[c.entry]}
+	if c.entry > 0 {
+		l.base = in.entries[c.entry-1].end
+	}
+	if c.entry++; c.entry == len(in.entries) {
+		*c = cursor{chunk: c.chunk + 1}
+	}
+	return l, true
+}
+
+// skipOlder steps over whole chunks without an entry of time ts or later.
+func (t *tail) skipOlder(c *cursor, ts int64) {
+	for c.entry == 0 && c.chunk < len(t.chunks) && t.chunks[c.chunk].maxTime < ts {
+		c.chunk++
+	}
+}
+
+// drop forgets the entries that end at or before offset.
+func (t *tail) drop(offset int64) {
+	n := 0
+	for n < len(t.chunks) && t.chunks[n].entries[len(t.chunks[n].entries)-1].end <= offset {
+		for _, e := range t.chunks[n].entries {
+			t.bytes -= int64(e.size)
+		}
+		t.base = t.chunks[n].entries[len(t.chunks[n].entries)-1].end
+		n++
+	}
+	t.chunks = slices.Delete(t.chunks, 0, n)
+	if len(t.chunks) > 0 {
+		t.dropWithin(t.chunks[0], offset)
+	}
+}
+
+func (t *tail) dropWithin(c *chunk, offset int64) {
+	n := 0
+	for c.entries[n].end <= offset {
+		t.bytes -= int64(c.entries[n].size)
+		n++
+	}
+	if n > 0 {
+		c.base = c.entries[n-1].end
+		c.entries = c.entries[n:]
+	}
+	t.base = c.base
+}
+
+// setFlag marks the entry that ends at end, if it is still there.
+func (t *tail) setFlag(end int64, flag uint32) {
+	c := t.seek(end - 1)
+	if c.chunk < len(t.chunks) && t.chunks[c.chunk].entries[c.entry].end == end {
+		t.chunks[c.chunk].entries[c.entry].flags |= flag
+	}
+}

@@ -1,0 +1,146 @@
+package partlog
+
+import (
+	"cmp"
+	"slices"
+
+	"chronik/kafka/batch"
+	"chronik/segment"
+)
+
+// txns is the log's transactions, as its batches and markers tell them.
+type txns struct {
+	ended   []endedTxn // whose marker is not durable yet, by marker
+	aborted []rolledBack
+	open    int // producers with an open transaction
+}
+
+type endedTxn struct{ first, marker int64 }
+
+// rolledBack is an aborted transaction; stable is the last stable offset just after its marker.
+type rolledBack struct{ producer, first, marker int64 }
+
+// track takes over a batch that is in the log, into the producer states and the transactions.
+func (l *Log) track(b batch.Batch) error {
+	if b.ProducerID() == batch.NoProducerID {
+		return nil
+	}
+	if l.producers == nil {
+		l.producers = producers{}
+	}
+	if b.IsControl() {
+		return l.endTxn(b)
+	}
+	p := l.producers.note(b)
+	if b.IsTransactional() && p.txnFirst == noTxn {
+		p.txnFirst = b.BaseOffset()
+		l.txns.open++
+	}
+	return nil
+}
+
+// endTxn takes over a transaction marker.
+func (l *Log) endTxn(b batch.Batch) error {
+	m, err := b.Marker()
+	if err != nil {
+		return err
+	}
+	p := l.producers.of(b.ProducerID(), b.ProducerEpoch())
+	p.idle = false
+	p.lastTime = b.MaxTimestamp()
+	if p.txnFirst == noTxn {
+		return nil
+	}
+	l.txns.ended = append(l.txns.ended, endedTxn{p.txnFirst, b.BaseOffset()})
+	if !m.Commit {
+		l.txns.aborted = append(l.txns.aborted, rolledBack{p.id, p.txnFirst, b.BaseOffset()})
+	}
+	p.txnFirst = noTxn
+	l.txns.open--
+	return nil
+}
+
+// lastStable is the first offset below mark of a transaction that is open, or whose marker is not below mark: nobody may
+// read past it who wants only what is committed.
+func (l *Log) lastStable(mark int64) int64 {
+	if l.txns.open == 0 && len(l.txns.ended) == 0 {
+		return mark
+	}
+	stable := mark
+	for _, t := range l.txns.ended {
+		if t.marker >= mark {
+			stable = min(stable, t.first)
+		}
+	}
+	if l.txns.open > 0 {
+		for _, p := range l.producers {
+			if p.txnFirst != noTxn {
+				stable = min(stable, p.txnFirst)
+			}
+		}
+	}
+	return stable
+}
+
+// settle forgets ended transactions whose markers are durable.
+func (t *txns) settle(durable int64) {
+	if len(t.ended) == 0 {
+		return
+	}
+	t.ended = slices.DeleteFunc(t.ended, func(e endedTxn) bool { return e.marker < durable })
+}
+
+// trim forgets aborted transactions that ended below offset: nobody reads there, or the segments know them.
+func (t *txns) trim(offset int64) {
+	t.aborted = slices.DeleteFunc(t.aborted, func(a rolledBack) bool { return a.marker < offset })
+}
+
+// Aborted lists the aborted transactions that reach into [from, end), by first offset.
+func (l *Log) Aborted(from, end int64) []AbortedTxn {
+	l.mu.Lock()
+	segments := l.segments
+	var found []AbortedTxn
+	for _, a := range l.txns.aborted {
+		if a.marker >= from && a.first < end {
+			found = append(found, AbortedTxn{a.producer, a.first})
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range segments {
+		if s.End() <= from {
+			continue
+		}
+		more, complete, err := s.Aborted(from, end)
+		if err != nil {
+			break // its records cannot be read either
+		}
+		for _, a := range more {
+			found = append(found, AbortedTxn{a.ProducerID, a.FirstOffset})
+		}
+		if complete {
+			break
+		}
+	}
+	slices.SortFunc(found, func(a, b AbortedTxn) int {
+		return cmp.Or(cmp.Compare(a.FirstOffset, b.FirstOffset), cmp.Compare(a.ProducerID, b.ProducerID))
+	})
+	return slices.Compact(found) // the segment that is being cut has some that are still in memory too
+}
+
+// ongoingAt is the transactions that were open at base, for the first segment that is cut there.
+func (l *Log) ongoingAt(base int64) []segment.Ongoing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var open []segment.Ongoing
+	for _, a := range l.txns.aborted {
+		if a.first < base && a.marker >= base {
+			open = append(open, segment.Ongoing{ProducerID: a.producer, FirstOffset: a.first})
+		}
+	}
+	for _, p := range l.producers {
+		if p.txnFirst != noTxn && p.txnFirst < base {
+			open = append(open, segment.Ongoing{ProducerID: p.id, FirstOffset: p.txnFirst})
+		}
+	}
+	return open
+}
