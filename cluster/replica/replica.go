@@ -4,14 +4,13 @@
 package replica
 
 import (
-	"context"
 	"log/slog"
+	"sync"
 
 	"chronik/cluster/partlog"
-	"chronik/kafka/batch"
 	"chronik/kafka/config"
+	"chronik/kafka/kerr"
 	"chronik/metalog/image"
-	"chronik/wal/arena"
 )
 
 // Options of New.
@@ -23,84 +22,73 @@ type Options struct {
 }
 
 // Manager holds the partitions of this node. It is an image.Watcher: it creates, reconfigures and deletes logs as the
-// metadata changes.
-type Manager struct{ manager }
+// metadata changes (apply.go).
+type Manager struct {
+	options Options
+
+	mu     sync.RWMutex // guards what follows; Apply alone writes it
+	img    *image.Image
+	topics map[image.TopicID][]*Partition // by number; nil where this node has no replica
+	closed bool
+}
 
 // New returns a manager without partitions; register it with metalog.Watch.
-func New(o Options) *Manager { panic("unwritten") }
-
-// Apply is image.Watcher's.
-func (m *Manager) Apply(d *image.Delta) { panic("unwritten") }
+func New(o Options) *Manager {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Manager{options: o, img: image.Empty(), topics: map[image.TopicID][]*Partition{}}
+}
 
 // Leader returns the partition when this node leads it: else kerr.UnknownTopicID, UnknownTopicOrPartition or
 // NotLeaderOrFollower. currentEpoch is the client's, -1 when it gave none: FencedLeaderEpoch, UnknownLeaderEpoch.
 func (m *Manager) Leader(topic image.TopicID, partition, currentEpoch int32) (*Partition, error) {
-	panic("unwritten")
+	p, err := m.find(topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	r := p.role.Load()
+	switch {
+	case currentEpoch >= 0 && currentEpoch < r.epoch:
+		return nil, kerr.FencedLeaderEpoch
+	case currentEpoch > r.epoch:
+		return nil, kerr.UnknownLeaderEpoch
+	case r.refuses != nil:
+		return nil, r.refuses
+	}
+	return p, nil
+}
+
+func (m *Manager) find(topic image.TopicID, partition int32) (*Partition, error) {
+	m.mu.RLock()
+	parts, img := m.topics[topic], m.img
+	m.mu.RUnlock()
+	if partition >= 0 && int(partition) < len(parts) && parts[partition] != nil {
+		return parts[partition], nil
+	}
+	t, known := img.Topic(topic)
+	switch {
+	case !known:
+		return nil, kerr.UnknownTopicID
+	case partition < 0 || int(partition) >= len(t.Partitions):
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	return nil, kerr.NotLeaderOrFollower
 }
 
 // Commit has what was produced written; called once after all partitions of a request.
-func (m *Manager) Commit() { panic("unwritten") }
+func (m *Manager) Commit() { m.options.Store.Commit() }
 
 // Close releases every waiter with kerr.NotLeaderOrFollower.
-func (m *Manager) Close() { panic("unwritten") }
-
-// Partition is one partition as its leader sees it.
-type Partition struct{ partition }
-
-// Result is what became of one partition of a produce request. Err is a kerr.Code or wraps one.
-type Result struct {
-	partlog.Appended
-	LeaderEpoch int32
-	Err         error
+func (m *Manager) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	for _, parts := range m.topics {
+		for _, p := range parts {
+			if p != nil {
+				p.resign(kerr.NotLeaderOrFollower)
+			}
+		}
+	}
 }
-
-// Produce is the partitions of one produce request: begun one after the other, then waited for together. It is
-// recycled: after Results was read, Done gives it back.
-type Produce struct{ produce }
-
-// NewProduce returns a request of n partitions. acks is 1 or -1; with acks 0 nobody waits.
-func NewProduce(acks int16, n int) *Produce { panic("unwritten") }
-
-// Begin appends to p as the request's i-th partition; its outcome is in Results()[i] once Ready. A nil p with err
-// records that partition's failure.
-func (w *Produce) Begin(i int, p *Partition, err error, data []byte, buf *arena.Buf, version int16) {
-	panic("unwritten")
-}
-
-// Ready says whether every partition has its outcome. Wait waits for that; when ctx ends first, those without one get
-// kerr.RequestTimedOut (the records may still be replicated later).
-func (w *Produce) Ready() bool              { panic("unwritten") }
-func (w *Produce) Wait(ctx context.Context) { panic("unwritten") }
-func (w *Produce) Results() []Result        { panic("unwritten") }
-func (w *Produce) Done()                    { panic("unwritten") }
-
-// Marks are a partition's offsets for readers; LastStable never exceeds HighWatermark.
-type Marks struct {
-	LogStart, LastStable, HighWatermark, LogEnd int64
-	LeaderEpoch                                 int32
-}
-
-func (p *Partition) Marks() Marks      { panic("unwritten") }
-func (p *Partition) Log() *partlog.Log { panic("unwritten") }
-
-// Read is partlog's, up to HighWatermark, or LastStable with committed.
-func (p *Partition) Read(dst []batch.Extent, from int64, maxBytes int, minOne, committed bool) ([]batch.Extent, error) {
-	panic("unwritten")
-}
-
-// Waiter is a fetch that waits on several partitions. Wake is called, possibly often and from a committing goroutine,
-// when one of them has new records below its mark, lost its leader or was deleted: it must not block.
-type Waiter interface{ Wake() }
-
-// Await registers w until Forget. Every Await needs its Forget.
-func (p *Partition) Await(w Waiter)  { panic("unwritten") }
-func (p *Partition) Forget(w Waiter) { panic("unwritten") }
-
-// DeleteRecords raises the log start to before (-1: the high watermark) and returns the new log start when it is durable.
-func (p *Partition) DeleteRecords(before int64) (int64, error) { panic("unwritten") }
-
-type (
-	manager   struct{}
-	partition struct{}
-	produce   struct{}
-)
