@@ -1,0 +1,190 @@
+package metalog
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
+)
+
+// Item is a piece of a stopped metalog as Walk shows it. A damaged one has Err, and what could be read of it.
+type Item struct {
+	File string // where it stands
+	Name string // "node", "vote", "entry" or "snapshot"
+	Err  error
+
+	Index, Term uint64            // of an entry or a snapshot
+	Type        string            // of an entry: "LogCommand" carries proposals, the others are Raft's own
+	At          time.Time         // when the leader appended an entry
+	Proposals   [][]image.Record  // of a LogCommand
+	Image       *image.Image      // of a snapshot
+	Values      map[string]string // of the node, the votes, and Raft's own entries
+}
+
+// Walk shows what the directory of a stopped metalog holds, every checksum verified: the node, its votes, the entries in
+// order, the snapshots from the newest to the oldest. It changes nothing. It goes on past what is damaged, and returns
+// the errors of those items and the first of visit's, which ends it.
+func Walk(dir string, visit func(Item) error) error {
+	w := &walk{dir: dir, visit: visit}
+	err := errors.Join(w.node(), w.store(), w.snapshots())
+	if w.stopped != nil {
+		return w.stopped
+	}
+	return err
+}
+
+type walk struct {
+	dir     string
+	visit   func(Item) error
+	stopped error // what visit said
+}
+
+// show is nil for a good item that visit took.
+func (w *walk) show(i Item) error {
+	if w.stopped != nil {
+		return w.stopped
+	}
+	if w.stopped = w.visit(i); w.stopped != nil {
+		return w.stopped
+	}
+	if i.Err != nil {
+		return fmt.Errorf("%s: %s %d: %w", i.File, i.Name, i.Index, i.Err)
+	}
+	return nil
+}
+
+func (w *walk) node() error {
+	path := filepath.Join(w.dir, identityFile)
+	who, found, err := readIdentity(path)
+	if err == nil && !found {
+		err = os.ErrNotExist
+	}
+	return w.show(Item{File: path, Name: "node", Err: err, Values: values(who)})
+}
+
+func values(who identity) map[string]string {
+	return map[string]string{
+		"node.id": fmt.Sprint(who.node), "raft.server": string(who.serverID()), "incarnation": who.incarnation.String(),
+	}
+}
+
+func (w *walk) store() error {
+	path := filepath.Join(w.dir, storeFile)
+	if err := checkBolt(path); err != nil {
+		return w.show(Item{File: path, Name: "store", Err: err})
+	}
+	var under backend
+	err := guard(func() (err error) { under, err = openBolt(path, true); return err })
+	if err != nil {
+		return w.show(Item{File: path, Name: "store", Err: err})
+	}
+	st := &store{path: path, under: under, failure: newFailure()}
+	return errors.Join(w.votes(st), w.entries(st), st.Close())
+}
+
+// votes shows what raft keeps beside the log; raft's own names of it are not exported.
+func (w *walk) votes(st *store) error {
+	set := make(map[string]string)
+	var all error
+	for _, key := range []string{"CurrentTerm", "LastVoteTerm"} {
+		v, err := st.GetUint64([]byte(key))
+		all = errors.Join(all, known(err))
+		set[key] = fmt.Sprint(v)
+	}
+	candidate, err := st.Get([]byte("LastVoteCand"))
+	set["LastVoteCand"] = string(candidate)
+	all = errors.Join(all, known(err))
+	return w.show(Item{File: st.path, Name: "vote", Err: all, Values: set})
+}
+
+// known passes over that a key was never set.
+func known(err error) error {
+	if err != nil && err.Error() == "not found" {
+		return nil
+	}
+	return err
+}
+
+func (w *walk) entries(st *store) error {
+	first, err := st.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := st.LastIndex()
+	if err != nil {
+		return err
+	}
+	var all error
+	for index := first; index <= last && index > 0 && w.stopped == nil; index++ {
+		all = errors.Join(all, w.entry(st, index))
+	}
+	return all
+}
+
+func (w *walk) entry(st *store, index uint64) error {
+	var entry raft.Log
+	i := Item{File: st.path, Name: "entry", Index: index}
+	if i.Err = st.GetLog(index, &entry); i.Err != nil {
+		return w.show(i)
+	}
+	i.Term, i.Type, i.At = entry.Term, entry.Type.String(), entry.AppendedAt
+	switch entry.Type {
+	case raft.LogCommand:
+		i.Proposals, i.Err = openEntry(entry.Data)
+	case raft.LogConfiguration:
+		i.Err = guard(func() error { // raft panics when it cannot decode it
+			i.Values = map[string]string{"servers": fmt.Sprintf("%v", raft.DecodeConfiguration(entry.Data).Servers)}
+			return nil
+		})
+	}
+	return w.show(i)
+}
+
+// snapshots reads them without raft's store of snapshots, which passes over what it cannot read, and writes to see
+// whether it may.
+func (w *walk) snapshots() error {
+	dir := filepath.Join(w.dir, snapshotsDir)
+	found, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var items []Item
+	for _, d := range found {
+		if d.IsDir() && filepath.Ext(d.Name()) != ".tmp" {
+			items = append(items, readSnapshotDir(filepath.Join(dir, d.Name())))
+		}
+	}
+	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(b.Index, a.Index) })
+	for _, i := range items {
+		err = errors.Join(err, w.show(i))
+	}
+	return err
+}
+
+func readSnapshotDir(dir string) Item {
+	i := Item{File: dir, Name: "snapshot"}
+	b, err := os.ReadFile(filepath.Join(dir, "meta.json"))
+	if err == nil {
+		var meta raft.SnapshotMeta
+		err = json.Unmarshal(b, &meta)
+		i.Index, i.Term = meta.Index, meta.Term
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(filepath.Join(dir, "state.bin"))
+	}
+	if err == nil {
+		i.Image, err = image.Read(f)
+		err = errors.Join(err, f.Close())
+	}
+	i.Err = err
+	return i
+}

@@ -1,0 +1,83 @@
+package metalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chronik/metalog/image"
+)
+
+func TestWalk(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir)
+	for i := range 5 {
+		mustPropose(t, l, topic(fmt.Sprint("walked", i)))
+	}
+	if err := l.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	want := hash(t, l.Image())
+	if err := Walk(dir, func(Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+
+	names, topics := map[string]int{}, 0
+	err := Walk(dir, func(i Item) error {
+		names[i.Name]++
+		for _, recs := range i.Proposals {
+			if r, ok := recs[0].(image.TopicRecord); ok && r == topic(fmt.Sprint("walked", topics)) {
+				topics++
+			}
+		}
+		if i.Image != nil && hash(t, i.Image) != want {
+			t.Error("the snapshot is another image")
+		}
+		return nil
+	})
+	if err != nil || topics != 5 || names["node"] != 1 || names["vote"] != 1 || names["snapshot"] != 1 || names["entry"] < 6 {
+		t.Fatal(err, names, topics)
+	}
+	stop := errors.New("enough")
+	if err := Walk(dir, func(Item) error { return stop }); err != stop {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "snapshots", "permTest")); err == nil {
+		t.Fatal("Walk wrote")
+	}
+}
+
+// A damaged entry is shown as such, and what comes after it too.
+func TestWalkGoesOnPastDamage(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir)
+	for i := range 5 {
+		mustPropose(t, l, topic(fmt.Sprint("walked", i)))
+	}
+	mustClose(t, l)
+	path := filepath.Join(dir, storeFile)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.ReplaceAll(b, []byte("walked2"), []byte("WALKED2")), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, damaged := 0, 0
+	err = Walk(dir, func(i Item) error {
+		if i.Err != nil {
+			damaged++
+		} else if len(i.Proposals) > 0 {
+			good++
+		}
+		return nil
+	})
+	if !errors.Is(err, image.ErrCorrupt) || good != 4 || damaged != 1 {
+		t.Fatal(err, good, damaged)
+	}
+}
