@@ -1,0 +1,164 @@
+package image
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew; only for a record that has never been released")
+
+// samples is a record of each kind with every field set, so that each encoding is pinned down.
+func samples() []Record {
+	topic, value := uuid.UUID{0: 1, 15: 2}, "604800000"
+	partition := Partition{
+		Number: 0, Stream: 300, Replicas: []BrokerID{1, 2, 3}, ISR: []BrokerID{1, 2}, ELR: []BrokerID{3},
+		Adding: []BrokerID{4}, Removing: []BrokerID{1}, Leader: 2, LeaderEpoch: 5, Epoch: 7,
+	}
+	changed := partition
+	changed.Leader, changed.LeaderEpoch, changed.ISR = NoBroker, 6, nil
+	return []Record{
+		ClusterRecord{uuid.UUID{0: 0xc1, 15: 0x01}},
+		BrokerRecord{ID: 1, Incarnation: uuid.UUID{7: 9}, Rack: "r1", Endpoints: []Endpoint{{"PLAINTEXT", "", 9092}, {"SSL", "b.example", 9093}}, Fenced: true},
+		FenceRecord{1, 1, false},
+		TopicRecord{topic, "orders", true},
+		PartitionRecord{topic, partition},
+		PartitionChange{topic, 7, changed},
+		ConfigRecord{Resource{TopicResource, "orders"}, "retention.ms", &value},
+		ConfigRecord{Resource{BrokerResource, ""}, "retention.ms", nil},
+		ProducerIDsRecord{1, 0, 1000},
+		FeatureRecord{"metadata.version", 25},
+		GroupRecord{Group{"g", "consumer", 3, "range", "m1", 1700000000000, []Member{
+			{"m1", "i1", "c1", "/10.0.0.1", 300000, 45000, []byte{1, 2}, []byte{3}}}}},
+		OffsetsRecord{"g", []PartitionOffset{{TopicPartition{topic, 0}, Offset{1 << 40, -1, "note", 1700000000001}}}},
+		OffsetsRecord{"only offsets", []PartitionOffset{{TopicPartition{topic, 70}, Offset{0, 0, "", 0}}}},
+		RemoveOffsetsRecord{"g", []TopicPartition{{topic, 3}}},
+		RemoveGroupRecord{"none"},
+		TopicRecord{uuid.UUID{3}, "gone", false},
+		RemoveTopicRecord{uuid.UUID{3}},
+	}
+}
+
+func golden(t *testing.T, name, got string) string {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(want)
+}
+
+// What has been written once must be read for ever, and the same record must give the same bytes on every node.
+func TestRecordEncodingsStay(t *testing.T) {
+	var text strings.Builder
+	kinds := map[Kind]bool{}
+	for _, r := range samples() {
+		b, err := Append(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[r.Kind()] = true
+		fmt.Fprintf(&text, "%d %s %x\n", r.Kind(), r.Kind(), b)
+	}
+	if len(kinds) != maxKind {
+		t.Fatalf("samples of %d kinds, there are %d", len(kinds), maxKind)
+	}
+	want := golden(t, "records.txt", text.String())
+	if want != text.String() {
+		t.Errorf("encodings have changed: give the record a new version instead\ngot:\n%swant:\n%s", text.String(), want)
+	}
+	lines := strings.Split(strings.TrimSpace(want), "\n")
+	for i, r := range samples() {
+		b, err := hex.DecodeString(lines[i][strings.LastIndex(lines[i], " ")+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, rest, err := Decode(b)
+		if err != nil || len(rest) != 0 || !reflect.DeepEqual(got, r) {
+			t.Errorf("%s: %+v, %v\nwant %+v", lines[i], got, err, r)
+		}
+	}
+}
+
+func sampleImage(t testing.TB) *Image {
+	m, _, err := Empty().Apply(1, samples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestSnapshotEncodingStays(t *testing.T) {
+	m := sampleImage(t)
+	got := hex.Dump(encoded(t, m))
+	if want := golden(t, "snapshot.txt", got); want != got {
+		t.Errorf("the snapshot has changed: give it a new version instead\ngot:\n%swant:\n%s", got, want)
+	}
+}
+
+func TestStrangeRecordsAreErrors(t *testing.T) {
+	good, err := Append(nil, TopicRecord{uuid.UUID{1}, "t", false})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		want error
+	}{
+		"unknown kind":     {append([]byte{maxKind + 1}, good[1:]...), ErrUnknown},
+		"kind 0":           {append([]byte{0}, good[1:]...), ErrUnknown},
+		"kind beyond 16 b": {append([]byte{0x84, 0x80, 0x04}, good[1:]...), ErrUnknown},
+		"newer version":    {append([]byte{good[0], 2}, good[2:]...), ErrUnknown},
+		"cut":              {good[:len(good)-1], ErrCorrupt},
+		"field too many":   {append([]byte{good[0], good[1], good[2] + 1}, append(good[3:len(good):len(good)], 0)...), ErrCorrupt},
+		"no boolean":       {append(good[:len(good)-1:len(good)], 2), ErrCorrupt},
+		"empty":            {nil, ErrCorrupt},
+	} {
+		if r, _, err := Decode(c.b); !errors.Is(err, c.want) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	if _, err := Append(nil, foreign{}); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+	if _, _, err := Empty().Apply(1, []Record{foreign{}}); err == nil {
+		t.Error("applied a foreign record")
+	}
+}
+
+type foreign struct{}
+
+func (foreign) Kind() Kind { return 4 }
+
+// Every cut and every flipped bit of a snapshot is found.
+func TestDamagedSnapshotIsRefused(t *testing.T) {
+	b := encoded(t, sampleImage(t))
+	if _, err := Read(bytes.NewReader(append(b[:len(b):len(b)], 0))); !errors.Is(err, ErrCorrupt) {
+		t.Error("bytes too many:", err)
+	}
+	for i := range b {
+		if _, err := Read(bytes.NewReader(b[:i])); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("cut at %d: %v", i, err)
+		}
+		b[i] ^= 0x10
+		if _, err := Read(bytes.NewReader(b)); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnknown) {
+			t.Errorf("flipped at %d: %v", i, err)
+		}
+		b[i] ^= 0x10
+	}
+}
