@@ -93,6 +93,7 @@ type cutting struct {
 	end      int64              // of what was copied
 	cold     cold
 	run      []byte // whole batches that the last segment gets next, in one write
+	first    int64  // greatest timestamp of the last segment's first batch
 	buf      *arena.Buf
 }
 
@@ -125,6 +126,9 @@ func (c *cutting) begin() {
 	c.segments, c.old = slices.Clone(l.segments), len(l.segments)
 	c.end = max(l.cut, l.start)
 	c.run = c.buf.Bytes()[:0]
+	if last := c.last(); last != nil {
+		c.first = last.FirstTimestamp()
+	}
 }
 
 // unlessClosed passes over what went wrong because the partition was deleted meanwhile.
@@ -192,7 +196,7 @@ func (c *cutting) copy(e located) error {
 // room sees that there is a segment that goes on with e, and that the run has room for it.
 func (c *cutting) room(e located) error {
 	last := c.last()
-	if last != nil && !last.Sealed() && c.end == e.base && (len(c.run) > 0 || last.End() == e.base) && !c.log.rolls(last, len(c.run), e) {
+	if last != nil && !last.Sealed() && c.end == e.base && (len(c.run) > 0 || last.End() == e.base) && !c.rolls(e) {
 		if len(c.run)+int(e.size) <= cutRun {
 			return nil
 		}
@@ -208,7 +212,7 @@ func (c *cutting) room(e located) error {
 	}
 	s, err := segment.Create(c.log.store.files, c.log.id.dir(), e.base, c.log.segmentOptions(last, e.base))
 	if err == nil {
-		c.segments = append(c.segments, s)
+		c.segments, c.first = append(c.segments, s), e.maxTime
 	}
 	return err
 }
@@ -231,17 +235,16 @@ func (c *cutting) flush() error {
 
 // rolls says whether the segment is full (segment.bytes) or old (segment.ms, by the records' timestamps). The jitter is
 // spread over the partitions, but always the same for one, so that a restart does not move it.
-func (l *Log) rolls(s *segment.Segment, run int, e located) bool {
-	c := l.config.Load()
-	if size := s.Size() + int64(run); size > 0 && size+int64(e.size) > int64(c.SegmentBytes) {
+func (c *cutting) rolls(e located) bool {
+	t := c.log.config.Load()
+	if size := c.last().Size() + int64(len(c.run)); size > 0 && size+int64(e.size) > int64(t.SegmentBytes) {
 		return true
 	}
-	age := c.SegmentMs
-	if c.SegmentJitterMs > 0 {
-		age -= int64(uint64(l.id.Stream)*0x9e3779b97f4a7c15>>1) % min(c.SegmentJitterMs, age)
+	age := t.SegmentMs
+	if t.SegmentJitterMs > 0 {
+		age -= int64(uint64(c.log.id.Stream)*0x9e3779b97f4a7c15>>1) % min(t.SegmentJitterMs, age)
 	}
-	first := s.FirstTimestamp()
-	return first >= 0 && e.maxTime >= 0 && e.maxTime-first > age
+	return c.first >= 0 && e.maxTime >= 0 && e.maxTime-c.first > age
 }
 
 // finish makes the copies durable, has readers use them, and gives the entries up.

@@ -34,6 +34,8 @@ func (s *Store) keep() {
 // tend is one round of the background work. Records are expired before anything is cut, so that none is copied that
 // would go at once.
 func (s *Store) tend(retention bool) error {
+	s.tending.Lock()
+	defer s.tending.Unlock()
 	if err := s.bury(); err != nil {
 		return err
 	}
@@ -121,14 +123,14 @@ func (s *Store) recyclable() bool {
 
 // shed forgets producers that have been silent for long.
 func (s *Store) shed() {
-	before := s.clock.read() - s.options.ProducerExpiration.Milliseconds()
-	if before < s.shedAt {
+	now, age := s.clock.read(), s.options.ProducerExpiration.Milliseconds()
+	if now < s.shedAt {
 		return
 	}
-	s.shedAt = before + s.options.ProducerExpiration.Milliseconds()/24
+	s.shedAt = now + age/24
 	for _, l := range s.all() {
 		l.mu.Lock()
-		l.producers.expire(before)
+		l.producers.expire(now - age)
 		l.mu.Unlock()
 	}
 }

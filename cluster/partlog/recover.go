@@ -384,5 +384,25 @@ func (r *recovery) setAside(name string) error {
 		to = fmt.Sprintf("%s.%d", name, i)
 	}
 	s.options.Logger.Warn("no partition owns this directory", "moved", segmentsDir+"/"+name, "to", quarantineDir+"/"+to)
-	return s.files.Rename(segmentsDir+"/"+name, quarantineDir+"/"+to)
+	return s.moveDir(segmentsDir+"/"+name, quarantineDir+"/"+to)
+}
+
+// moveDir moves a directory file by file, so that a crash in between leaves two that can be moved on.
+func (s *Store) moveDir(from, to string) error {
+	names, err := s.files.List(from)
+	if err != nil {
+		return err
+	}
+	if err := s.files.MkdirAll(to); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := s.files.Rename(from+"/"+n, to+"/"+n); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.files.SyncDir(to), s.files.SyncDir(from)); err != nil {
+		return err
+	}
+	return s.files.Remove(from)
 }

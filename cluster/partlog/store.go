@@ -25,13 +25,15 @@ type Store struct {
 
 	facts facts
 
-	cutAt  atomic.Int64 // position at which the write-ahead log is so large that it should be cut
-	reread atomic.Bool  // a log start was raised: there may be something to remove
-	shedAt int64        // the background work's: when producers were last looked at, less their expiration
-	copied int64        // the background work's: bytes cut since pace waited
-	wake   chan struct{}
-	stop   chan struct{}
-	ended  sync.WaitGroup
+	cutAt   atomic.Int64 // position at which the write-ahead log is so large that it should be cut
+	reread  atomic.Bool  // a log start was raised: there may be something to remove
+	tending sync.Mutex   // held by a round of the background work; guards what follows
+	shedAt  int64        // time before which producers need not be looked at again, ms
+	copied  int64        // bytes cut since pace waited
+
+	wake  chan struct{}
+	stop  chan struct{}
+	ended sync.WaitGroup
 
 	failing sync.Once
 	failed  chan struct{}
