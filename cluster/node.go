@@ -1,0 +1,200 @@
+// Package cluster is one node: the metadata log, the partitions' logs and the coordinators, put together and started in
+// the order in which they need each other. A single node is a cluster of one, on the same path. It does not know the
+// Kafka protocol.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"chronik/cluster/controller"
+	"chronik/cluster/group"
+	"chronik/cluster/partlog"
+	"chronik/cluster/replica"
+	"chronik/kafka/config"
+	"chronik/metalog"
+	"chronik/metalog/image"
+	"chronik/wal"
+	"chronik/wal/arena"
+	"chronik/wal/vfs"
+)
+
+// Options of Start.
+type Options struct {
+	Dir       string // the data directory
+	ID        image.BrokerID
+	ClusterID string // minted when empty; a data directory keeps its own and refuses another
+	Endpoints []image.Endpoint
+	RaftAddr  string // where Raft listens; "" for a cluster of one
+
+	Static map[string]string // Kafka broker configs given at start, by name
+
+	Pool        *arena.Pool
+	WALFileSize int64
+	WALBudget   int64
+	Sync        wal.SyncMode
+	SyncEvery   time.Duration
+
+	Logger *slog.Logger
+}
+
+// Node is a started node. Its parts are safe for concurrent use.
+type Node struct {
+	ID         image.BrokerID
+	Meta       *metalog.Log
+	Settings   *Settings
+	Store      *partlog.Store
+	Replicas   *replica.Manager
+	Controller *controller.Controller
+	Groups     *group.Coordinator
+
+	logger   *slog.Logger
+	failed   chan struct{}
+	failOnce sync.Once
+	stop     chan struct{}
+	watching sync.WaitGroup
+}
+
+// Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
+func Start(ctx context.Context, o Options) (*Node, error) {
+	n := &Node{ID: o.ID, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{})}
+	if err := n.open(ctx, o); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context, o Options) (err error) {
+	n.Meta, err = metalog.Open(metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Bind: o.RaftAddr, Logger: o.Logger})
+	if err != nil {
+		return fmt.Errorf("metadata log: %w", err)
+	}
+	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
+		return err
+	}
+	if n.Store, err = openStore(o, n.Meta, n.Settings); err != nil {
+		return fmt.Errorf("partition logs: %w", err)
+	}
+	n.Replicas = replica.New(replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger})
+	n.Meta.Watch(n.Settings)
+	n.Meta.Watch(n.Replicas)
+	n.watching.Add(1)
+	go n.watch()
+	n.Controller = controller.New(controller.Options{Self: o.ID, Log: n.Meta, Config: n.Settings.Broker, NewID: uuid.New})
+	if err := n.bootstrap(ctx, o); err != nil {
+		return fmt.Errorf("joining the cluster: %w", err)
+	}
+	n.Groups = group.New(group.Options{
+		Log: n.Meta, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
+	})
+	return nil
+}
+
+func (n *Node) groupConfig() group.Config {
+	b := n.Settings.Broker()
+	ms := func(v int32) time.Duration { return time.Duration(v) * time.Millisecond }
+	return group.Config{
+		MinSessionTimeout:     ms(b.GroupMinSessionTimeoutMs),
+		MaxSessionTimeout:     ms(b.GroupMaxSessionTimeoutMs),
+		InitialRebalanceDelay: ms(b.GroupInitialRebalanceDelayMs),
+		MaxSize:               int(b.GroupMaxSize),
+		OffsetMetadataMax:     int(b.OffsetMetadataMaxBytes),
+		OffsetsRetention:      time.Duration(b.OffsetsRetentionMs) * time.Millisecond,
+		OffsetsCheckInterval:  time.Duration(b.OffsetsRetentionCheckIntervalMs) * time.Millisecond,
+	}
+}
+
+// newMemberID makes ids as Kafka's, which tools show to people: the client's own id, then something unique.
+func newMemberID(clientID string) string { return clientID + "-" + uuid.NewString() }
+
+func openStore(o Options, meta *metalog.Log, settings *Settings) (*partlog.Store, error) {
+	fs, err := vfs.OS(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return partlog.Open(partlog.Options{
+		FS:          fs,
+		Pool:        o.Pool,
+		WALFileSize: o.WALFileSize,
+		WALBudget:   o.WALBudget,
+		Sync:        o.Sync,
+		SyncEvery:   o.SyncEvery,
+		Incarnation: meta.Incarnation(),
+		Now:         time.Now,
+		Logger:      o.Logger,
+		Known:       known(meta.Image(), settings),
+	})
+}
+
+// known tells the store whose stream it found. A stream that was given out and that no partition has any more belonged
+// to a deleted topic; one that was never given out means that the metadata log is older than the data.
+func known(img *image.Image, settings *Settings) func(wal.StreamID) (partlog.ID, *config.Topic, error) {
+	type held struct {
+		id    partlog.ID
+		topic string
+	}
+	streams := make(map[wal.StreamID]held, img.PartitionCount())
+	for t := range img.Topics {
+		for _, p := range t.Partitions {
+			s := wal.StreamID(p.Stream)
+			streams[s] = held{partlog.ID{Stream: s, Topic: t.ID, Partition: p.Number}, t.Name}
+		}
+	}
+	return func(s wal.StreamID) (partlog.ID, *config.Topic, error) {
+		if h, ok := streams[s]; ok {
+			return h.id, settings.Topic(img, h.topic), nil
+		}
+		if uint64(s) < img.NextStream() {
+			return partlog.ID{}, nil, partlog.ErrDeleted
+		}
+		return partlog.ID{}, nil, fmt.Errorf("stream %d is not in the metadata log, which ends before it: the metalog directory is "+
+			"older than the data beside it; restore the two together", s)
+	}
+}
+
+// watch turns the failure of any part into the node's.
+func (n *Node) watch() {
+	defer n.watching.Done()
+	select {
+	case <-n.Meta.Failed():
+	case <-n.Store.Failed():
+	case <-n.stop:
+		return
+	}
+	n.failOnce.Do(func() { close(n.failed) })
+}
+
+// Failed is closed when the node must not go on: storage failed, or the metadata cannot be applied. Err says why.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Err is the failure that closed Failed, or nil.
+func (n *Node) Err() error {
+	return errors.Join(n.Meta.Err(), n.Store.Err())
+}
+
+// Close stops the parts in the reverse order of their start. Requests must have ended.
+func (n *Node) Close() error {
+	close(n.stop)
+	n.watching.Wait()
+	var errs []error
+	if n.Groups != nil {
+		n.Groups.Close()
+	}
+	if n.Replicas != nil {
+		n.Replicas.Close()
+	}
+	if n.Store != nil {
+		errs = append(errs, n.Store.Close())
+	}
+	if n.Meta != nil {
+		errs = append(errs, n.Meta.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+
+	"chronik/kafka/config"
+	"chronik/metalog/image"
+)
+
+// Settings is this broker's configuration, compiled anew whenever the metadata changes it: what was given at start,
+// below what is set for all brokers, below what is set for this one.
+type Settings struct {
+	self   image.BrokerID
+	static config.Static
+	logger *slog.Logger
+	broker atomic.Pointer[config.Broker]
+}
+
+func newSettings(img *image.Image, self image.BrokerID, static map[string]string, logger *slog.Logger) (*Settings, error) {
+	s := &Settings{self: self, static: static, logger: logger}
+	b, err := s.compile(img)
+	if err != nil {
+		return nil, err
+	}
+	s.broker.Store(b)
+	return s, nil
+}
+
+func (s *Settings) compile(img *image.Image) (*config.Broker, error) {
+	b, err := config.CompileBroker(s.static,
+		img.Configs(image.Resource{Type: image.BrokerResource}),
+		img.Configs(image.Resource{Type: image.BrokerResource, Name: strconv.Itoa(int(s.self))}))
+	if err != nil {
+		return nil, fmt.Errorf("broker configs: %w", err)
+	}
+	return b, nil
+}
+
+// Apply is image.Watcher's. What the controller let in compiles; should it not, the settings before stay.
+func (s *Settings) Apply(d *image.Delta) {
+	for _, r := range d.Configs {
+		if r.Type != image.BrokerResource {
+			continue
+		}
+		b, err := s.compile(d.New)
+		if err != nil {
+			s.logger.Error("a broker config was set that does not compile; the ones before stay", "error", err)
+			return
+		}
+		s.broker.Store(b)
+		return
+	}
+}
+
+// Broker is the configuration now: one atomic load.
+func (s *Settings) Broker() *config.Broker { return s.broker.Load() }
+
+// Topic is the compiled configuration of the topic with that name.
+func (s *Settings) Topic(img *image.Image, name string) *config.Topic {
+	t, err := s.Broker().CompileTopic(img.Configs(image.Resource{Type: image.TopicResource, Name: name}))
+	if err != nil {
+		s.logger.Error("a topic config was set that does not compile; the topic runs with the defaults", "topic", name, "error", err)
+		t, _ = s.Broker().CompileTopic(nil)
+	}
+	return t
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"strconv"
+	"time"
+
+	"chronik/cluster"
+	"chronik/kafka/api"
+	"chronik/kafka/console"
+	"chronik/kafka/server"
+	"chronik/metalog/image"
+	"chronik/wal"
+	"chronik/wal/arena"
+)
+
+// drainTimeout bounds how long requests that have begun may take after SIGTERM.
+const drainTimeout = 10 * time.Second
+
+// broker is the running process: what run starts, in this order, and stops in reverse.
+type broker struct {
+	config  Config
+	logger  *slog.Logger
+	health  *health
+	console *console.Server // answers "not ready" while the rest starts
+	socket  net.Listener    // open before the node, so that a taken port fails the start before any state is touched
+	pool    *arena.Pool
+	node    *cluster.Node
+	server  *server.Server
+	served  chan error // what Serve returned
+}
+
+// run starts the broker and blocks until ctx ends or storage fails.
+func run(ctx context.Context, c Config, logger *slog.Logger) error {
+	b := &broker{config: c, logger: logger, health: new(health)}
+	started := time.Now()
+	if err := b.start(ctx); err != nil {
+		return errors.Join(err, b.stop())
+	}
+	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())
+	select {
+	case <-b.node.Failed():
+		return fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err())
+	case err := <-b.served:
+		return errors.Join(err, b.stop())
+	case <-ctx.Done():
+		logger.Info("stopping: no new connections, requests that have begun are answered")
+		return b.stop()
+	}
+}
+
+func (b *broker) start(ctx context.Context) (err error) {
+	c := b.config
+	if b.console, err = console.New(console.Options{Addr: hostPort(c.BindAddr, c.HTTPPort), Status: b.health, Logger: b.logger}); err != nil {
+		return fmt.Errorf("http-port: %w", err)
+	}
+	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {
+		return fmt.Errorf("kafka-port: %w", err)
+	}
+	b.pool = arena.New(c.MemoryLimit)
+	if b.node, err = cluster.Start(ctx, b.nodeOptions()); err != nil {
+		return err
+	}
+	b.health.node.Store(b.node)
+	if b.server, err = server.New(b.serverOptions()); err != nil {
+		return err
+	}
+	b.served = make(chan error, 1)
+	go func() { b.served <- b.server.Serve() }()
+	b.health.ready.Store(true)
+	b.announce()
+	return nil
+}
+
+const listener = "PLAINTEXT"
+
+func (b *broker) nodeOptions() cluster.Options {
+	c := b.config
+	return cluster.Options{
+		Dir:       c.DataDir,
+		ID:        image.BrokerID(c.NodeID),
+		ClusterID: c.ClusterID,
+		Endpoints: []image.Endpoint{{Name: listener, Host: c.AdvertisedAddr, Port: int32(c.AdvertisedPort)}},
+		Static:    b.static(),
+		Pool:      b.pool, WALFileSize: c.WALFileSize, WALBudget: c.WALSize, Sync: c.WALSync, SyncEvery: c.WALSyncInterval,
+		Logger: b.logger,
+	}
+}
+
+// static is the Kafka configs that were given, and those that the server's own settings stand for: clients read them by
+// DescribeConfigs.
+func (b *broker) static() map[string]string {
+	c := b.config
+	s := maps.Clone(c.Kafka)
+	if s == nil {
+		s = make(map[string]string)
+	}
+	port := b.socket.Addr().(*net.TCPAddr).Port
+	s["node.id"] = strconv.Itoa(int(c.NodeID))
+	s["log.dirs"] = c.DataDir
+	s["listeners"] = listener + "://" + hostPort(c.BindAddr, port)
+	if c.AdvertisedAddr != "" {
+		s["advertised.listeners"] = listener + "://" + c.advertised(port)
+	}
+	return s
+}
+
+func (b *broker) serverOptions() server.Options {
+	return server.Options{
+		Listeners:       []server.Listener{{Name: listener, Socket: b.socket}},
+		Handler:         b.handler(),
+		Pool:            b.pool,
+		MaxRequestBytes: int(b.config.MaxRequestSize),
+		MaxConnections:  b.config.MaxConnections,
+		Logger:          b.logger,
+	}
+}
+
+func (b *broker) handler() *api.Broker {
+	return &api.Broker{
+		Self:       b.node.ID,
+		Meta:       b.node.Meta,
+		Parts:      b.node.Replicas,
+		Controller: b.node.Controller,
+		Groups:     b.node.Groups,
+		Config:     b.node.Settings.Broker,
+		DataDir:    b.config.DataDir,
+		Logger:     b.logger,
+	}
+}
+
+// announce says what a person must know of a broker that has just started: where it listens, what clients are told, who
+// may use it, and what it may lose.
+func (b *broker) announce() {
+	c, kafka := b.config, b.socket.Addr()
+	port := kafka.(*net.TCPAddr).Port
+	b.logger.Info("serving", "kafka", kafka.String(), "http", b.console.Addr().String(),
+		"data_dir", c.DataDir, "node_id", c.NodeID, "clients_are_told", c.advertised(port))
+	b.logger.Warn(fmt.Sprintf("anyone who reaches them may use ports %d (Kafka) and %d (HTTP): authentication is not there yet; "+
+		"bind to 127.0.0.1 or use a firewall where that matters", port, b.console.Addr().Port))
+	switch c.WALSync {
+	case wal.SyncInterval:
+		b.logger.Warn(fmt.Sprintf("wal-sync is interval: a power cut loses up to %s of acknowledged records", c.WALSyncInterval))
+	case wal.SyncNever:
+		b.logger.Warn("wal-sync is never: a power cut loses every acknowledged record that the system has not written yet")
+	}
+}
+
+// stop undoes start; the node is closed after the last request has ended.
+func (b *broker) stop() error {
+	b.health.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var errs []error
+	switch {
+	case b.server != nil:
+		errs = append(errs, b.server.Shutdown(ctx))
+	case b.socket != nil:
+		errs = append(errs, b.socket.Close())
+	}
+	if b.node != nil {
+		errs = append(errs, b.node.Close())
+	}
+	if b.console != nil {
+		errs = append(errs, b.console.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// advertised is what clients are told, in words.
+func (c Config) advertised(port int) string {
+	if c.AdvertisedPort != 0 {
+		port = c.AdvertisedPort
+	}
+	if c.AdvertisedAddr == "" {
+		return "the address that each client connected to, port " + strconv.Itoa(port)
+	}
+	return hostPort(c.AdvertisedAddr, port)
+}
+
+func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

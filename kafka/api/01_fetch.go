@@ -1,0 +1,287 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/replica"
+	"chronik/kafka/batch"
+	"chronik/kafka/kerr"
+	"chronik/kafka/wire"
+)
+
+// answer is one partition's part of a response.
+type answer struct {
+	item *fetchItem
+	wire.FetchPartition
+}
+
+// fetchCall is one Fetch request (key 1, versions 0-18) between Begin and its answer. It is a replica.Waiter: when the
+// records that there are do not fill MinBytes, it sleeps until new ones come or MaxWait is over.
+type fetchCall struct {
+	broker  *Broker
+	rq      *wire.Request
+	req     *kmsg.FetchRequest
+	session *fetchSession // nil without one
+	failed  kerr.Code     // of the whole request
+	items   []*fetchItem
+	answers []answer
+	bytes   int
+	done    bool
+	wake    chan struct{}
+}
+
+func fetch(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
+	c := &fetchCall{broker: b, rq: rq, req: rq.Body.(*kmsg.FetchRequest)}
+	if err := c.open(); err != nil {
+		c.failed, c.done = kerr.Of(err), true
+	} else {
+		c.attempt()
+	}
+	return wire.Pending{Ready: func() bool { return c.done }, Finish: c.finish}
+}
+
+// open finds what is to be fetched: the request's partitions, or its session's.
+func (c *fetchCall) open() error {
+	if c.req.ReplicaID >= 0 && c.req.Version < 15 || c.req.Version >= 15 && c.req.ReplicaState.ID >= 0 {
+		return kerr.ClusterAuthorizationFailed // only this cluster's followers may, and it has none
+	}
+	asked := c.asked()
+	if c.req.Version < 7 || c.req.SessionEpoch == -1 && c.req.SessionID == 0 {
+		c.items = asked
+		return nil
+	}
+	if c.req.SessionEpoch <= 0 { // a full fetch: it ends the session it names, and 0 opens a new one
+		if c.req.SessionID != 0 {
+			c.broker.sessions.close(c.req.SessionID)
+		}
+		c.items = asked
+		if c.req.SessionEpoch == 0 && len(asked) > 0 {
+			slots := int(c.broker.Config().MaxFetchSessions)
+			c.session = c.broker.sessions.open(append([]*fetchItem(nil), asked...), c.req.Version >= 13, c.rq.Received, slots)
+		}
+		return nil
+	}
+	session, err := c.broker.sessions.find(c.req.SessionID, c.rq.Received)
+	if err != nil {
+		return err
+	}
+	c.session = session
+	c.items, err = session.update(c.req, asked)
+	return err
+}
+
+func (c *fetchCall) asked() []*fetchItem {
+	var items []*fetchItem
+	for i := range c.req.Topics {
+		t := &c.req.Topics[i]
+		for _, p := range t.Partitions {
+			items = append(items, &fetchItem{topic: t.TopicID, name: t.Topic, part: p})
+		}
+	}
+	return items
+}
+
+// attempt reads what there is. The call is done when that is enough, or when there is something that the client must
+// know at once.
+func (c *fetchCall) attempt() {
+	c.release()
+	room := c.room()
+	for _, it := range c.items {
+		a := answer{item: it, FetchPartition: wire.FetchPartition{
+			Partition: it.part.Partition, HighWatermark: -1, LastStable: -1, LogStart: -1,
+			PreferredReplica: -1, DivergingEpoch: -1, DivergingEnd: -1, LeaderID: -1, LeaderEpoch: -1,
+		}}
+		n, err := c.read(&a, room)
+		if err != nil {
+			a.Err = kerr.Of(err)
+		}
+		c.done = c.done || err != nil || a.DivergingEpoch >= 0
+		c.bytes += n
+		room -= n
+		c.answers = append(c.answers, a)
+	}
+	c.done = c.done || c.bytes >= int(c.req.MinBytes) || c.req.MaxWaitMillis <= 0 || len(c.items) == 0
+}
+
+// room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74).
+func (c *fetchCall) room() int {
+	room := int(c.broker.Config().FetchMaxBytes)
+	if c.req.Version >= 3 {
+		room = min(room, int(c.req.MaxBytes))
+	}
+	return room
+}
+
+// read fills in one partition's answer and returns its records' length.
+func (c *fetchCall) read(a *answer, room int) (int, error) {
+	p, err := c.leader(a.item)
+	if err != nil {
+		return 0, err
+	}
+	in := &a.item.part
+	m := p.Marks()
+	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
+	if c.diverges(a, p) {
+		return 0, nil
+	}
+	committed := c.req.IsolationLevel == 1
+	limit := max(0, min(room, int(in.PartitionMaxBytes)))
+	a.Records, err = p.Read(nil, in.FetchOffset, limit, c.bytes == 0, committed)
+	if err != nil {
+		a.HighWatermark, a.LastStable = -1, -1
+		return 0, err
+	}
+	if err := c.downgrade(a); err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range a.Records {
+		n += int(a.Records[i].Size())
+	}
+	if committed {
+		a.Aborted = c.aborted(p, in.FetchOffset, m.LastStable)
+	}
+	return n, nil
+}
+
+func (c *fetchCall) leader(it *fetchItem) (*replica.Partition, error) {
+	id := it.topic
+	if c.req.Version < 13 {
+		t, ok := c.broker.Meta.Image().TopicNamed(it.name)
+		if !ok {
+			return nil, kerr.UnknownTopicOrPartition
+		}
+		id = t.ID
+	} else if id == uuid.Nil {
+		return nil, kerr.UnknownTopicID
+	}
+	epoch := it.part.CurrentLeaderEpoch
+	if c.req.Version < 9 {
+		epoch = -1
+	}
+	return c.broker.Parts.Leader(id, it.part.Partition, epoch)
+}
+
+// diverges tells a reader whose last epoch ended earlier here to truncate (KIP-595's part of Fetch v12).
+func (c *fetchCall) diverges(a *answer, p *replica.Partition) bool {
+	in := &a.item.part
+	if c.req.Version < 12 || in.LastFetchedEpoch < 0 {
+		return false
+	}
+	epoch, end := p.Log().EpochEnd(in.LastFetchedEpoch)
+	if epoch < 0 || epoch == in.LastFetchedEpoch && end >= in.FetchOffset {
+		return false
+	}
+	a.DivergingEpoch, a.DivergingEnd = epoch, end
+	return true
+}
+
+// aborted lists the transactions to skip, as an empty list rather than none for a read_committed reader.
+func (c *fetchCall) aborted(p *replica.Partition, from, end int64) []wire.AbortedTxn {
+	txns := []wire.AbortedTxn{}
+	for _, t := range p.Log().Aborted(from, end) {
+		txns = append(txns, wire.AbortedTxn(t))
+	}
+	return txns
+}
+
+// downgrade rewrites the records for a client of an old version: before v4 there is only the old message format, before
+// v10 no zstd.
+func (c *fetchCall) downgrade(a *answer) error {
+	if c.req.Version >= 10 || len(a.Records) == 0 {
+		return nil
+	}
+	records, err := batch.Copy(nil, a.Records)
+	releaseAll(a.Records)
+	a.Records = nil
+	if err != nil {
+		return err
+	}
+	if c.req.Version < 4 {
+		magic := int8(0)
+		if c.req.Version >= 2 {
+			magic = 1
+		}
+		if records, err = batch.ConvertDown(records, magic, a.item.part.FetchOffset); err != nil {
+			return err
+		}
+	} else if err := batch.NoZstd(records); err != nil {
+		return err
+	}
+	if len(records) > 0 {
+		a.Records = []batch.Extent{{Mem: records, Len: int64(len(records))}}
+	}
+	return nil
+}
+
+// finish waits until the call is done and answers.
+func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
+	if !c.done {
+		c.wait(ctx)
+	}
+	resp := &wire.FetchResponse{Err: c.failed}
+	if c.session != nil {
+		resp.SessionID = c.session.id
+		c.answers = c.session.news(c.answers)
+	}
+	for i := range c.answers {
+		a := &c.answers[i]
+		last := len(resp.Topics) - 1
+		if last < 0 || resp.Topics[last].Name != a.item.name || resp.Topics[last].ID != a.item.topic {
+			resp.Topics = append(resp.Topics, wire.FetchTopic{Name: a.item.name, ID: a.item.topic})
+			last++
+		}
+		resp.Topics[last].Partitions = append(resp.Topics[last].Partitions, a.FetchPartition)
+	}
+	r.Fetch(resp)
+	return nil
+}
+
+// wait sleeps until attempt finds enough, or takes what there is when MaxWait is over.
+func (c *fetchCall) wait(ctx context.Context) {
+	c.wake = make(chan struct{}, 1)
+	for _, it := range c.items {
+		if p, err := c.leader(it); err == nil {
+			p.Await(c)
+			defer p.Forget(c)
+		}
+	}
+	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))
+	defer over.Stop()
+	for c.attempt(); !c.done; c.attempt() {
+		select {
+		case <-c.wake:
+		case <-over.C:
+			c.done = true // what the last attempt found is the answer
+			return
+		case <-ctx.Done():
+			c.done = true
+			return
+		}
+	}
+}
+
+// Wake is replica.Waiter's.
+func (c *fetchCall) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+func (c *fetchCall) release() {
+	for i := range c.answers {
+		releaseAll(c.answers[i].Records)
+	}
+	c.answers, c.bytes = c.answers[:0], 0
+}
+
+func releaseAll(extents []batch.Extent) {
+	for i := range extents {
+		extents[i].Release()
+	}
+}

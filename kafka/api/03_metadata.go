@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"math"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster"
+	"chronik/kafka/config"
+	"chronik/kafka/kerr"
+	"chronik/kafka/wire"
+	"chronik/metalog/image"
+)
+
+// metadata serves key 3, versions 0-13.
+func metadata(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.MetadataRequest) (kmsg.Response, error) {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	if len(req.Topics) > 0 && b.mayCreate(req) {
+		b.autoCreate(ctx, req)
+	}
+	img := b.Meta.Image()
+	id := clusterID(img)
+	resp.ClusterID = &id
+	resp.ControllerID = int32(b.Self)
+	for _, n := range img.Brokers() {
+		if n.Fenced {
+			continue
+		}
+		host, port := b.endpoint(n, rq.Peer)
+		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: int32(n.ID), Host: host, Port: port, Rack: orNil(n.Rack)})
+	}
+	resp.AuthorizedOperations = math.MinInt32
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+		for t := range img.Topics {
+			resp.Topics = append(resp.Topics, describeTopic(t, req))
+		}
+		return resp, nil
+	}
+	for i := range req.Topics {
+		resp.Topics = append(resp.Topics, lookUp(img, &req.Topics[i], req))
+	}
+	return resp, nil
+}
+
+// lookUp answers for one topic that was asked for, by id or by name.
+func lookUp(img *image.Image, asked *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+	id, name := uuid.UUID(asked.TopicID), ""
+	if asked.Topic != nil {
+		name = *asked.Topic
+	}
+	if t, ok := resolve(img, id, name); ok {
+		return describeTopic(t, req)
+	}
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID = asked.Topic, asked.TopicID
+	switch {
+	case id != uuid.Nil:
+		out.ErrorCode = int16(kerr.UnknownTopicID)
+		out.Topic = nil
+		if req.Version < 12 { // where the name cannot be null yet
+			out.Topic = new(string)
+		}
+	case config.CheckTopicName(name) != nil:
+		out.ErrorCode = int16(kerr.InvalidTopicException)
+	default:
+		out.ErrorCode = int16(kerr.UnknownTopicOrPartition)
+	}
+	return out
+}
+
+func describeTopic(t *image.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID, out.IsInternal = &t.Name, t.ID, t.Internal
+	if req.IncludeTopicAuthorizedOperations {
+		out.AuthorizedOperations = topicOperations
+	}
+	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
+	for i, p := range t.Partitions {
+		m := &out.Partitions[i]
+		m.Default()
+		m.Partition, m.Leader, m.LeaderEpoch = p.Number, int32(p.Leader), p.LeaderEpoch
+		m.Replicas, m.ISR = brokerIDs(p.Replicas), brokerIDs(p.ISR)
+		if p.Leader == image.NoBroker {
+			m.ErrorCode = int16(kerr.LeaderNotAvailable)
+		}
+	}
+	return out
+}
+
+func (b *Broker) mayCreate(req *kmsg.MetadataRequest) bool {
+	return b.Config().AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
+}
+
+// autoCreate creates the topics that are asked for by name and not there. What cannot be created is then answered as
+// not there, so no error is lost.
+func (b *Broker) autoCreate(ctx context.Context, req *kmsg.MetadataRequest) {
+	img := b.Meta.Image()
+	var missing []string
+	for _, t := range req.Topics {
+		if t.Topic == nil || uuid.UUID(t.TopicID) != uuid.Nil || config.CheckTopicName(*t.Topic) != nil {
+			continue
+		}
+		if _, ok := img.TopicNamed(*t.Topic); !ok {
+			missing = append(missing, *t.Topic)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	if err := b.Controller.AutoCreate(ctx, missing); err != nil {
+		b.Logger.Warn("auto-creation of topics failed", "topics", missing, "error", err)
+	}
+}
+
+func clusterID(img *image.Image) string { return cluster.FormatClusterID(img.ClusterID()) }
+
+// Bits of AclOperation, as AuthorizedOperations has them. Without an authorizer every operation that a resource knows
+// is allowed.
+const (
+	opRead            = 1 << 3
+	opWrite           = 1 << 4
+	opCreate          = 1 << 5
+	opDelete          = 1 << 6
+	opAlter           = 1 << 7
+	opDescribe        = 1 << 8
+	opClusterAction   = 1 << 9
+	opDescribeConfigs = 1 << 10
+	opAlterConfigs    = 1 << 11
+	opIdempotentWrite = 1 << 12
+
+	topicOperations   = opRead | opWrite | opCreate | opDelete | opAlter | opDescribe | opDescribeConfigs | opAlterConfigs
+	clusterOperations = opCreate | opAlter | opDescribe | opClusterAction | opDescribeConfigs | opAlterConfigs | opIdempotentWrite
+	groupOperations   = opRead | opDelete | opDescribe | opDescribeConfigs | opAlterConfigs
+)
+
+func brokerIDs(ids []image.BrokerID) []int32 {
+	out := make([]int32, len(ids))
+	for i, id := range ids {
+		out[i] = int32(id)
+	}
+	return out
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

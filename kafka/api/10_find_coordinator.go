@@ -1,0 +1,43 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/kerr"
+	"chronik/kafka/wire"
+)
+
+// findCoordinator serves key 10, versions 0-6. The one node coordinates every group.
+func findCoordinator(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.FindCoordinatorRequest) (kmsg.Response, error) {
+	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	if req.Version >= 4 {
+		for _, key := range req.CoordinatorKeys {
+			resp.Coordinators = append(resp.Coordinators, b.coordinator(req.CoordinatorType, key, rq.Peer))
+		}
+		return resp, nil
+	}
+	c := b.coordinator(req.CoordinatorType, req.CoordinatorKey, rq.Peer)
+	resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port
+	resp.ErrorCode, resp.ErrorMessage = c.ErrorCode, c.ErrorMessage
+	return resp, nil
+}
+
+const groupCoordinator = 0 // FindCoordinatorRequest.CoordinatorType: group, transaction, share
+
+func (b *Broker) coordinator(kind int8, key string, peer *wire.Peer) kmsg.FindCoordinatorResponseCoordinator {
+	c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: -1, Port: -1}
+	if kind != groupCoordinator {
+		c.ErrorCode = int16(kerr.InvalidRequest)
+		c.ErrorMessage = orNil("this broker coordinates consumer groups only")
+		return c
+	}
+	if self, ok := b.Meta.Image().Broker(b.Self); ok {
+		c.NodeID = int32(b.Self)
+		c.Host, c.Port = b.endpoint(self, peer)
+		return c
+	}
+	c.ErrorCode = int16(kerr.CoordinatorNotAvailable)
+	return c
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/kerr"
+	"chronik/kafka/wire"
+)
+
+// softwareName is what KIP-511 allows a client to call itself.
+var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
+
+// apiVersions serves key 18, versions 0-5: exactly what the table serves. A version beyond is answered below (wire), as
+// KIP-511 wants it.
+func apiVersions(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.ApiVersionsRequest) (kmsg.Response, error) {
+	resp := req.ResponseKind().(*kmsg.ApiVersionsResponse)
+	if req.Version >= 3 {
+		if !softwareName.MatchString(req.ClientSoftwareName) || !softwareName.MatchString(req.ClientSoftwareVersion) {
+			resp.ErrorCode = int16(kerr.InvalidRequest)
+			return resp, nil
+		}
+		rq.Peer.SoftwareName, rq.Peer.SoftwareVersion = req.ClientSoftwareName, req.ClientSoftwareVersion
+	}
+	resp.ApiKeys = servedKeys()
+	resp.FinalizedFeaturesEpoch = int64(b.Meta.Image().Index())
+	return resp, nil
+}
+
+func servedKeys() []kmsg.ApiVersionsResponseApiKey {
+	var keys []kmsg.ApiVersionsResponseApiKey
+	for key := range table {
+		if e := &table[key]; e.begin != nil {
+			keys = append(keys, kmsg.ApiVersionsResponseApiKey{ApiKey: int16(key), MinVersion: e.min, MaxVersion: e.max})
+		}
+	}
+	return keys
+}

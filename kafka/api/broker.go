@@ -1,0 +1,97 @@
+// Package api is the Kafka protocol's meaning: one file per API key, named by the key's number, and table.go, which
+// says what is served. Handlers translate between the protocol and the node's floors; they hold no state of their own
+// but the fetch sessions. They do not know sockets.
+package api
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/controller"
+	"chronik/cluster/group"
+	"chronik/cluster/replica"
+	"chronik/kafka/config"
+	"chronik/kafka/wire"
+	"chronik/metalog/image"
+)
+
+// Metadata is the newest image that this node has applied.
+type Metadata interface{ Image() *image.Image }
+
+// Broker answers requests for one node. Its fields are set before the first request and never change.
+type Broker struct {
+	Self       image.BrokerID
+	Meta       Metadata
+	Parts      *replica.Manager
+	Controller *controller.Controller
+	Groups     *group.Coordinator
+	Config     func() *config.Broker // the broker's, compiled; one atomic load
+	DataDir    string                // as DescribeLogDirs shows it
+	Logger     *slog.Logger
+
+	sessions sessions
+}
+
+// Begin is wire.Handler's.
+func (b *Broker) Begin(ctx context.Context, rq *wire.Request) wire.Pending {
+	return table[rq.Key].begin(b, ctx, rq)
+}
+
+// Served is wire.Handler's.
+func (b *Broker) Served(key, version int16) bool {
+	if key < 0 || int(key) >= len(table) || table[key].begin == nil {
+		return false
+	}
+	return table[key].min <= version && version <= table[key].max
+}
+
+// endpoint is where a client reaches broker n. A broker without a host of its own is told as the address that this
+// client came by: it got here, so it will again.
+func (b *Broker) endpoint(n *image.Broker, peer *wire.Peer) (host string, port int32) {
+	for _, e := range n.Endpoints {
+		if e.Name != peer.Listener {
+			continue
+		}
+		host, port = e.Host, e.Port
+		if host == "" {
+			host = peer.Local.Addr().Unmap().WithZone("").String()
+		}
+		if port == 0 {
+			port = int32(peer.Local.Port())
+		}
+		return host, port
+	}
+	return "", -1
+}
+
+// resolve finds a topic by its id, or by its name where the version has no ids yet.
+func resolve(img *image.Image, id uuid.UUID, name string) (*image.Topic, bool) {
+	if id != uuid.Nil {
+		return img.Topic(id)
+	}
+	return img.TopicNamed(name)
+}
+
+// handler is a request that is answered by one function; begin adapts it for the table.
+type handler[R kmsg.Request] func(b *Broker, ctx context.Context, rq *wire.Request, req R) (kmsg.Response, error)
+
+// quick serves a handler that never waits, slow one that may; both run when their turn to answer has come, so that a
+// connection's requests take effect in their order.
+func quick[R kmsg.Request](h handler[R]) begin { return h.begin(nil) }
+func slow[R kmsg.Request](h handler[R]) begin  { return h.begin(wire.Waits) }
+
+func (h handler[R]) begin(ready func() bool) begin {
+	return func(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Ready: ready, Finish: func(ctx context.Context, r *wire.Reply) error {
+			resp, err := h(b, ctx, rq, rq.Body.(R))
+			if err != nil {
+				return err
+			}
+			r.Message(resp)
+			return nil
+		}}
+	}
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/kerr"
+)
+
+// Fetch sessions (KIP-227): a client names its partitions once and then only what changed, and gets back only what
+// changed. A session belongs to one client, which uses it one request at a time.
+
+// sessionEviction is how long a session must have been idle before another may take its place (Kafka's
+// min.incremental.fetch.session.eviction.ms).
+const sessionEviction = 2 * time.Minute
+
+// fetchItem is one partition of a fetch, with what the session remembers of the last answer.
+type fetchItem struct {
+	topic uuid.UUID // or else
+	name  string
+	part  kmsg.FetchRequestTopicPartition
+
+	told              bool // the client knows these two:
+	toldHW, toldStart int64
+}
+
+type itemKey struct {
+	topic     uuid.UUID
+	name      string
+	partition int32
+}
+
+// fetchSession's fields are guarded by mu, except used, which sessions.mu guards.
+type fetchSession struct {
+	id   int32
+	used time.Time
+
+	mu    sync.Mutex
+	epoch int32 // that the next request must carry
+	byID  bool
+	items []*fetchItem // in the order in which they are served: whoever got records goes to the end
+	index map[itemKey]*fetchItem
+}
+
+// sessions is the node's cache of fetch sessions; the zero value is ready.
+type sessions struct {
+	mu   sync.Mutex
+	byID map[int32]*fetchSession
+}
+
+// open makes a session of items, or returns nil when the cache is full of sessions in use: the fetch is then answered
+// without one, which every client understands.
+func (s *sessions) open(items []*fetchItem, byID bool, now time.Time, slots int) *fetchSession {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID == nil {
+		s.byID = make(map[int32]*fetchSession)
+	}
+	if len(s.byID) >= slots && !s.evict(now) {
+		return nil
+	}
+	f := &fetchSession{used: now, epoch: 1, byID: byID, items: items, index: make(map[itemKey]*fetchItem, len(items))}
+	for _, it := range items {
+		f.index[it.key(byID)] = it
+	}
+	for f.id == 0 || s.byID[f.id] != nil {
+		f.id = rand.Int32()
+	}
+	s.byID[f.id] = f
+	return f
+}
+
+// evict drops the session that was idle longest, when that is long enough.
+func (s *sessions) evict(now time.Time) bool {
+	var oldest *fetchSession
+	for _, f := range s.byID {
+		if oldest == nil || f.used.Before(oldest.used) {
+			oldest = f
+		}
+	}
+	if oldest == nil || now.Sub(oldest.used) < sessionEviction {
+		return false
+	}
+	delete(s.byID, oldest.id)
+	return true
+}
+
+func (s *sessions) close(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byID, id)
+}
+
+func (s *sessions) find(id int32, now time.Time) (*fetchSession, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.byID[id]
+	if f == nil {
+		return nil, kerr.FetchSessionIDNotFound
+	}
+	f.used = now
+	return f, nil
+}
+
+// update takes an incremental request's changes and returns the partitions to fetch, in order.
+func (f *fetchSession) update(req *kmsg.FetchRequest, changed []*fetchItem) ([]*fetchItem, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if req.SessionEpoch != f.epoch {
+		return nil, kerr.InvalidFetchSessionEpoch
+	}
+	if f.byID != (req.Version >= 13) {
+		return nil, kerr.FetchSessionTopicIDError
+	}
+	f.epoch = nextEpoch(f.epoch)
+	for _, it := range changed {
+		if old := f.index[it.key(f.byID)]; old != nil {
+			old.part = it.part
+			continue
+		}
+		f.items = append(f.items, it)
+		f.index[it.key(f.byID)] = it
+	}
+	f.forget(req.ForgottenTopics)
+	return append([]*fetchItem(nil), f.items...), nil
+}
+
+func (f *fetchSession) forget(topics []kmsg.FetchRequestForgottenTopic) {
+	gone := make(map[*fetchItem]bool)
+	for i := range topics {
+		for _, p := range topics[i].Partitions {
+			k := fetchItem{topic: topics[i].TopicID, name: topics[i].Topic, part: kmsg.FetchRequestTopicPartition{Partition: p}}
+			key := k.key(f.byID)
+			if it := f.index[key]; it != nil {
+				gone[it] = true
+				delete(f.index, key)
+			}
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	f.keep(func(it *fetchItem) bool { return !gone[it] })
+}
+
+// news drops the answers that say nothing new, remembers the others, and puts the partitions that got records behind
+// the rest, so that a small response serves each in turn.
+func (f *fetchSession) news(all []answer) []answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	got := make(map[*fetchItem]bool)
+	kept := all[:0]
+	for _, a := range all {
+		it := a.item
+		if len(a.Records) == 0 && a.Err == kerr.None && a.DivergingEpoch < 0 && it.told &&
+			it.toldHW == a.HighWatermark && it.toldStart == a.LogStart {
+			continue
+		}
+		it.told, it.toldHW, it.toldStart = a.Err == kerr.None, a.HighWatermark, a.LogStart
+		kept = append(kept, a)
+		if len(a.Records) > 0 {
+			got[it] = true
+		}
+	}
+	if len(got) == 0 {
+		return kept
+	}
+	var back []*fetchItem
+	f.keep(func(it *fetchItem) bool {
+		if got[it] {
+			back = append(back, it)
+		}
+		return !got[it]
+	})
+	f.items = append(f.items, back...)
+	return kept
+}
+
+func (f *fetchSession) keep(want func(*fetchItem) bool) {
+	kept := make([]*fetchItem, 0, len(f.items))
+	for _, it := range f.items {
+		if want(it) {
+			kept = append(kept, it)
+		}
+	}
+	f.items = kept
+}
+
+// key is what a session knows a partition by: topic ids and names are never mixed in one session.
+func (it *fetchItem) key(byID bool) itemKey {
+	if byID {
+		return itemKey{topic: it.topic, partition: it.part.Partition}
+	}
+	return itemKey{name: it.name, partition: it.part.Partition}
+}
+
+// nextEpoch goes from the greatest epoch to 1: 0 and -1 open and close sessions.
+func nextEpoch(e int32) int32 {
+	if e == 1<<31-1 {
+		return 1
+	}
+	return e + 1
+}

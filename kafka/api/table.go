@@ -1,0 +1,34 @@
+package api
+
+import (
+	"context"
+
+	"chronik/kafka/wire"
+)
+
+// begin starts a request; see wire.Handler.
+type begin func(b *Broker, ctx context.Context, rq *wire.Request) wire.Pending
+
+// entry says which versions of a key are served, and by what.
+type entry struct {
+	min, max int16
+	begin    begin
+}
+
+// table is all that is served, by API key: what ApiVersions says is what stands here.
+var table [kmsgMaxKey + 1]entry
+
+const kmsgMaxKey = 94
+
+// The table is filled at start because ApiVersions, one of its entries, reads it.
+func init() {
+	table = [...]entry{
+		0:          {0, 13, produce},
+		1:          {0, 18, fetch},
+		3:          {0, 13, slow(metadata)},
+		10:         {0, 6, quick(findCoordinator)},
+		18:         {0, 5, quick(apiVersions)},
+		22:         {0, 5, slow(initProducerID)},
+		kmsgMaxKey: {},
+	}
+}
