@@ -131,11 +131,10 @@ type frameHeader struct {
 
 // seedOf makes the CRCs of a group's frames its own: a frame that an earlier write left at the same place is no frame
 // of this group.
-func seedOf(salt, number uint64) uint32 {
-	var b [16]byte
-	le.PutUint64(b[:], salt)
-	le.PutUint64(b[8:], number)
-	return crc32.Checksum(b[:], castagnoli)
+func seedOf(salt, number uint64, scratch *[16]byte) uint32 {
+	le.PutUint64(scratch[:], salt)
+	le.PutUint64(scratch[8:], number)
+	return crc32.Checksum(scratch[:], castagnoli)
 }
 
 func (h *frameHeader) encode(b []byte, seed uint32) {

@@ -10,7 +10,7 @@ const (
 	// groupCap is what a group holds at most, unless a single entry is larger.
 	groupCap = 4 << 20
 	// spanMin is the length from which on data is written from where it lies rather than copied.
-	spanMin = 32 << 10
+	spanMin = 16 << 10
 	// spanGap is how far apart two entries of one buffer may lie and still share a span: less costs more in pieces
 	// than the bytes between cost in bandwidth.
 	spanGap  = page
@@ -30,6 +30,7 @@ type group struct {
 	spanLen   int
 	frames    []frame
 	iov       [][]byte
+	scratch   [16]byte // for seed
 }
 
 // piece is whole pages of a buffer, except that the last inline piece of a group that is being filled may end anywhere.

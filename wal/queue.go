@@ -40,12 +40,14 @@ func (q *queue) room(l *log, n int) *group {
 
 // begin returns a group that is empty but for its header.
 func (q *queue) begin(l *log) *group {
-	g := &group{}
+	var g *group
 	if k := len(q.free); k > 0 {
 		g, q.free = q.free[k-1], q.free[:k-1]
+	} else {
+		g = &group{}
 	}
 	g.number = q.next
-	g.seed = seedOf(l.salt, g.number)
+	g.seed = seedOf(l.salt, g.number, &g.scratch)
 	q.next++
 	q.reserve(l, g, groupHeaderSize)
 	return g

@@ -109,7 +109,7 @@ var errFrame = errors.New("no such frame")
 
 // eachFrame walks a group's entries: each one's header and the place of its data in the group.
 func eachFrame(b []byte, g *groupHeader, visit func(h *frameHeader, at int) error) error {
-	seed := seedOf(g.salt, g.number)
+	seed := seedOf(g.salt, g.number, new([16]byte))
 	pos := groupHeaderSize
 	for n := g.frames; n > 0; {
 		var h frameHeader

@@ -22,7 +22,7 @@ func directWorks(fd int) bool {
 	if err != nil || st.Mask&unix.STATX_DIOALIGN == 0 {
 		return true
 	}
-	fits := func(align uint32) bool { return align != 0 && 4096%align == 0 }
+	fits := func(want uint32) bool { return want != 0 && align%want == 0 }
 	return fits(st.Dio_mem_align) && fits(st.Dio_offset_align)
 }
 
