@@ -102,11 +102,11 @@ func (l *Log) again(m batchMark, in incoming) Appended {
 func (l *Log) accept(a *Append) (incoming, error) {
 	c := l.config.Load()
 	in := incoming{buf: a.Buf, appendTime: noAppendTime}
-	data, err := modern(a, c)
-	if err != nil {
-		return in, err
-	}
-	if len(data) > 0 && &data[0] != &a.Data[0] {
+	data, err := a.Data, error(nil)
+	if magic := batch.MagicOf(data); magic >= 0 && magic < 2 && a.Version < 3 {
+		if data, err = batch.ConvertUp(data, int(c.MaxMessageBytes)); err != nil {
+			return in, err
+		}
 		in.buf = nil
 	}
 	if in.batch, err = batch.Check(data, l.checks(a, data, c)); err != nil {
@@ -159,6 +159,9 @@ func (in *incoming) recompress(c *config.Topic) error {
 	}
 	to := batch.Compression{Codec: codec, Level: c.CompressionLevel}
 	b, err := in.batch.Recompress(nil, to, batch.DecompressLimit(int(c.MaxMessageBytes)))
+	if err == nil && len(b) > int(c.MaxMessageBytes) {
+		err = kerr.Detail(kerr.MessageTooLarge, "the record batch has %d bytes in the topic's codec, max.message.bytes is %d", len(b), c.MaxMessageBytes)
+	}
 	in.batch, in.buf = b, nil
 	return err
 }

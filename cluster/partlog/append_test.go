@@ -189,6 +189,31 @@ func TestTopicCodec(t *testing.T) {
 	}
 }
 
+func TestOldMessageFormats(t *testing.T) {
+	d := newDisk(t)
+	s := d.open()
+	defer closeStore(t, s)
+	l := d.log(s, 1)
+	old := func() []byte {
+		set, err := batch.ConvertDown(records(7, "a", "b"), 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	a, err := l.AppendAsLeader(Append{Data: old(), Version: 2})
+	if err != nil || a.Base != 0 || a.End != 2 {
+		t.Fatal(a, err)
+	}
+	settle(t, l, 2)
+	if got := values(t, l, 0); !reflect.DeepEqual(got, []string{"0:a", "1:b"}) {
+		t.Fatal(got)
+	}
+	if _, err := l.AppendAsLeader(Append{Data: old(), Version: 3}); kerr.Of(err) != kerr.InvalidRecord {
+		t.Fatal(err)
+	}
+}
+
 func TestDeposedLeaderIsRefused(t *testing.T) {
 	d := newDisk(t)
 	s := d.open()

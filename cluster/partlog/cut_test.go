@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"chronik/kafka/kerr"
 	"chronik/segment"
 	"chronik/wal"
@@ -19,7 +21,7 @@ func small(d *disk) *disk {
 }
 
 // fill appends n records of about 1 KiB to each of the streams in turn and returns what should be read from each.
-func fill(t testing.TB, d *disk, s *Store, n int, streams ...wal.StreamID) map[wal.StreamID][]string {
+func fill(t rapid.TB, d *disk, s *Store, n int, streams ...wal.StreamID) map[wal.StreamID][]string {
 	t.Helper()
 	want := map[wal.StreamID][]string{}
 	for i := range n {
@@ -32,7 +34,7 @@ func fill(t testing.TB, d *disk, s *Store, n int, streams ...wal.StreamID) map[w
 	return want
 }
 
-func tend(t testing.TB, s *Store, retention bool) {
+func tend(t rapid.TB, s *Store, retention bool) {
 	t.Helper()
 	if err := s.tend(retention); err != nil {
 		t.Fatal(err)

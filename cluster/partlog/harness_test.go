@@ -5,10 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"pgregory.net/rapid"
 
 	"chronik/kafka/batch"
 	"chronik/kafka/config"
@@ -19,7 +19,7 @@ import (
 
 // disk is a data directory with the metadata that goes with it.
 type disk struct {
-	t        testing.TB
+	t        rapid.TB
 	fs       vfs.FS
 	configs  map[wal.StreamID]*config.Topic
 	deleted  map[wal.StreamID]bool
@@ -28,7 +28,7 @@ type disk struct {
 	fileSize int64
 }
 
-func newDisk(t testing.TB) *disk {
+func newDisk(t rapid.TB) *disk {
 	return &disk{
 		t: t, fs: vfs.NewMem(),
 		configs: map[wal.StreamID]*config.Topic{}, deleted: map[wal.StreamID]bool{},
@@ -90,7 +90,7 @@ func (d *disk) log(s *Store, stream wal.StreamID) *Log {
 	return l
 }
 
-func closeStore(t testing.TB, s *Store) {
+func closeStore(t rapid.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func idempotent(id int64, epoch int16, seq int32, ts int64, values ...string) []
 }
 
 // produce appends and commits, and fails the test on an error.
-func produce(t testing.TB, l *Log, data []byte) Appended {
+func produce(t rapid.TB, l *Log, data []byte) Appended {
 	t.Helper()
 	a, err := l.AppendAsLeader(Append{Data: data, Version: 9})
 	if err != nil {
@@ -136,7 +136,7 @@ func produce(t testing.TB, l *Log, data []byte) Appended {
 }
 
 // settle waits until the log is durable up to end.
-func settle(t testing.TB, l *Log, end int64) {
+func settle(t rapid.TB, l *Log, end int64) {
 	t.Helper()
 	if l.Offsets().Durable >= end {
 		return
@@ -150,7 +150,7 @@ func settle(t testing.TB, l *Log, end int64) {
 }
 
 // values reads all values from offset on, with their offsets, as "offset:value".
-func values(t testing.TB, l *Log, from int64) []string {
+func values(t rapid.TB, l *Log, from int64) []string {
 	t.Helper()
 	var all []string
 	for end := l.Offsets().Durable; from < end; {
@@ -174,7 +174,7 @@ func values(t testing.TB, l *Log, from int64) []string {
 }
 
 // batches copies the batches out of the extents and releases them.
-func batches(t testing.TB, xs []batch.Extent) []batch.Batch {
+func batches(t rapid.TB, xs []batch.Extent) []batch.Batch {
 	t.Helper()
 	var bs []batch.Batch
 	for i := range xs {
@@ -201,7 +201,7 @@ func batches(t testing.TB, xs []batch.Extent) []batch.Batch {
 	return bs
 }
 
-func recordsOf(t testing.TB, b batch.Batch) []batch.Record {
+func recordsOf(t rapid.TB, b batch.Batch) []batch.Record {
 	t.Helper()
 	it, err := b.Records(0)
 	if err != nil {
