@@ -5,12 +5,16 @@
 package group
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -46,69 +50,173 @@ type Client struct{ ID, Host string }
 
 // Coordinator answers the requests of classic groups. All methods may be called concurrently. They take requests in the
 // form of kmsg's highest version, whatever version the client spoke; version says which behaviour it expects. The answer
-// has Version set to the request's and keeps none of the request's bytes.
+// has Version set to it. It may share the request's bytes; what outlives the call is copied.
 //
-// Join and Sync wait for other members. When ctx ends first, the answer has REQUEST_TIMED_OUT and goes nowhere; the
+// Join and Sync wait for other members. When ctx ends first, the answer has REQUEST_TIMED_OUT and is of no use; the
 // member stays in its group until its session ends.
-type Coordinator struct{ groups }
+type Coordinator struct {
+	env
+	newMemberID func(clientID string) string
+	machines    *coordinator.Runtime[*machine]
+}
 
 // New starts with the groups that the image holds: members of a stable group have a full session timeout to be heard of.
-func New(o Options) *Coordinator { panic("unwritten") }
+func New(o Options) *Coordinator {
+	c := &Coordinator{env: env{o.Log.Image, o.Config}, newMemberID: o.NewMemberID}
+	c.machines = coordinator.New(coordinator.Options[*machine]{
+		Log: o.Log, Now: o.Now, Logger: o.Logger,
+		New: func(id string, now coordinator.Instant) *machine { return newMachine(c.env, id, now) },
+	})
+	img := o.Log.Image()
+	for id := range img.Groups {
+		if g, ok := img.Group(id); ok && len(g.Members) > 0 {
+			c.machines.Load(id)
+		}
+	}
+	c.machines.Every(c.checkInterval, c.expireOffsets)
+	return c
+}
 
 // Close ends the timers and answers whoever waits with COORDINATOR_NOT_AVAILABLE.
-func (c *Coordinator) Close() { panic("unwritten") }
+func (c *Coordinator) Close() { c.machines.Close() }
 
 // Join serves JoinGroup (key 11), versions 0-9. Below version 1, which has no rebalance timeout, the session timeout
 // takes its place.
 func (c *Coordinator) Join(ctx context.Context, from Client, version int16, rq *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
-	panic("unwritten")
+	resp := c.join(ctx, from, version, rq)
+	resp.Version = version
+	return resp
+}
+
+func (c *Coordinator) join(ctx context.Context, from Client, version int16, rq *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
+	if rq.Group == "" {
+		return joinRefused(rq.MemberID, kerr.InvalidGroupID)
+	}
+	j := join{
+		version: version, from: from, memberID: rq.MemberID, instance: value(rq.InstanceID), protocolType: rq.ProtocolType,
+		session: millis(rq.SessionTimeoutMillis), rebalance: millis(rq.RebalanceTimeoutMillis),
+	}
+	if config := c.config(); j.session < config.MinSessionTimeout || j.session > config.MaxSessionTimeout {
+		return joinRefused(rq.MemberID, kerr.InvalidSessionTimeout)
+	}
+	if version < 1 {
+		j.rebalance = j.session
+	}
+	if j.memberID == "" && j.instance != "" {
+		j.newMemberID = c.newMemberID(j.instance)
+	} else if j.memberID == "" {
+		j.newMemberID = c.newMemberID(from.ID)
+	}
+	for _, p := range rq.Protocols {
+		j.protocols = append(j.protocols, protocol{p.Name, bytes.Clone(p.Metadata)})
+	}
+	body, err := c.machines.Call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		j.ticket = t
+		m.join(now, j, fx)
+	})
+	if err != nil {
+		return joinRefused(rq.MemberID, unanswered(err))
+	}
+	return body.(*kmsg.JoinGroupResponse)
 }
 
 // Sync serves SyncGroup (key 14), versions 0-5.
 func (c *Coordinator) Sync(ctx context.Context, version int16, rq *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
-	panic("unwritten")
+	resp := c.sync(ctx, rq)
+	resp.Version = version
+	return resp
+}
+
+func (c *Coordinator) sync(ctx context.Context, rq *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
+	if rq.Group == "" {
+		return syncRefused(kerr.InvalidGroupID)
+	}
+	s := sync{
+		memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
+		protocolType: rq.ProtocolType, protocol: rq.Protocol, assignments: make(map[string][]byte, len(rq.GroupAssignment)),
+	}
+	for _, a := range rq.GroupAssignment {
+		s.assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
+	}
+	body, err := c.machines.Call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		s.ticket = t
+		m.sync(now, s, fx)
+	})
+	if err != nil {
+		return syncRefused(unanswered(err))
+	}
+	return body.(*kmsg.SyncGroupResponse)
 }
 
 // Heartbeat serves key 12, versions 0-4.
-func (c *Coordinator) Heartbeat(ctx context.Context, version int16, rq *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
-	panic("unwritten")
+func (c *Coordinator) Heartbeat(_ context.Context, version int16, rq *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
+	resp := kmsg.NewPtrHeartbeatResponse()
+	resp.Version, resp.ErrorCode = version, int16(kerr.InvalidGroupID)
+	if rq.Group != "" {
+		resp.ErrorCode = int16(kerr.CoordinatorNotAvailable) // unless there is a machine to say otherwise
+		c.machines.Tell(rq.Group, func(m *machine, now coordinator.Instant, _ *coordinator.Effects) {
+			resp.ErrorCode = int16(m.heartbeat(now, rq.MemberID, value(rq.InstanceID), rq.Generation))
+		})
+	}
+	return resp
 }
 
 // Leave serves LeaveGroup (key 13), versions 0-5: below 3 the one member of MemberID, from 3 on those of Members.
 func (c *Coordinator) Leave(ctx context.Context, version int16, rq *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse {
-	panic("unwritten")
+	resp := kmsg.NewPtrLeaveGroupResponse()
+	resp.Version = version
+	leavers := []leaver{{memberID: rq.MemberID}}
+	if version >= 3 {
+		leavers = leavers[:0]
+		for _, m := range rq.Members {
+			leavers = append(leavers, leaver{m.MemberID, value(m.InstanceID)})
+		}
+	}
+	codes, code := c.leave(ctx, rq.Group, leavers)
+	if code == kerr.None && version < 3 {
+		code = codes[0]
+	}
+	resp.ErrorCode = int16(code)
+	if version < 3 || code != kerr.None {
+		return resp
+	}
+	for i, m := range rq.Members {
+		left := kmsg.NewLeaveGroupResponseMember()
+		left.MemberID, left.InstanceID, left.ErrorCode = m.MemberID, m.InstanceID, int16(codes[i])
+		resp.Members = append(resp.Members, left)
+	}
+	return resp
 }
 
-// OffsetCommit serves key 8, versions 0-10, and answers when the offsets are in the metadata log. Version 0 must come
-// with Generation -1. From version 10 on topics are named by id.
-func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
-	panic("unwritten")
+func (c *Coordinator) leave(ctx context.Context, group string, leavers []leaver) ([]kerr.Code, kerr.Code) {
+	if group == "" {
+		return nil, kerr.InvalidGroupID
+	}
+	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		m.leave(now, t, leavers, fx)
+	})
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	if code, ok := body.(kerr.Code); ok {
+		return nil, code
+	}
+	return body.([]kerr.Code), kerr.None
 }
 
-// OffsetFetch serves key 9. It reads and fills Groups, the form of versions 8 and up, for every version: below 8 the
-// caller moves its one group there and back. Nil Topics asks for all. From version 10 on topics are named by id.
-func (c *Coordinator) OffsetFetch(ctx context.Context, version int16, rq *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
-	panic("unwritten")
+// unanswered is the code for a call that the runtime gave up on.
+func unanswered(err error) kerr.Code {
+	if errors.Is(err, coordinator.ErrClosed) {
+		return kerr.CoordinatorNotAvailable
+	}
+	return kerr.RequestTimedOut
 }
 
-// OffsetDelete serves key 47, version 0.
-func (c *Coordinator) OffsetDelete(ctx context.Context, version int16, rq *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
-	panic("unwritten")
-}
+func millis(ms int32) time.Duration { return time.Duration(max(ms, 0)) * time.Millisecond }
 
-// ListGroups serves key 16, versions 0-5: this node's groups, by id, whose state and type the filters name.
-func (c *Coordinator) ListGroups(ctx context.Context, version int16, rq *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
-	panic("unwritten")
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
-
-// DescribeGroups serves key 15, versions 0-6. AuthorizedOperations is left at its default.
-func (c *Coordinator) DescribeGroups(ctx context.Context, version int16, rq *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
-	panic("unwritten")
-}
-
-// DeleteGroups serves key 42, versions 0-3: empty groups with their offsets.
-func (c *Coordinator) DeleteGroups(ctx context.Context, version int16, rq *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
-	panic("unwritten")
-}
-
-type groups struct{}

@@ -1,0 +1,135 @@
+package coordinator
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// shardCount bounds how many batches of each kind are in flight; the log joins those that arrive together.
+const shardCount = 16
+
+// Runtime runs the machines. All methods may be called concurrently.
+type Runtime[M Machine] struct {
+	shards [shardCount]shard[M]
+	seed   maphash.Seed
+	now    func() time.Time
+	start  time.Time
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup // proposers and periodic work
+
+	log     Log
+	make    func(key string, now Instant) M
+	timeout time.Duration
+	logger  *slog.Logger
+}
+
+// New makes a runtime without machines. They are made when their key is first used, or by Load.
+func New[M Machine](o Options[M]) *Runtime[M] {
+	r := &Runtime[M]{
+		seed: maphash.MakeSeed(), now: o.Now, start: o.Now(),
+		log: o.Log, make: o.New, timeout: o.Timeout, logger: o.Logger,
+	}
+	if r.timeout == 0 {
+		r.timeout = 5 * time.Second
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	for i := range r.shards {
+		r.shards[i].init(r)
+	}
+	return r
+}
+
+// Load makes the machines of keys, so that their deadlines count.
+func (r *Runtime[M]) Load(keys ...string) {
+	for _, key := range keys {
+		r.Tell(key, func(M, Instant, *Effects) {})
+	}
+}
+
+// Call has fn work on key's machine and waits for the answer to the ticket. It returns ctx's error when ctx ends first,
+// ErrClosed when the runtime closes; the machine is not told.
+func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (any, error) {
+	s := r.shard(key)
+	t, answer := s.call(key, fn)
+	if answer == nil {
+		return nil, ErrClosed
+	}
+	select {
+	case body := <-answer:
+		return body, nil
+	case <-ctx.Done():
+		s.forget(t)
+		return nil, ctx.Err()
+	case <-r.ctx.Done():
+		s.forget(t)
+		return nil, ErrClosed
+	}
+}
+
+// Tell has fn work on key's machine. Nobody waits for an answer.
+func (r *Runtime[M]) Tell(key string, fn func(m M, now Instant, fx *Effects)) {
+	s := r.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(key, fn)
+}
+
+// View shows fn key's machine, which it must not change: the live one, or one made for the occasion.
+func (r *Runtime[M]) View(key string, fn func(m M)) {
+	s := r.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.entries[key]; ok {
+		fn(e.machine)
+		return
+	}
+	fn(r.make(key, r.instant()))
+}
+
+// Keys are those of the live machines, sorted.
+func (r *Runtime[M]) Keys() []string {
+	var keys []string
+	for i := range r.shards {
+		keys = r.shards[i].keys(keys)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Every runs fn each time that interval has passed, until Close, which waits for it. ctx ends with Close.
+func (r *Runtime[M]) Every(interval func() time.Duration, fn func(ctx context.Context)) {
+	r.work.Go(func() {
+		for {
+			select {
+			case <-time.After(interval()):
+				fn(r.ctx)
+			case <-r.ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// Close ends the timers, the calls that wait and the proposals in flight, and waits for what it started.
+func (r *Runtime[M]) Close() {
+	r.cancel()
+	for i := range r.shards {
+		r.shards[i].close()
+	}
+	r.work.Wait()
+}
+
+func (r *Runtime[M]) shard(key string) *shard[M] {
+	return &r.shards[maphash.String(r.seed, key)%shardCount]
+}
+
+// instant reads the clock once. The difference of two readings of time.Now goes by the monotonic clock.
+func (r *Runtime[M]) instant() Instant {
+	now := r.now()
+	return Instant{Up: now.Sub(r.start), Wall: now.UnixMilli()}
+}

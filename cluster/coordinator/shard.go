@@ -1,0 +1,196 @@
+package coordinator
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// shard is some of the keys with their machines.
+type shard[M Machine] struct {
+	runtime *Runtime[M]
+
+	mu        sync.Mutex // owns all below
+	entries   map[string]*entry[M]
+	due       queue[M]
+	timer     *time.Timer   // for the first of due
+	armed     time.Duration // what timer is set to, by Instant.Up
+	isArmed   bool
+	waiting   map[Ticket]chan any
+	ticket    Ticket
+	high, low lane
+	closed    bool
+}
+
+// entry is a machine and its place in due, -1 when it has none.
+type entry[M Machine] struct {
+	key      string
+	machine  M
+	inFlight int // proposals whose outcome it has not been told
+	deadline time.Duration
+	place    int
+}
+
+func (s *shard[M]) init(r *Runtime[M]) {
+	s.runtime = r
+	s.entries = make(map[string]*entry[M])
+	s.waiting = make(map[Ticket]chan any)
+	s.low.low = true
+}
+
+// call returns a nil channel when the shard is closed.
+func (s *shard[M]) call(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (Ticket, <-chan any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, nil
+	}
+	s.ticket++
+	t, answer := s.ticket, make(chan any, 1)
+	s.waiting[t] = answer
+	s.tell(key, func(m M, now Instant, fx *Effects) { fn(m, now, t, fx) })
+	return t, answer
+}
+
+func (s *shard[M]) tell(key string, fn func(m M, now Instant, fx *Effects)) {
+	if s.closed {
+		return
+	}
+	now := s.runtime.instant()
+	e, ok := s.entries[key]
+	if !ok {
+		e = &entry[M]{key: key, place: -1}
+		e.machine = s.runtime.make(e.key, now)
+		s.entries[e.key] = e
+	}
+	var fx Effects
+	fn(e.machine, now, &fx)
+	s.settle(e, &fx)
+	s.arm(now)
+}
+
+func (s *shard[M]) forget(t Ticket) {
+	s.mu.Lock()
+	delete(s.waiting, t)
+	s.mu.Unlock()
+}
+
+func (s *shard[M]) keys(to []string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.entries {
+		to = append(to, key)
+	}
+	return to
+}
+
+func (s *shard[M]) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// settle does what e's machine wants and files it under its new deadline.
+func (s *shard[M]) settle(e *entry[M], fx *Effects) {
+	for _, a := range fx.Answers {
+		if answer, ok := s.waiting[a.To]; ok {
+			delete(s.waiting, a.To)
+			answer <- a.Body
+		}
+	}
+	for _, p := range fx.Proposals {
+		s.propose(e, p)
+	}
+	if e.inFlight == 0 && e.machine.Idle() {
+		s.due.drop(e)
+		delete(s.entries, e.key)
+		return
+	}
+	if at, ok := e.machine.Deadline(); ok {
+		s.due.set(e, at)
+	} else {
+		s.due.drop(e)
+	}
+}
+
+// arm sets the timer for the first deadline.
+func (s *shard[M]) arm(now Instant) {
+	if len(s.due) == 0 {
+		return // a timer that is still set finds nothing due
+	}
+	first := s.due[0].deadline
+	if s.isArmed && s.armed <= first {
+		return // it fires early, finds nothing due and is set again: cheaper than a reset for every heartbeat
+	}
+	s.armed, s.isArmed = first, true
+	wait := max(first-now.Up, 0)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(wait, s.fire)
+	} else {
+		s.timer.Reset(wait)
+	}
+}
+
+// fire lets each machine that is due expire what is due, once.
+func (s *shard[M]) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isArmed = false
+	if s.closed {
+		return
+	}
+	now := s.runtime.instant()
+	var expired []*entry[M]
+	for len(s.due) > 0 && s.due[0].deadline <= now.Up {
+		expired = append(expired, s.due[0])
+		s.due.drop(s.due[0])
+	}
+	for _, e := range expired {
+		var fx Effects
+		e.machine.Expire(now, &fx)
+		s.settle(e, &fx)
+	}
+	s.arm(now)
+}
+
+// queue is a heap of entries by deadline.
+type queue[M Machine] []*entry[M]
+
+func (q *queue[M]) set(e *entry[M], at time.Duration) {
+	if e.place < 0 {
+		e.deadline = at
+		heap.Push(q, e)
+	} else if e.deadline != at {
+		e.deadline = at
+		heap.Fix(q, e.place)
+	}
+}
+
+func (q *queue[M]) drop(e *entry[M]) {
+	if e.place >= 0 {
+		heap.Remove(q, e.place)
+	}
+}
+
+func (q queue[M]) Len() int           { return len(q) }
+func (q queue[M]) Less(i, j int) bool { return q[i].deadline < q[j].deadline }
+func (q queue[M]) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+func (q *queue[M]) Push(x any) {
+	e := x.(*entry[M])
+	e.place = len(*q)
+	*q = append(*q, e)
+}
+func (q *queue[M]) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	e.place = -1
+	return e
+}

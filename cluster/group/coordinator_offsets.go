@@ -1,0 +1,244 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// topicIDVersion is the first of OffsetCommit and of OffsetFetch that names topics by id (KIP-848).
+const topicIDVersion = 10
+
+// OffsetCommit serves key 8, versions 0-10, and answers when the offsets are in the metadata log. Version 0 must come
+// with Generation -1. From version 10 on topics are named by id.
+func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+	resp := kmsg.NewPtrOffsetCommitResponse()
+	resp.Version = version
+	commit := commit{
+		version: version, memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
+	}
+	img, metadataMax := c.image(), c.config().OffsetMetadataMax
+	for _, t := range rq.Topics {
+		topic, unknown := resolve(img, version, t.TopicID, t.Topic)
+		answer := kmsg.NewOffsetCommitResponseTopic()
+		answer.Topic, answer.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			code := committable(topic, unknown, p, metadataMax)
+			if code == kerr.None {
+				commit.offsets = append(commit.offsets, offsetOf(topic.ID, p))
+			}
+			answered := kmsg.NewOffsetCommitResponseTopicPartition()
+			answered.Partition, answered.ErrorCode = p.Partition, int16(code)
+			answer.Partitions = append(answer.Partitions, answered)
+		}
+		resp.Topics = append(resp.Topics, answer)
+	}
+	if code := c.commit(ctx, rq.Group, commit); code != kerr.None {
+		refuseCommits(resp, code)
+	}
+	return resp
+}
+
+func (c *Coordinator) commit(ctx context.Context, group string, commit commit) kerr.Code {
+	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		commit.ticket = t
+		m.commit(now, commit, fx)
+	})
+	if err != nil {
+		return unanswered(err)
+	}
+	return body.(kerr.Code)
+}
+
+// resolve finds a topic by id or by name, as the version has it, or says with which code it is not there.
+func resolve(img *image.Image, version int16, id uuid.UUID, name string) (*image.Topic, kerr.Code) {
+	if version >= topicIDVersion {
+		if t, ok := img.Topic(id); ok {
+			return t, kerr.None
+		}
+		return nil, kerr.UnknownTopicID
+	}
+	if t, ok := img.TopicNamed(name); ok {
+		return t, kerr.None
+	}
+	return nil, kerr.UnknownTopicOrPartition
+}
+
+func committable(t *image.Topic, unknown kerr.Code, p kmsg.OffsetCommitRequestTopicPartition, metadataMax int) kerr.Code {
+	switch {
+	case t == nil:
+		return unknown
+	case !hasPartition(t, p.Partition):
+		return kerr.UnknownTopicOrPartition
+	case len(value(p.Metadata)) > metadataMax:
+		return kerr.OffsetMetadataTooLarge
+	}
+	return kerr.None
+}
+
+func hasPartition(t *image.Topic, partition int32) bool {
+	return partition >= 0 && int(partition) < len(t.Partitions)
+}
+
+func offsetOf(topic image.TopicID, p kmsg.OffsetCommitRequestTopicPartition) image.PartitionOffset {
+	return image.PartitionOffset{
+		TopicPartition: image.TopicPartition{Topic: topic, Partition: p.Partition},
+		Offset:         image.Offset{Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: value(p.Metadata)},
+	}
+}
+
+// refuseCommits gives code to the partitions that had no fault of their own.
+func refuseCommits(resp *kmsg.OffsetCommitResponse, code kerr.Code) {
+	for _, t := range resp.Topics {
+		for i := range t.Partitions {
+			if t.Partitions[i].ErrorCode == 0 {
+				t.Partitions[i].ErrorCode = int16(code)
+			}
+		}
+	}
+}
+
+// OffsetFetch serves key 9. It reads and fills Groups, the form of versions 8 and up, for every version: below 8 the
+// caller moves its one group there and back. Nil Topics asks for all. From version 10 on topics are named by id.
+func (c *Coordinator) OffsetFetch(_ context.Context, version int16, rq *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+	resp := kmsg.NewPtrOffsetFetchResponse()
+	resp.Version = version
+	img := c.image()
+	for _, g := range rq.Groups {
+		fetched := kmsg.NewOffsetFetchResponseGroup()
+		fetched.Group = g.Group
+		if g.Topics == nil {
+			fetched.Topics = allOffsets(img, g.Group)
+		}
+		for _, t := range g.Topics {
+			fetched.Topics = append(fetched.Topics, someOffsets(img, version, g.Group, t))
+		}
+		resp.Groups = append(resp.Groups, fetched)
+	}
+	return resp
+}
+
+func allOffsets(img *image.Image, group string) (list []kmsg.OffsetFetchResponseGroupTopic) {
+	for topic, at := range eachOffset(img, group) {
+		if len(list) == 0 || list[len(list)-1].TopicID != topic.ID {
+			t := kmsg.NewOffsetFetchResponseGroupTopic()
+			t.Topic, t.TopicID = topic.Name, topic.ID
+			list = append(list, t)
+		}
+		last := &list[len(list)-1]
+		last.Partitions = append(last.Partitions, at)
+	}
+	return list
+}
+
+// eachOffset goes through what group committed, topic by topic.
+func eachOffset(img *image.Image, group string) func(yield func(*image.Topic, kmsg.OffsetFetchResponseGroupTopicPartition) bool) {
+	return func(yield func(*image.Topic, kmsg.OffsetFetchResponseGroupTopicPartition) bool) {
+		img.Offsets(group, func(id image.TopicID, partition int32, o image.Offset) bool {
+			t, ok := img.Topic(id)
+			return !ok || yield(t, fetched(partition, o))
+		})
+	}
+}
+
+func someOffsets(img *image.Image, version int16, group string, asked kmsg.OffsetFetchRequestGroupTopic) kmsg.OffsetFetchResponseGroupTopic {
+	t := kmsg.NewOffsetFetchResponseGroupTopic()
+	t.Topic, t.TopicID = asked.Topic, asked.TopicID
+	topic, unknown := resolve(img, version, asked.TopicID, asked.Topic)
+	for _, partition := range asked.Partitions {
+		at := fetched(partition, image.Offset{Offset: -1, LeaderEpoch: -1})
+		if topic != nil {
+			if o, ok := img.Offset(group, topic.ID, partition); ok {
+				at = fetched(partition, o)
+			}
+		} else if unknown == kerr.UnknownTopicID {
+			at.ErrorCode = int16(unknown) // an unknown name is one that nothing was committed for
+		}
+		t.Partitions = append(t.Partitions, at)
+	}
+	return t
+}
+
+func fetched(partition int32, o image.Offset) kmsg.OffsetFetchResponseGroupTopicPartition {
+	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, o.Offset, o.LeaderEpoch, &o.Metadata
+	return p
+}
+
+// OffsetDelete serves key 47, version 0.
+func (c *Coordinator) OffsetDelete(ctx context.Context, version int16, rq *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+	resp := kmsg.NewPtrOffsetDeleteResponse()
+	resp.Version, resp.ErrorCode = version, int16(kerr.InvalidGroupID)
+	if rq.Group == "" {
+		return resp
+	}
+	d := offsetDeletion{topics: map[string][]image.TopicPartition{}}
+	img := c.image()
+	for _, t := range rq.Topics {
+		topic, _ := img.TopicNamed(t.Topic)
+		answer := kmsg.NewOffsetDeleteResponseTopic()
+		answer.Topic = t.Topic
+		for _, p := range t.Partitions {
+			answered := kmsg.NewOffsetDeleteResponseTopicPartition()
+			answered.Partition = p.Partition
+			if topic == nil || !hasPartition(topic, p.Partition) {
+				answered.ErrorCode = int16(kerr.UnknownTopicOrPartition)
+			} else {
+				d.topics[t.Topic] = append(d.topics[t.Topic], image.TopicPartition{Topic: topic.ID, Partition: p.Partition})
+			}
+			answer.Partitions = append(answer.Partitions, answered)
+		}
+		resp.Topics = append(resp.Topics, answer)
+	}
+	finishDeletion(resp, c.deleteOffsets(ctx, rq.Group, d))
+	return resp
+}
+
+func (c *Coordinator) deleteOffsets(ctx context.Context, group string, d offsetDeletion) deletedOffsets {
+	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		d.ticket = t
+		m.deleteOffsets(now, d, fx)
+	})
+	if err != nil {
+		return deletedOffsets{code: unanswered(err)}
+	}
+	return body.(deletedOffsets)
+}
+
+func finishDeletion(resp *kmsg.OffsetDeleteResponse, deleted deletedOffsets) {
+	resp.ErrorCode = int16(deleted.code)
+	if deleted.code != kerr.None {
+		resp.Topics = nil
+		return
+	}
+	for _, t := range resp.Topics {
+		for i := range t.Partitions {
+			if deleted.subscribed[t.Topic] && t.Partitions[i].ErrorCode == 0 {
+				t.Partitions[i].ErrorCode = int16(kerr.GroupSubscribedToTopic)
+			}
+		}
+	}
+}
+
+// expireOffsets goes through all groups, also those that have no machine.
+func (c *Coordinator) expireOffsets(ctx context.Context) {
+	for id := range c.image().Groups {
+		if ctx.Err() != nil {
+			return
+		}
+		c.machines.Tell(id, (*machine).expireOffsets)
+	}
+}
+
+func (c *Coordinator) checkInterval() time.Duration {
+	if every := c.config().OffsetsCheckInterval; every > 0 {
+		return every
+	}
+	return 10 * time.Minute
+}
