@@ -38,9 +38,17 @@ func Open(fs vfs.FS, dir string, base, end int64, o Options) (*Segment, error) {
 		return nil, s.storage("open", err)
 	}
 	if m, records, ok := s.readSeal(); ok {
-		return s, s.takeSealed(m, records, size, end)
+		err = s.takeSealed(m, records, size, end)
+	} else {
+		err = s.recover(data, size, end)
 	}
-	return s, s.recover(data, size, end)
+	if err != nil && end == base {
+		return Create(fs, dir, base, o) // left over from a segment that nobody relied on
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // readSeal reads the last record of the index file, which alone tells a sealed segment.
