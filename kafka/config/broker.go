@@ -102,6 +102,11 @@ func CompileBroker(static Static, dynamicDefault, dynamicBroker map[string]strin
 	return b, b.checkGroup(b.group)
 }
 
+// With is what the same static configs give below other dynamic ones.
+func (b *Broker) With(dynamicDefault, dynamicBroker map[string]string) (*Broker, error) {
+	return CompileBroker(b.layers[2].values, dynamicDefault, dynamicBroker)
+}
+
 // CheckDynamic refuses, besides what CheckBroker does, what can't be altered while a broker runs; that is a
 // kerr.InvalidRequest, as Kafka has it.
 func CheckDynamic(name, value string) error {
