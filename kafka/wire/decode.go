@@ -17,9 +17,9 @@ const (
 )
 
 // Decode turns a frame into a request of peer and takes the frame over. A key or version that is not served yields a
-// request without Body: Unsupported answers it. last is the connection's request before this one, or nil: it saves
-// copying the client id again. An error wraps ErrFrame; then the frame is still the caller's.
-func Decode(f Frame, served func(key, version int16) bool, peer *Peer, last *Request) (*Request, error) {
+// request without Body: Unsupported answers it. clientID is that of the connection's request before this one: it saves
+// copying the same bytes again. An error wraps ErrFrame; then the frame is still the caller's.
+func Decode(f Frame, served func(key, version int16) bool, peer *Peer, clientID string) (*Request, error) {
 	b := f.Bytes
 	if len(b) < 8 {
 		return nil, fmt.Errorf("%w: %d bytes are too few for a request's header", ErrFrame, len(b))
@@ -33,7 +33,7 @@ func Decode(f Frame, served func(key, version int16) bool, peer *Peer, last *Req
 	}
 	// What follows the first 8 bytes depends on key and version: of one that we do not know, nothing more is read.
 	if served(rq.Key, rq.Version) {
-		if err := rq.decode(b[8:], last); err != nil {
+		if err := rq.decode(b[8:], clientID); err != nil {
 			return nil, fmt.Errorf("%w: %s v%d: %w", ErrFrame, kmsg.NameForKey(rq.Key), rq.Version, err)
 		}
 	}
@@ -43,13 +43,13 @@ func Decode(f Frame, served func(key, version int16) bool, peer *Peer, last *Req
 
 // decode fills ClientID and Body from the bytes after the correlation id. What ApiVersions carries is for information
 // only and some clients get it wrong, so it need not be right.
-func (rq *Request) decode(b []byte, last *Request) error {
+func (rq *Request) decode(b []byte, clientID string) error {
 	rq.Body = kmsg.RequestForKey(rq.Key)
 	if rq.Body == nil {
 		return fmt.Errorf("served, but unknown to the decoder")
 	}
 	rq.Body.SetVersion(rq.Version)
-	body, err := rq.header(b, last)
+	body, err := rq.header(b, clientID)
 	if err == nil {
 		err = rq.Body.ReadFrom(body)
 	}
@@ -62,15 +62,13 @@ func (rq *Request) decode(b []byte, last *Request) error {
 }
 
 // header reads what is left of the header: request header v1 has a client id, v2 tags after it, v0 neither.
-func (rq *Request) header(b []byte, last *Request) (body []byte, err error) {
+func (rq *Request) header(b []byte, clientID string) (body []byte, err error) {
 	if rq.Key == controlledShutdown && rq.Version == 0 {
 		return b, nil
 	}
 	c := cursor{b: b}
-	id := c.take(c.length16())
-	if last != nil && last.ClientID == string(id) {
-		rq.ClientID = last.ClientID
-	} else {
+	rq.ClientID = clientID
+	if id := c.take(c.length16()); clientID != string(id) {
 		rq.ClientID = string(id)
 	}
 	if rq.Body.IsFlexible() {

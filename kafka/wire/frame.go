@@ -45,7 +45,8 @@ type Frames struct {
 	src  *bufio.Reader
 	pool *arena.Pool
 	max  int
-	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline.
+	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
+	// wait is for memory, and not the peer's fault.
 	Await func(n int)
 }
 
@@ -150,6 +151,7 @@ func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
 		}
 		have = *part
 	}
+	f.Await(0)
 	buf, err := f.pool.Get(ctx, n)
 	if err != nil {
 		return Frame{}, err

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chronik/kafka/wire"
+)
+
+// closedAfter waits for the server to close and says how long that took.
+func closedAfter(c *client) time.Duration {
+	began := time.Now()
+	io.Copy(io.Discard, c)
+	return time.Since(began)
+}
+
+func TestAFirstRequestMustComeSoon(t *testing.T) {
+	for name, drip := range map[string]bool{"silent": false, "a byte at a time": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, echo, nil, func(t *testing.T, x *harness) {
+				c := x.pipes.dial(t)
+				var dripping sync.WaitGroup
+				if drip {
+					dripping.Go(func() { writeSlowly(c, heartbeat(1), 2*time.Second) })
+				}
+				defer dripping.Wait()
+				if d := closedAfter(c); d < 10*time.Second || d > 13*time.Second {
+					t.Errorf("closed after %v", d)
+				}
+			})
+		})
+	}
+}
+
+// writeSlowly writes a byte per interval.
+func writeSlowly(w io.Writer, b []byte, interval time.Duration) {
+	for i := range b {
+		if _, err := w.Write(b[i : i+1]); err != nil {
+			return
+		}
+		<-time.After(interval)
+	}
+}
+
+func TestALaterRequestMustNotDrip(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1))
+		c.expect(1)
+		<-time.After(5 * time.Minute)
+		big := request(produceOf(640<<10), 2) // has 10 s more than a small one
+		c.send(big[:300<<10])
+		if d := closedAfter(c); d < 35*time.Second || d > 45*time.Second {
+			t.Errorf("closed after %v", d)
+		}
+	})
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1))
+		c.expect(1)
+		<-time.After(9 * time.Minute)
+		c.send(heartbeat(2))
+		c.expect(2)
+		if d := closedAfter(c); d < 10*time.Minute || d > 10*time.Minute+3*time.Second {
+			t.Errorf("closed after %v", d)
+		}
+	})
+}
+
+func TestAConnectionThatWaitsForAResponseIsNotIdle(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1))
+		<-time.After(30 * time.Minute)
+		close(x.gates[1])
+		c.expect(1)
+		if d := closedAfter(c); d < 10*time.Minute || d > 10*time.Minute+3*time.Second {
+			t.Errorf("closed %v after the response", d)
+		}
+	})
+}
+
+func TestAPeerThatDoesNotReadIsClosed(t *testing.T) {
+	for name, h := range map[string]handlerFunc{"inline": echo, "queued": func(ctx context.Context, rq *wire.Request) wire.Pending {
+		p := echo(ctx, rq)
+		p.Ready = wire.Waits
+		return p
+	}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, h, nil, func(t *testing.T, x *harness) {
+				c := x.pipes.dial(t)
+				c.send(heartbeat(1), heartbeat(2))
+				synctest.Wait()
+				<-time.After(28 * time.Second)
+				if n := x.s.Connections(); n != 1 {
+					t.Error("closed before its time")
+				}
+				<-time.After(5 * time.Second)
+				if n := x.s.Connections(); n != 0 {
+					t.Error("still open")
+				}
+			})
+		})
+	}
+}
+
+// Memory that others hold is not the peer's fault, however long it takes.
+func TestWaitingForMemoryIsNotHeldAgainstThePeer(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		hog, err := x.s.o.Pool.Get(t.Context(), 60<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := x.pipes.dial(t)
+		c.send(request(produceOf(8<<20), 1))
+		<-time.After(time.Hour)
+		hog.Release()
+		c.expect(1)
+		c.Close()
+	})
+}

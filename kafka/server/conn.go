@@ -1,0 +1,340 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chronik/kafka/wire"
+)
+
+// maxBegun is how many requests of a connection may have begun; then it is not read until one has finished. Kafka's
+// clients keep 5 in flight.
+const maxBegun = 64
+
+// errHandler is wrapped by what went wrong above the sockets.
+var errHandler = errors.New("the request failed")
+
+// conn is one connection. The reader decodes requests and begins them. As long as none waits, it also finishes them and
+// writes the responses itself: handing over to another goroutine costs more than a small request does. The first
+// request that is not ready starts the writer, which finishes in order whatever is queued; while anything is, the
+// reader only queues.
+type conn struct {
+	s    *Server
+	nc   net.Conn
+	peer *wire.Peer
+	log  *slog.Logger
+
+	frames   *wire.Frames
+	clientID string // of the request before
+	started  int64  // the tick of the connection's beginning; 0 once a request has come, or enough of it
+	reading  context.Context
+	stop     context.CancelFunc // ends reading
+
+	ctx    context.Context // the requests'
+	cancel context.CancelFunc
+	queue  chan begun // nil until the writer is needed
+	writer sync.WaitGroup
+	begun  atomic.Int64 // requests that are queued or with the writer
+	out    outbox       // the writer's while begun > 0, else the reader's
+
+	draining atomic.Bool // read no more
+	broken   atomic.Bool // send no more
+	why      atomic.Pointer[string]
+
+	// Ticks by which something must have happened, 0 when nothing must; the janitor looks at them.
+	idleBy, readBy, writeBy atomic.Int64
+}
+
+// begun is a request and what its handler left to be done.
+type begun struct {
+	rq *wire.Request
+	p  wire.Pending
+}
+
+func (b begun) ready() bool { return b.p.Ready == nil || b.p.Ready() }
+
+func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetNoDelay(true) // fails only when the connection is gone, which reading finds out
+	}
+	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load()}
+	c.log = s.log.With("listener", peer.Listener, "peer", peer.Remote)
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.reading, c.stop = context.WithCancel(c.ctx)
+	c.frames = wire.NewFrames(nc, s.o.Pool, s.o.MaxRequestBytes)
+	c.frames.Await = c.await
+	c.out.sender = wire.NewSender(nc)
+	c.readBy.Store(c.started + firstRequest + 1)
+	return c
+}
+
+// serve is the reader; it returns when nothing of the connection is left.
+func (c *conn) serve() {
+	defer c.close()
+	for !c.draining.Load() {
+		rq, err := c.next()
+		if err == nil {
+			err = c.take(rq)
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// next waits for a request.
+func (c *conn) next() (*wire.Request, error) {
+	if c.started == 0 && !c.frames.Buffered() {
+		c.idleBy.Store(c.s.idleBy())
+		err := c.frames.Wait()
+		c.idleBy.Store(0)
+		if err != nil {
+			return nil, err
+		}
+	}
+	f, err := c.frames.Next(c.reading)
+	if err != nil {
+		return nil, err
+	}
+	c.readBy.Store(0)
+	c.started = 0
+	rq, err := wire.Decode(f, c.s.served, c.peer, c.clientID)
+	if err != nil {
+		f.Release()
+		return nil, err
+	}
+	c.clientID = rq.ClientID
+	return rq, nil
+}
+
+// await sets the time that the peer has for n more bytes. The first request gets no more time by coming in pieces:
+// until then nothing is known of the peer.
+func (c *conn) await(n int) {
+	switch {
+	case n == 0:
+		c.started = 0
+		c.readBy.Store(0)
+	case c.started > 0:
+		c.readBy.Store(c.started + firstRequest + 1 + int64(n)/slowest)
+	default:
+		c.readBy.Store(c.s.clock.transfer(int64(n)))
+	}
+}
+
+// take begins a request, and finishes it when neither it nor one before it waits.
+func (c *conn) take(rq *wire.Request) error {
+	p, err := c.begin(rq)
+	if err != nil {
+		rq.Release()
+		return err
+	}
+	b := begun{rq, p}
+	if c.begun.Load() > 0 || !b.ready() {
+		return c.enqueue(b)
+	}
+	if err := c.finish(b); err != nil {
+		return err
+	}
+	if c.frames.Buffered() && !c.out.full() {
+		return nil // the next one's response can leave with this one
+	}
+	return c.flush()
+}
+
+func (c *conn) enqueue(b begun) error {
+	if c.begun.Load() == 0 {
+		if err := c.flush(); err != nil {
+			c.discard(b)
+			return err
+		}
+	}
+	if c.queue == nil {
+		c.queue = make(chan begun, maxBegun)
+		c.writer.Go(c.write)
+	}
+	c.begun.Add(1)
+	c.queue <- b
+	return nil
+}
+
+// write is the writer: it finishes what is queued, in order, and lets responses that are ready leave together.
+func (c *conn) write() {
+	for b := range c.queue {
+		ready := b.ready()
+		if !ready || c.out.full() {
+			c.settle(c.flush())
+		}
+		err := c.finish(b)
+		if !ready && c.ctx.Err() != nil {
+			c.broken.Store(true) // what it waited for was broken off with the connection: no answer is better than a wrong one
+		}
+		c.settle(err)
+		if len(c.queue) == 0 {
+			c.settle(c.flush())
+		}
+	}
+}
+
+// settle ends the connection after an error; the writer goes on, because every begun request must be finished.
+func (c *conn) settle(err error) {
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// begin calls the handler. A panic in there costs this connection, and only this one.
+func (c *conn) begin(rq *wire.Request) (p wire.Pending, err error) {
+	defer c.recovered(rq, &err)
+	if rq.Body == nil {
+		return wire.Unsupported(rq, c.s.served), nil
+	}
+	return c.s.o.Handler.Begin(c.ctx, rq), nil
+}
+
+// finish calls the request's Finish and puts the response into the outbox, which owns the request from then on.
+func (c *conn) finish(b begun) error {
+	r := wire.NewReply(b.rq)
+	c.out.add(b.rq, r)
+	return c.call(b, r)
+}
+
+func (c *conn) call(b begun, r *wire.Reply) (err error) {
+	defer c.recovered(b.rq, &err)
+	if err = b.p.Finish(c.ctx, r); err == nil && !r.Filled() {
+		err = errors.New("no response was given")
+	}
+	if err != nil {
+		c.broken.Store(true)
+		err = fmt.Errorf("%w: API key %d v%d: %w", errHandler, b.rq.Key, b.rq.Version, err)
+	}
+	return err
+}
+
+// discard finishes a request whose response can't be sent.
+func (c *conn) discard(b begun) {
+	c.broken.Store(true)
+	_ = c.finish(b) // the connection has ended with an error already
+	_ = c.flush()
+}
+
+func (c *conn) recovered(rq *wire.Request, err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	c.broken.Store(true)
+	*err = fmt.Errorf("%w: panic: %v", errHandler, v)
+	c.log.Error("panic while handling a request", "key", rq.Key, "version", rq.Version, "panic", v, "stack", string(debug.Stack()))
+}
+
+// flush sends what is in the outbox, unless the connection is broken, and releases it. Requests that came by the queue
+// are done with then.
+func (c *conn) flush() error {
+	n := c.out.len()
+	if n == 0 {
+		return nil
+	}
+	var err error
+	if !c.broken.Load() {
+		c.writeBy.Store(c.s.clock.transfer(c.out.bytes()))
+		err = c.out.send()
+		c.writeBy.Store(0)
+	}
+	c.out.release()
+	if c.begun.Load() > 0 {
+		c.begun.Add(int64(-n))
+	}
+	if by := c.idleBy.Load(); by != 0 {
+		c.idleBy.CompareAndSwap(by, c.s.idleBy())
+	}
+	return err
+}
+
+// end is the reader's: it takes no more requests, says why, and breaks off what waits; what is ready still leaves.
+func (c *conn) end(err error) {
+	switch {
+	case c.draining.Load():
+		return
+	case err == io.EOF:
+		c.cancel()
+	default:
+		if c.begun.Load() == 0 {
+			_ = c.flush() // the answers to what was right; err says more than an error from here
+		}
+		c.fail(err)
+	}
+}
+
+// fail closes the connection at once; only the first error counts.
+func (c *conn) fail(err error) {
+	if !c.abort() {
+		return
+	}
+	switch why := c.why.Load(); {
+	case why != nil:
+		c.log.Info("connection closed", "reason", *why)
+	case errors.Is(err, wire.ErrFrame), errors.Is(err, errHandler):
+		c.log.Warn("connection closed", "reason", err)
+	default:
+		c.log.Debug("connection closed", "reason", err)
+	}
+}
+
+// abort breaks the connection off, and says whether it was whole until then.
+func (c *conn) abort() bool {
+	first := c.ctx.Err() == nil
+	c.broken.Store(true)
+	c.cancel()
+	c.nc.Close()
+	return first
+}
+
+// drain has the reader stop at once; requests that have begun go on.
+func (c *conn) drain() {
+	c.draining.Store(true)
+	c.stop()
+	if err := c.nc.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		c.abort()
+	}
+}
+
+// close waits for the writer.
+func (c *conn) close() {
+	if c.queue != nil {
+		close(c.queue)
+		c.writer.Wait()
+	}
+	if err := c.flush(); err != nil {
+		c.fail(err)
+	}
+	c.cancel()
+	c.nc.Close()
+}
+
+// check is the janitor's: it closes the connection when something did not happen in time.
+func (c *conn) check(now int64) {
+	overdue := func(by int64) bool { return by != 0 && now >= by }
+	switch {
+	case overdue(c.readBy.Load()):
+		c.expire("a request did not arrive in time")
+	case overdue(c.writeBy.Load()):
+		c.expire("the peer did not take a response in time")
+	case overdue(c.idleBy.Load()) && c.begun.Load() == 0:
+		c.expire("idle")
+	}
+}
+
+func (c *conn) expire(why string) {
+	c.why.CompareAndSwap(nil, &why)
+	c.broken.Store(true)
+	c.nc.Close()
+}

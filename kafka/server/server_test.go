@@ -1,0 +1,341 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/wire"
+)
+
+func TestResponsesKeepTheOrderOfRequests(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		close(x.gates[0])
+		c.send(heartbeat(0), heartbeat(1), heartbeat(2), heartbeat(3), heartbeat(4), heartbeat(5))
+		for i := 5; i > 0; i-- {
+			close(x.gates[i])
+			synctest.Wait()
+		}
+		c.expect(0, 1, 2, 3, 4, 5)
+		c.Close()
+	})
+}
+
+func TestAConnectionThatWaitsIsNotRead(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		var all [][]byte
+		for i := range x.gates {
+			all = append(all, heartbeat(int32(i)))
+		}
+		c.send(all...)
+		synctest.Wait()
+		// One is with the writer, one with the reader; the rest is queued.
+		if x.begun != maxBegun+2 {
+			t.Errorf("%d requests have begun, want %d", x.begun, maxBegun+2)
+		}
+		for i, gate := range x.gates {
+			close(gate)
+			c.expect(int32(i))
+		}
+		c.Close()
+	})
+}
+
+func TestNoResponseWithoutAcks(t *testing.T) {
+	h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		if rq.Key != 0 {
+			return echo(ctx, rq)
+		}
+		return wire.Pending{Finish: func(_ context.Context, r *wire.Reply) error {
+			r.Nothing()
+			return nil
+		}}
+	}
+	bubble(t, h, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(request(kmsg.NewPtrProduceRequest(), 1), heartbeat(2), request(kmsg.NewPtrProduceRequest(), 3))
+		c.expect(2)
+		synctest.Wait()
+		c.Close()
+	})
+}
+
+func TestUnknownKeysAndVersionsAreAnswered(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		unknown := func(key, version uint16, id uint32) []byte {
+			b := binary.BigEndian.AppendUint16([]byte{0, 0, 0, 9}, key)
+			b = binary.BigEndian.AppendUint16(b, version)
+			return append(binary.BigEndian.AppendUint32(b, id), 0xff)
+		}
+		c.send(unknown(3, 99, 1), unknown(999, 0, 2), unknown(apiVersionsKey, 77, 3), heartbeat(4))
+		for id := range int32(2) {
+			got, body := c.receive()
+			if got != id+1 || len(body) != 2 || binary.BigEndian.Uint16(body) != 35 {
+				t.Errorf("response %d: %x", got, body)
+			}
+		}
+		id, body := c.receive()
+		m := kmsg.NewPtrApiVersionsResponse()
+		if err := m.ReadFrom(body); err != nil || id != 3 || m.ErrorCode != 35 {
+			t.Fatalf("response %d: %+v, %v", id, m, err)
+		}
+		if len(m.ApiKeys) != 1 || m.ApiKeys[0].ApiKey != apiVersionsKey || m.ApiKeys[0].MaxVersion != m.MaxVersion() {
+			t.Errorf("keys %+v", m.ApiKeys)
+		}
+		c.expect(4)
+		c.Close()
+	})
+}
+
+const apiVersionsKey = 18
+
+func TestBadFramesCloseTheConnection(t *testing.T) {
+	for name, bad := range map[string]struct{ bytes, logged string }{
+		"http":     {"GET / HTTP/1.1\r\n\r\n", "the peer speaks HTTP"},
+		"tls":      {"\x16\x03\x01\x02\x00\x01\x00\x01", "the peer speaks TLS"},
+		"negative": {"\xff\xff\xff\xff\x00", "size -1"},
+		"zero":     {"\x00\x00\x00\x00", "size 0"},
+		"huge":     {"\x7f\xff\xff\xff\x00\x00\x00\x00", "the limit is"},
+		"short":    {"\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00", "too few"},
+		"cut":      {"\x00\x00\x00\x0a\x00\x03\x00\x00\x00\x00\x00\x01\xff\xff", "Metadata v0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, echo, nil, func(t *testing.T, x *harness) {
+				c := x.pipes.dial(t)
+				c.send([]byte(bad.bytes))
+				c.expectClosed()
+				synctest.Wait()
+				if lines := x.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], bad.logged) {
+					t.Errorf("want one line with %q, got %q", bad.logged, lines)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatWasRightBeforeABadFrameIsAnswered(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1), heartbeat(2), []byte("GET / HTTP/1.1"))
+		c.expect(1, 2)
+		c.expectClosed()
+	})
+}
+
+func TestAPanicCostsOneConnection(t *testing.T) {
+	h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		switch rq.CorrelationID {
+		case 1:
+			panic("begin")
+		case 2:
+			return wire.Pending{Finish: func(context.Context, *wire.Reply) error { panic("finish") }}
+		case 3:
+			return wire.Pending{Ready: wire.Waits, Finish: func(context.Context, *wire.Reply) error { panic("waiting finish") }}
+		}
+		return echo(ctx, rq)
+	}
+	bubble(t, h, nil, func(t *testing.T, x *harness) {
+		x.panics = true
+		good := x.pipes.dial(t)
+		for id := range int32(3) {
+			c := x.pipes.dial(t)
+			c.send(heartbeat(id + 1))
+			c.expectClosed()
+			good.send(heartbeat(9))
+			good.expect(9)
+		}
+		good.Close()
+		if all := strings.Join(x.log.lines(), "\n"); strings.Count(all, "level=ERROR") != 3 || !strings.Contains(all, "stack=") {
+			t.Errorf("logged %s", all)
+		}
+	})
+}
+
+func TestAHandlersErrorClosesTheConnection(t *testing.T) {
+	h := func(_ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Finish: func(context.Context, *wire.Reply) error {
+			if rq.CorrelationID == 1 {
+				return errors.New("refused")
+			}
+			return nil // and no response: a bug
+		}}
+	}
+	for _, id := range []int32{1, 2} {
+		bubble(t, h, nil, func(t *testing.T, x *harness) {
+			c := x.pipes.dial(t)
+			c.send(heartbeat(id))
+			c.expectClosed()
+		})
+	}
+}
+
+// Every request that began is finished once, and at once, when the peer goes.
+func TestWhoHangsUpEndsTheWait(t *testing.T) {
+	finished := make(chan error, 10)
+	h := func(_ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Ready: wire.Waits, Finish: func(ctx context.Context, _ *wire.Reply) error {
+			<-ctx.Done()
+			finished <- ctx.Err()
+			return ctx.Err()
+		}}
+	}
+	bubble(t, h, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1), heartbeat(2), heartbeat(3))
+		synctest.Wait()
+		c.Close()
+		synctest.Wait()
+		if n := len(finished); n != 3 {
+			t.Errorf("%d of 3 requests were finished", n)
+		}
+		if n := x.s.Connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+}
+
+func TestAHalfClosedConnectionStillGetsWhatIsReady(t *testing.T) {
+	x := start(t, echo, tcp)
+	c := x.dialTCP()
+	if _, err := c.Write(append(heartbeat(1), heartbeat(2)...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	c.expect(1, 2)
+	c.expectClosed()
+	x.stop()
+}
+
+func TestLargeFrames(t *testing.T) {
+	held := 0
+	h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		if rq.Buf != nil {
+			held++
+		}
+		if b := rq.Body.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records; b[0] != 1 || b[len(b)-1] != 2 {
+			t.Error("the records are not what was sent")
+		}
+		return echo(ctx, rq)
+	}
+	x := start(t, h, tcp)
+	c := x.dialTCP()
+	sizes := []int{100, 1000, 9000, 60_000, 64 << 10, 1 << 20, 5 << 20}
+	for i, n := range sizes {
+		c.send(request(produceOf(n), int32(i)))
+		c.expect(int32(i))
+	}
+	c.Close()
+	x.stop()
+	if held != 3 {
+		t.Errorf("%d frames lay in the arena, want 3", held)
+	}
+}
+
+func produceOf(n int) *kmsg.ProduceRequest {
+	rq := kmsg.NewPtrProduceRequest()
+	rq.Version = 9
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Records = make([]byte, n)
+	p.Records[0], p.Records[n-1] = 1, 2
+	topic := kmsg.NewProduceRequestTopic()
+	topic.Topic = "t"
+	topic.Partitions = append(topic.Partitions, p)
+	rq.Topics = append(rq.Topics, topic)
+	return rq
+}
+
+func TestLimitsOnConnections(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"total":  func(o *Options) { tcp(o); o.MaxConnections = 2 },
+		"per IP": func(o *Options) { tcp(o); o.MaxConnectionsPerIP = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := start(t, echo, change)
+			a, b := x.dialTCP(), x.dialTCP()
+			for _, c := range []*client{a, b} {
+				c.send(heartbeat(1))
+				c.expect(1)
+			}
+			x.dialTCP().expectClosed()
+			b.send(heartbeat(2))
+			b.expect(2)
+			x.stop()
+		})
+	}
+}
+
+func TestShutdownLetsWhatHasBegunFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := start(t, nil, nil)
+		c, idle := x.pipes.dial(t), x.pipes.dial(t)
+		c.send(heartbeat(1), heartbeat(2))
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- x.s.Shutdown(context.Background()) }()
+		idle.expectClosed()
+		synctest.Wait()
+		close(x.gates[2])
+		close(x.gates[1])
+		c.expect(1, 2)
+		c.expectClosed()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestShutdownDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := start(t, nil, nil)
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := x.s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		c.expectClosed()
+	})
+}
+
+func TestARealClient(t *testing.T) {
+	h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Finish: func(_ context.Context, r *wire.Reply) error {
+			m := rq.Body.ResponseKind()
+			if v, ok := m.(*kmsg.ApiVersionsResponse); ok {
+				v.ApiKeys = append(v.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: 3, MaxVersion: 13},
+					kmsg.ApiVersionsResponseApiKey{ApiKey: 18, MaxVersion: 4}, kmsg.ApiVersionsResponseApiKey{ApiKey: 60, MaxVersion: 1})
+			}
+			if v, ok := m.(*kmsg.DescribeClusterResponse); ok {
+				v.ClusterID = "of this test"
+			}
+			r.Message(m)
+			return nil
+		}}
+	}
+	x := start(t, h, tcp)
+	kc, err := kgo.NewClient(kgo.SeedBrokers(x.s.Addr("TCP").String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := kmsg.NewPtrDescribeClusterRequest().RequestWith(t.Context(), kc)
+	if err != nil || m.ClusterID != "of this test" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	kc.Close()
+	x.stop()
+}
