@@ -1,0 +1,239 @@
+package partlog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"chronik/wal"
+	"chronik/wal/vfs"
+)
+
+// crashes runs a workload and looks, in every operation that changes the disk, at what a power cut there would leave.
+type crashes struct {
+	t   *testing.T
+	d   *disk
+	mem *vfs.Mem
+	s   *Store
+	seq map[wal.StreamID]int32
+
+	mu    sync.Mutex // guards what follows
+	known known
+	count int
+	broke error
+}
+
+// known is what the world knows of the logs.
+type known struct {
+	acked   map[wal.StreamID][]sent
+	trying  map[wal.StreamID]sent  // begun, not acknowledged
+	start   map[wal.StreamID]int64 // acknowledged
+	raising map[wal.StreamID]int64 // the log start may be this already
+	deleted map[wal.StreamID]bool
+}
+
+type sent struct {
+	base, end int64
+	value     string
+	data      []byte
+}
+
+func TestCrashAtEveryStep(t *testing.T) {
+	d := newDisk(t)
+	d.fileSize = 32 << 10
+	c := &crashes{t: t, d: d, mem: d.fs.(*vfs.Mem), seq: map[wal.StreamID]int32{}, known: known{
+		map[wal.StreamID][]sent{}, map[wal.StreamID]sent{}, map[wal.StreamID]int64{}, map[wal.StreamID]int64{}, map[wal.StreamID]bool{},
+	}}
+	for id := wal.StreamID(1); id <= 3; id++ {
+		d.configs[id] = smallSegments()
+	}
+	c.mem.Watch(c.look)
+	c.workload()
+	c.mem.Watch(nil)
+	closeStore(t, c.s)
+	if c.broke != nil {
+		t.Fatal(c.broke)
+	}
+	if c.count < 200 {
+		t.Fatalf("only %d operations", c.count)
+	}
+}
+
+func (c *crashes) workload() {
+	c.s = c.d.open()
+	c.produce(6, 1, 2, 3)
+	c.cut()
+	c.produce(3, 1, 2)
+	c.raise(1, 5)
+	c.cut()
+	c.reopen()
+	c.produce(3, 1, 2)
+	c.expire(2, 6, 5)
+	c.cut()
+	c.remove(3)
+	c.produce(2, 1)
+	c.raise(1, 14)
+	c.reopen()
+	c.cut()
+	c.produce(2, 1, 2)
+	c.cut()
+	c.reopen()
+}
+
+func (c *crashes) update(fn func(k *known)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fn(&c.known)
+}
+
+func (c *crashes) produce(n int, streams ...wal.StreamID) {
+	for range n {
+		for _, id := range streams {
+			l := c.d.log(c.s, id)
+			v := fmt.Sprintf("%d-%d-%s", id, c.seq[id], strings.Repeat("v", 6000))
+			data := idempotent(int64(id), 0, c.seq[id], int64(c.seq[id]), v)
+			c.seq[id]++
+			end := l.Offsets().LogEnd
+			try := sent{end, end + 1, v, slices.Clone(data)}
+			c.update(func(k *known) { k.trying[id] = try })
+			produce(c.t, l, data)
+			c.update(func(k *known) { k.acked[id] = append(k.acked[id], try); delete(k.trying, id) })
+		}
+	}
+}
+
+func (c *crashes) cut() {
+	c.s.tending.Lock()
+	defer c.s.tending.Unlock()
+	files := c.s.wal.Files()
+	last := files[len(files)-1]
+	if err := c.s.cutTo(last.Pos + last.Size); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.s.checkpoint(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *crashes) raise(id wal.StreamID, to int64) {
+	c.update(func(k *known) { k.raising[id] = to })
+	if err := c.d.log(c.s, id).SetLogStart(to); err != nil {
+		c.t.Fatal(err)
+	}
+	c.update(func(k *known) { k.start[id] = to })
+}
+
+// expire has retention take what is older than before, up to start: segments go as a whole.
+func (c *crashes) expire(id wal.StreamID, before, start int64) {
+	c.update(func(k *known) { k.raising[id] = start })
+	config := *c.d.config(id)
+	config.RetentionMs = c.d.now.UnixMilli() - before
+	c.d.log(c.s, id).SetConfig(&config)
+	tend(c.t, c.s, true)
+	if o := c.d.log(c.s, id).Offsets(); o.LogStart != start {
+		c.t.Fatal(o)
+	}
+	c.update(func(k *known) { k.start[id] = start })
+	c.d.log(c.s, id).SetConfig(c.d.config(id))
+}
+
+func (c *crashes) remove(id wal.StreamID) {
+	c.update(func(k *known) { k.deleted[id] = true })
+	c.d.deleted[id] = true
+	if err := c.s.Delete(id); err != nil {
+		c.t.Fatal(err)
+	}
+	tend(c.t, c.s, false)
+}
+
+func (c *crashes) reopen() {
+	closeStore(c.t, c.s)
+	c.s = c.d.open()
+}
+
+// look is called in every operation.
+func (c *crashes) look(op vfs.Op) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count++
+	if c.broke != nil {
+		return
+	}
+	picks := map[string]vfs.Pick{"everything unsynced lost": vfs.Oldest, "by chance": vfs.Random(uint64(c.count))}
+	if c.count%4 == 0 {
+		picks["nothing lost"] = vfs.Newest
+	}
+	for name, pick := range picks {
+		if err := c.known.check(c.t, c.mem.Crash(pick)); err != nil {
+			c.broke = fmt.Errorf("crash in operation %d, %s of %s, %s: %w", c.count, op.Kind, op.Name, name, err)
+			return
+		}
+	}
+}
+
+// check opens what a crash left and compares it with what the world knows.
+func (k *known) check(t *testing.T, left *vfs.Mem) error {
+	d := newDisk(t)
+	d.fs, d.fileSize = left, 32<<10
+	d.deleted = k.deleted
+	for _, again := range []bool{false, true} {
+		s, err := Open(d.options())
+		if err != nil {
+			return err
+		}
+		for id := wal.StreamID(1); id <= 3 && err == nil; id++ {
+			if !k.deleted[id] {
+				err = k.checkLog(t, id, d.log(s, id), again)
+			}
+		}
+		closeStore(t, s)
+		if err != nil {
+			return fmt.Errorf("again %v: %w", again, err)
+		}
+	}
+	return nil
+}
+
+func (k *known) checkLog(t *testing.T, id wal.StreamID, l *Log, again bool) error {
+	o := l.Offsets()
+	acked := k.acked[id]
+	if o.LogStart != k.start[id] && o.LogStart != k.raising[id] {
+		return fmt.Errorf("stream %d: log start %d, acknowledged %d", id, o.LogStart, k.start[id])
+	}
+	all := slices.Clone(acked)
+	if try, open := k.trying[id]; open && (again || o.LogEnd == try.end) {
+		all = append(all, try)
+	}
+	if o.LogEnd != int64(len(all)) || o.Durable != o.LogEnd {
+		return fmt.Errorf("stream %d: %+v, %d records were acknowledged", id, o, len(acked))
+	}
+	var want []string
+	for _, a := range all[o.LogStart:] {
+		want = append(want, fmt.Sprintf("%d:%s", a.base, a.value))
+	}
+	if got := values(t, l, o.LogStart); !slices.Equal(got, want) {
+		return fmt.Errorf("stream %d: %d records, want %d", id, len(got), len(want))
+	}
+	return k.retry(l, acked, k.trying[id])
+}
+
+// retry sends again what a client would: nothing that was acknowledged may be written twice.
+func (k *known) retry(l *Log, acked []sent, try sent) error {
+	for _, a := range acked[max(0, len(acked)-4):] {
+		got, err := l.AppendAsLeader(Append{Data: slices.Clone(a.data), Version: 9})
+		if err != nil || !got.Duplicate || got.Base != a.base {
+			return fmt.Errorf("offset %d again: %+v %w", a.base, got, err)
+		}
+	}
+	if try.data == nil {
+		return nil
+	}
+	got, err := l.AppendAsLeader(Append{Data: slices.Clone(try.data), Version: 9})
+	if err != nil || got.Base != try.base {
+		return fmt.Errorf("the batch at %d once more: %+v %w", try.base, got, err)
+	}
+	l.store.Commit()
+	return l.store.barrier()
+}
