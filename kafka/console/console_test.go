@@ -1,0 +1,79 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+type status struct{ healthy, ready error }
+
+func (s *status) Healthy() error { return s.healthy }
+func (s *status) Ready() error   { return s.ready }
+
+func TestAnswers(t *testing.T) {
+	failed := errors.New("wal: write failed")
+	for _, c := range []struct {
+		status status
+		pprof  bool
+		path   string
+		code   int
+		body   string
+	}{
+		{path: "/healthz", code: 200, body: "ok"},
+		{path: "/readyz", code: 200, body: "ok"},
+		{path: "/readyz", status: status{ready: errors.New("recovering")}, code: 503, body: "recovering"},
+		{path: "/healthz", status: status{ready: errors.New("recovering")}, code: 200, body: "ok"},
+		{path: "/healthz", status: status{healthy: failed}, code: 503, body: "wal: write failed"},
+		{path: "/", code: 404, body: "not found"},
+		{path: "/debug/pprof/", code: 404, body: "not found"},
+		{path: "/debug/pprof/", pprof: true, code: 200, body: "goroutine"},
+	} {
+		s, err := New(Options{Addr: "127.0.0.1:0", Status: &c.status, Pprof: c.pprof})
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error)
+		go func() { served <- s.Serve() }()
+		code, body := get(t, "http://"+s.Addr().String()+c.path)
+		if code != c.code || !strings.Contains(body, c.body) {
+			t.Errorf("%s of %+v: %d %q, want %d %q", c.path, c.status, code, body, c.code, c.body)
+		}
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
+}
+
+func TestAnAddressInUseIsAnError(t *testing.T) {
+	a, err := New(Options{Addr: "127.0.0.1:0", Status: &status{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Addr: a.Addr().String(), Status: &status{}}); err == nil {
+		t.Error("opened twice")
+	}
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
