@@ -25,6 +25,7 @@ func init() {
 	table = [...]entry{
 		0:          {0, 13, produce},
 		1:          {0, 18, fetch},
+		2:          {0, 11, quick(listOffsets)},
 		3:          {0, 13, slow(metadata)},
 		10:         {0, 6, quick(findCoordinator)},
 		18:         {0, 5, quick(apiVersions)},
