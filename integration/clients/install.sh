@@ -8,7 +8,7 @@ need() {
   "$@" >/dev/null 2>&1 && return
   command -v apt-get >/dev/null || { echo "install $package: '$*' fails and there is no apt-get" >&2; return 1; }
   [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq; apt_updated=1; }
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=120 "$package" >/dev/null
   "$@" >/dev/null || { echo "$package is installed, but '$*' still fails" >&2; return 1; }
 }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }

@@ -55,7 +55,7 @@ steps_of() { # NAME PHASE: the steps that the phase must report
   local c
   case $2 in
     1)
-      echo create
+      printf '%s\n' version create
       for c in ${codecs[$1]}; do echo "produce-$c"; done
       if has "$1" idempotent; then for c in ${codecs[$1]}; do echo "idempotent-$c"; done; fi
       printf '%s\n' consume commit
@@ -106,12 +106,16 @@ run_java() {
 run_tools() { bounded bash "$here/tools/scenario.sh"; }
 
 # ---- the server
-free_ports() {
+free_ports() { # four, below those that outgoing connections take: one of these could hold the port while the server is down
   python3 -c '
-import socket
-held = [socket.socket() for _ in range(4)]
-for s in held: s.bind(("127.0.0.1", 0))
-print(*(s.getsockname()[1] for s in held))'
+import random, socket
+free = []
+while len(free) < 4:
+    with socket.socket() as s:
+        try: s.bind(("127.0.0.1", random.randrange(15000, 32000)))
+        except OSError: continue
+        free.append(s.getsockname()[1])
+print(*free)'
 }
 start_server() {
   launch_server "$work/server"
@@ -121,20 +125,25 @@ start_server() {
     kill -0 "$server_pid" 2>/dev/null || break
     sleep 0.1
   done
-  echo "FAIL server start not ready after $((n / 10)) s"
-  tail -n 30 "$work/server/log"
-  exit 1
+  give_up "FAIL server start not ready after $((n / 10)) s"
 }
 crash_server() {
-  kill -9 "$server_pid" 2>/dev/null || { echo "FAIL server alive it ended by itself"; tail -n 30 "$work/server/log"; exit 1; }
+  kill -9 "$server_pid" 2>/dev/null || give_up "FAIL server alive it ended by itself"
   wait "$server_pid" 2>/dev/null || true
   server_pid=""
+}
+give_up() { # LINE: the run is over, because there is no server
+  echo "$1" | tee "$work/results/server"
+  summary
+  exit 1
 }
 clean_up() {
   local status=$?
   trap - EXIT
   if [ -n "$server_pid" ]; then kill -9 "$server_pid" 2>/dev/null || true; fi
-  for pid in "${running[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${running[@]}"; do # a client_phase, whose child is a `timeout` that passes the signal on
+    kill "$pid" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) 2>/dev/null || true
+  done
   if [ "$status" = 0 ]; then rm -rf "$work"; else echo "the logs are in $work" >&2; fi
   exit "$status"
 }
@@ -156,13 +165,16 @@ perform() { # NAME PHASE: a client that failed goes no further
   esac
 }
 client_phase() { # NAME PHASE: runs one phase of one client and prints its lines, and a FAIL for what it did not report
-  local log=$work/logs/$1.$2 status=0 step
+  local log=$work/logs/$1.$2 status=0 bad=0 step outcome
   perform "$1" "$2" >"$log" 2>&1 </dev/null || status=$?
   {
     for step in $(steps_of "$1" "$2"); do
-      grep -m 1 -E "^(ok|FAIL) $step( |$)" "$log" || echo "FAIL $step not reached, exit code $status"
+      outcome=$(grep -m 1 -E "^(ok|FAIL) $step( |$)" "$log" || echo "FAIL $step not reached, exit code $status")
+      if [ "$step" = version ] && [[ "$1-" != *"-${outcome#ok version }-"* ]]; then outcome="FAIL version not that: $outcome"; fi
+      case $outcome in FAIL*) bad=1 ;; esac
+      echo "$outcome"
     done
-    if [ "$status" != 0 ] && ! grep -q '^FAIL ' "$log"; then echo "FAIL exit code $status after phase $2"; fi
+    if [ "$status" != 0 ] && [ "$bad" = 0 ]; then echo "FAIL end exit code $status after phase $2"; fi
   } | sed -E "s/^(ok|FAIL) /\1 $1 /" >"$work/results/$1.$2"
   cat "$work/results/$1.$2"
   if grep -q '^FAIL' "$work/results/$1.$2"; then grep -vE '^ok ' "$log" | tail -n 15 | cut -c1-500 | sed "s/^/  $1: /"; fi
@@ -204,6 +216,15 @@ table() {
   for name in "${names[@]}"; do row "$name"; done
 }
 
+summary() {
+  local good bad
+  good=$(cat "$work"/results/* | grep -c '^ok ' || true)
+  bad=$(cat "$work"/results/* | grep -c '^FAIL ' || true)
+  if [ "$bad" != 0 ]; then echo "the end of the server's log:"; tail -n 30 "$work/server/log"; fi
+  echo "$good passed, $bad failed"
+  [ "$bad" = 0 ]
+}
+
 # ---- all of it
 main() {
   read_clients
@@ -228,12 +249,7 @@ main() {
   phase 3
   phase raw
   table | tee "$cache/table.md"
-  local good bad
-  good=$(cat "$work"/results/* | grep -c '^ok ' || true)
-  bad=$(cat "$work"/results/* | grep -c '^FAIL ' || true)
-  if [ "$bad" != 0 ]; then echo "the end of the server's log:"; tail -n 30 "$work/server/log"; fi
   echo "the run against $server_name took $((SECONDS - began)) s"
-  echo "$good passed, $bad failed"
-  [ "$bad" = 0 ]
+  summary
 }
 main

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ func scenario(ctx context.Context, c Contract, _ []string) error {
 }
 
 func phaseOne(ctx context.Context, c Contract) error {
+	if err := report("version", nil, "%s", version()); err != nil {
+		return err
+	}
 	if err := create(ctx, c); err != nil {
 		return err
 	}
@@ -58,6 +62,20 @@ func readPeers(ctx context.Context, c Contract) error {
 		topics = append(topics, p.Topic)
 	}
 	return report("peers", nil, "read %s", strings.Join(topics, " "))
+}
+
+// version is that of the franz-go module which this program was built with.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, m := range info.Deps {
+		if m.Path == "github.com/twmb/franz-go" {
+			return strings.TrimPrefix(m.Version, "v")
+		}
+	}
+	return "unknown"
 }
 
 // opener delays the making of a client to where its errors are reported.

@@ -1,5 +1,6 @@
 import java.io.FileReader;
 import java.io.FileWriter;
+import java.io.InputStream;
 import java.io.Reader;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
@@ -48,6 +49,7 @@ public final class Scenario {
     }
 
     private void phaseOne() throws Exception {
+        step("version", Scenario::version);
         step("create", this::create);
         for (Contract.Step s : c.steps()) step(s.name, () -> produce(s));
         try (Consumer<String, String> member = member()) {
@@ -69,6 +71,14 @@ public final class Scenario {
             System.out.println("FAIL " + name + " " + String.valueOf(e).replace('\n', ' '));
             throw e;
         }
+    }
+
+    private static String version() throws Exception {
+        Properties p = new Properties();
+        try (InputStream in = KafkaConsumer.class.getResourceAsStream("/kafka/kafka-version.properties")) {
+            p.load(in);
+        }
+        return p.getProperty("version");
     }
 
     private String create() throws Exception {

@@ -131,6 +131,7 @@ async function readPeers() {
 
 const phases = {
   async 1() {
+    await step('version', async () => require('kafkajs/package.json').version)
     await step('create', create)
     for (const s of c.steps) await step(s.name, () => produce(s))
     await consumeAndCommitHalf()

@@ -24,6 +24,9 @@ step_of() { # PREFIX CODEC IDEMPOTENT
 }
 
 phase_1() {
+  step=version
+  echo "ok version $(kcat -V | sed -n 's/^Version \([0-9.]*\).*/\1/p')"
+
   step=create
   for _ in $(seq 50); do
     found=$(kcat -b "$BOOTSTRAP" -L -t "$TOPIC" | sed -n "s/.*topic \"$TOPIC\" with \([0-9]*\) partitions:.*/\1/p")

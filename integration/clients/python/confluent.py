@@ -3,6 +3,7 @@
 import os
 import time
 
+import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, Consumer as KafkaConsumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -41,6 +42,9 @@ class Consumer:
 
 
 class Client:
+    def version(self):
+        return confluent_kafka.__version__
+
     def create(self, topic, partitions):
         admin = AdminClient(COMMON)
         admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(timeout=20)

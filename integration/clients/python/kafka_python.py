@@ -8,6 +8,7 @@ if sys.version_info >= (3, 12):  # 2.0.2 carries a six whose importer Python 3.1
 
     sys.modules["kafka.vendor.six.moves"] = six.moves
 
+import kafka
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
@@ -43,6 +44,9 @@ class Consumer:
 
 
 class Client:
+    def version(self):
+        return kafka.__version__
+
     def create(self, topic, partitions):
         """Without the admin API, which old brokers lack, asking for the topic's metadata creates it."""
         if "admin" in scenario.FEATURES:

@@ -73,6 +73,7 @@ def run(client):
 
 
 def phase_one(client):
+    step("version", client.version)
     step("create", create, client)
     steps = [("produce-", False)] + ([("idempotent-", True)] if "idempotent" in FEATURES else [])
     steps = [(prefix + codec, codec, idempotent) for prefix, idempotent in steps for codec in CODECS]

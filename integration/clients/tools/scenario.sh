@@ -39,6 +39,9 @@ expect() { # WHAT GOT WANT
 }
 
 phase_1() {
+  step=version
+  echo "ok version $(topics --version | tail -n 1)"
+
   step=create
   topics --create --topic "$TOPIC" --partitions 2 --replication-factor 1 >/dev/null
   topics --alter --topic "$TOPIC" --partitions "$PARTITIONS"
