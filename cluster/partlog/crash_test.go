@@ -64,7 +64,9 @@ func TestCrashAtEveryStep(t *testing.T) {
 func (c *crashes) workload() {
 	c.s = c.d.open()
 	c.produce(6, 1, 2, 3)
+	late := c.begin(3)
 	c.cut()
+	c.finish(3, late)
 	c.produce(3, 1, 2)
 	c.raise(1, 5)
 	c.cut()
@@ -91,17 +93,31 @@ func (c *crashes) update(fn func(k *known)) {
 func (c *crashes) produce(n int, streams ...wal.StreamID) {
 	for range n {
 		for _, id := range streams {
-			l := c.d.log(c.s, id)
-			v := fmt.Sprintf("%d-%d-%s", id, c.seq[id], strings.Repeat("v", 6000))
-			data := idempotent(int64(id), 0, c.seq[id], int64(c.seq[id]), v)
-			c.seq[id]++
-			end := l.Offsets().LogEnd
-			try := sent{end, end + 1, v, slices.Clone(data)}
-			c.update(func(k *known) { k.trying[id] = try })
-			produce(c.t, l, data)
-			c.update(func(k *known) { k.acked[id] = append(k.acked[id], try); delete(k.trying, id) })
+			try := c.begin(id)
+			c.s.Commit()
+			c.finish(id, try)
 		}
 	}
+}
+
+// begin appends a batch that is not acknowledged yet.
+func (c *crashes) begin(id wal.StreamID) sent {
+	l := c.d.log(c.s, id)
+	v := fmt.Sprintf("%d-%d-%s", id, c.seq[id], strings.Repeat("v", 6000))
+	data := idempotent(int64(id), 0, c.seq[id], int64(c.seq[id]), v)
+	c.seq[id]++
+	end := l.Offsets().LogEnd
+	try := sent{end, end + 1, v, slices.Clone(data)}
+	c.update(func(k *known) { k.trying[id] = try })
+	if _, err := l.AppendAsLeader(Append{Data: data, Version: 9}); err != nil {
+		c.t.Fatal(err)
+	}
+	return try
+}
+
+func (c *crashes) finish(id wal.StreamID, try sent) {
+	settle(c.t, c.d.log(c.s, id), try.end)
+	c.update(func(k *known) { k.acked[id] = append(k.acked[id], try); delete(k.trying, id) })
 }
 
 func (c *crashes) cut() {
