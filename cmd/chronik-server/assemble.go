@@ -32,7 +32,7 @@ type broker struct {
 	pool    *arena.Pool
 	node    *cluster.Node
 	server  *server.Server
-	served  chan error // what Serve returned
+	served  chan error // what a Serve returned
 }
 
 // run starts the broker and blocks until ctx ends or storage fails.
@@ -62,6 +62,8 @@ func (b *broker) start(ctx context.Context) (err error) {
 	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {
 		return fmt.Errorf("kafka-port: %w", err)
 	}
+	b.served = make(chan error, 2)
+	go func() { b.served <- b.console.Serve() }()
 	b.pool = arena.New(c.MemoryLimit)
 	if b.node, err = cluster.Start(ctx, b.nodeOptions()); err != nil {
 		return err
@@ -70,7 +72,6 @@ func (b *broker) start(ctx context.Context) (err error) {
 	if b.server, err = server.New(b.serverOptions()); err != nil {
 		return err
 	}
-	b.served = make(chan error, 1)
 	go func() { b.served <- b.server.Serve() }()
 	b.health.ready.Store(true)
 	b.announce()
@@ -102,6 +103,7 @@ func (b *broker) static() map[string]string {
 	}
 	port := b.socket.Addr().(*net.TCPAddr).Port
 	s["node.id"] = strconv.Itoa(int(c.NodeID))
+	s["broker.id"] = s["node.id"]
 	s["log.dirs"] = c.DataDir
 	s["listeners"] = listener + "://" + hostPort(c.BindAddr, port)
 	if c.AdvertisedAddr != "" {
@@ -137,12 +139,12 @@ func (b *broker) handler() *api.Broker {
 // announce says what a person must know of a broker that has just started: where it listens, what clients are told, who
 // may use it, and what it may lose.
 func (b *broker) announce() {
-	c, kafka := b.config, b.socket.Addr()
+	c, kafka, http := b.config, b.socket.Addr(), b.console.Addr()
 	port := kafka.(*net.TCPAddr).Port
-	b.logger.Info("serving", "kafka", kafka.String(), "http", b.console.Addr().String(),
+	b.logger.Info("serving", "kafka", kafka.String(), "http", http.String(),
 		"data_dir", c.DataDir, "node_id", c.NodeID, "clients_are_told", c.advertised(port))
 	b.logger.Warn(fmt.Sprintf("anyone who reaches them may use ports %d (Kafka) and %d (HTTP): authentication is not there yet; "+
-		"bind to 127.0.0.1 or use a firewall where that matters", port, b.console.Addr().Port))
+		"bind to 127.0.0.1 or use a firewall where that matters", port, http.(*net.TCPAddr).Port))
 	switch c.WALSync {
 	case wal.SyncInterval:
 		b.logger.Warn(fmt.Sprintf("wal-sync is interval: a power cut loses up to %s of acknowledged records", c.WALSyncInterval))
