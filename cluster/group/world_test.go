@@ -1,0 +1,231 @@
+package group
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+var topicT = image.TopicID{15: 1}
+
+// withTopic is an image with topic "t" of two partitions.
+func withTopic(t interface{ Fatal(...any) }) *image.Image {
+	recs := []image.Record{image.TopicRecord{ID: topicT, Name: "t"}}
+	for i := range int32(2) {
+		recs = append(recs, image.PartitionRecord{Topic: topicT, Partition: image.Partition{Number: i, Stream: uint64(i + 1)}})
+	}
+	img, _, err := image.Empty().Apply(1, recs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func testConfig() Config {
+	return Config{
+		MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute, InitialRebalanceDelay: 3 * time.Second,
+		MaxSize: 1000, OffsetMetadataMax: 4096, OffsetsRetention: 7 * 24 * time.Hour,
+	}
+}
+
+// world is a machine with time and a metadata log that are moved by hand.
+type world struct {
+	t      testing.TB
+	img    *image.Image
+	config Config
+	now    coordinator.Instant
+	m      *machine
+
+	hold     bool // proposals stay in flight until apply or fail
+	inFlight []coordinator.Proposal
+
+	last     coordinator.Ticket
+	open     map[coordinator.Ticket]string // calls that were not answered, with their labels
+	answered func(label string, body any)
+	recorded func(image.Record)
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, img: withTopic(t), config: testConfig(), open: map[coordinator.Ticket]string{}}
+	w.now.Wall = 1_000_000
+	w.answered, w.recorded = func(string, any) {}, func(image.Record) {}
+	w.restart()
+	return w
+}
+
+// restart loses all that is not in the image.
+func (w *world) restart() {
+	clear(w.open)
+	w.inFlight = nil
+	w.make()
+}
+
+func (w *world) make() {
+	e := env{func() *image.Image { return w.img }, func() Config { return w.config }}
+	w.m = newMachine(e, "g", w.now)
+}
+
+func (w *world) ticket(label string) coordinator.Ticket {
+	w.last++
+	w.open[w.last] = label
+	return w.last
+}
+
+func (w *world) do(fn func(fx *coordinator.Effects)) {
+	var fx coordinator.Effects
+	fn(&fx)
+	w.settle(fx)
+	for !w.hold && len(w.inFlight) > 0 {
+		w.apply()
+	}
+}
+
+func (w *world) settle(fx coordinator.Effects) {
+	for _, a := range fx.Answers {
+		label, ok := w.open[a.To]
+		if !ok {
+			w.t.Fatalf("ticket %d was answered twice: %v", a.To, a.Body)
+		}
+		delete(w.open, a.To)
+		w.answered(label, a.Body)
+	}
+	w.inFlight = append(w.inFlight, fx.Proposals...)
+	if len(w.inFlight) == 0 && w.m.Idle() {
+		w.make()
+	}
+}
+
+// apply has the oldest proposal agreed on.
+func (w *world) apply() {
+	p := w.inFlight[0]
+	w.inFlight = w.inFlight[1:]
+	img, _, err := w.img.Apply(w.img.Index()+1, p.Records)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.img = img
+	for _, r := range p.Records {
+		w.recorded(r)
+	}
+	w.outcome(p, nil)
+}
+
+func (w *world) fail(err error) {
+	p := w.inFlight[0]
+	w.inFlight = w.inFlight[1:]
+	w.outcome(p, err)
+}
+
+func (w *world) outcome(p coordinator.Proposal, err error) {
+	var fx coordinator.Effects
+	p.Then(w.now, err, &fx)
+	w.settle(fx)
+}
+
+// wait lets time pass, stopping at each deadline.
+func (w *world) wait(d time.Duration) {
+	end := w.now.Up + d
+	for calls := 0; ; calls++ {
+		at, ok := w.m.Deadline()
+		if !ok || at > end {
+			w.advance(end)
+			return
+		}
+		w.advance(max(at, w.now.Up))
+		w.do(func(fx *coordinator.Effects) { w.m.Expire(w.now, fx) })
+		if calls > 10_000 {
+			w.t.Fatalf("the deadline %s does not move", at)
+		}
+	}
+}
+
+func (w *world) advance(to time.Duration) {
+	w.now.Wall += (to - w.now.Up).Milliseconds()
+	w.now.Up = to
+}
+
+// subscribing is the metadata of a consumer that subscribes to topics.
+func subscribing(topics ...string) []byte {
+	s := kmsg.NewConsumerMemberMetadata()
+	s.Topics = topics
+	return s.AppendTo(nil)
+}
+
+func show(body any) string {
+	switch b := body.(type) {
+	case *kmsg.JoinGroupResponse:
+		return showJoin(b)
+	case *kmsg.SyncGroupResponse:
+		if b.ErrorCode != 0 {
+			return kerr.Code(b.ErrorCode).String()
+		}
+		return fmt.Sprintf("assignment=%q protocol=%s/%s", b.MemberAssignment, *b.ProtocolType, *b.Protocol)
+	case deletedOffsets:
+		return fmt.Sprint(b.code, " subscribed=", slices.Collect(keysOf(b.subscribed)))
+	}
+	return fmt.Sprint(body)
+}
+
+func keysOf(m map[string]bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func showJoin(b *kmsg.JoinGroupResponse) string {
+	if b.ErrorCode != 0 {
+		return fmt.Sprintf("%s member=%s", kerr.Code(b.ErrorCode), b.MemberID)
+	}
+	s := fmt.Sprintf("generation=%d member=%s leader=%s protocol=%s", b.Generation, b.MemberID, b.LeaderID, *b.Protocol)
+	if len(b.Members) > 0 {
+		var list []string
+		for _, m := range b.Members {
+			id := m.MemberID
+			if m.InstanceID != nil {
+				id += "(" + *m.InstanceID + ")"
+			}
+			list = append(list, id)
+		}
+		s += " members=" + strings.Join(list, ",")
+	}
+	if b.SkipAssignment {
+		s += " skip-assignment"
+	}
+	return s
+}
+
+func showRecord(r image.Record) string {
+	switch r := r.(type) {
+	case image.GroupRecord:
+		s := fmt.Sprintf("record: generation=%d protocol=%s leader=%s", r.Group.Generation, r.Group.Protocol, r.Group.Leader)
+		for _, m := range r.Group.Members {
+			s += fmt.Sprintf(" %s=%s", m.ID, m.Assignment)
+		}
+		return s
+	case image.OffsetsRecord:
+		s := "record: offsets"
+		for _, o := range r.Offsets {
+			s += fmt.Sprintf(" t/%d=%d", o.Partition, o.Offset.Offset)
+		}
+		return s
+	case image.RemoveOffsetsRecord:
+		s := "record: remove offsets"
+		for _, p := range r.Partitions {
+			s += fmt.Sprintf(" t/%d", p.Partition)
+		}
+		return s
+	}
+	return fmt.Sprintf("record: %T", r)
+}
