@@ -97,7 +97,7 @@ func readIdentity(path string) (identity, bool, error) {
 // writeIdentity puts the file there whole or not at all, for good before it returns.
 func writeIdentity(path string, i identity) error {
 	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

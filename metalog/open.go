@@ -92,13 +92,13 @@ func (s *starting) open(between func(backend) backend) (*Log, error) {
 
 // lockDir keeps a second process out, also while the store is not there yet to be locked itself.
 func (s *starting) lockDir() error {
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return err
 	}
 	if err := syncFile(filepath.Dir(s.Dir)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(s.Dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(s.Dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,19 @@ func TestRecordEncodingsStay(t *testing.T) {
 	}
 }
 
+// Every kind and its version stand in the table of FORMAT.md.
+func TestFormatListsEveryKind(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "FORMAT.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := Kind(1); k <= maxKind; k++ {
+		if line := fmt.Sprintf("\n| %d | %s | %d | ", k, k, kinds[k].version); !strings.Contains(string(text), line) {
+			t.Errorf("FORMAT.md has no line %q", line)
+		}
+	}
+}
+
 func sampleImage(t testing.TB) *Image {
 	m, _, err := Empty().Apply(1, samples())
 	if err != nil {

@@ -2,7 +2,7 @@ package image
 
 import "github.com/google/uuid"
 
-// Record is one change of the metadata. Kinds are numbered for ever (see the table in kinds.go); DESIGN.md lists them.
+// Record is one change of the metadata. Kinds are numbered for ever (the table is in kinds.go); ../FORMAT.md draws them.
 type Record interface{ Kind() Kind }
 
 // Kind numbers a record's type in the log. Numbers are never reused.
