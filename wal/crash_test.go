@@ -246,3 +246,39 @@ func TestAPowerCutWithoutSyncsLeavesABeginning(t *testing.T) {
 		})
 	}
 }
+
+// Groups of one shape, in files that are used again and again: what a torn group leaves of the one that lay there
+// before must not be taken for its own.
+func TestATornGroupIsNotCompletedByAnOlderOne(t *testing.T) {
+	c := newCrasher(t, 500)
+	c.open()
+	for range 12 {
+		for range 8 {
+			for range 20 {
+				if err := c.tryPut(1, 450, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.l.Commit()
+			c.l.drain()
+		}
+		c.checkpoint(c.durable)
+	}
+	c.reopen()
+	c.close()
+}
+
+// The file that a checkpoint names may hold no group yet; a start replaces it, and is cut off there.
+func TestAStartThatIsCutOffKeepsTheFileThatTheCheckpointNeeds(t *testing.T) {
+	c := newCrasher(t, 600)
+	c.deep = true
+	c.open()
+	for range 3 {
+		c.put(1, 9000, false)
+		c.checkpoint(c.durable)
+		c.reopen()
+		c.checkpoint(c.durable)
+		c.reopen()
+	}
+	c.close()
+}

@@ -205,7 +205,9 @@ func (c *checkpoint) decode(b []byte) string {
 	c.base = int64(le.Uint64(b[40:]))
 	c.number = le.Uint64(b[48:])
 	c.durable = le.Uint64(b[56:])
-	c.payload = b[checkpointSize:]
+	if c.payload = b[checkpointSize:]; len(c.payload) == 0 {
+		c.payload = nil
+	}
 	return ""
 }
 

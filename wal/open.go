@@ -124,6 +124,9 @@ func (l *Log) tidy(r *recovery) error {
 		return fmt.Errorf("make a file: %w", err)
 	}
 	l.files.add(f)
+	if r.bare {
+		return writeCheckpoint(l.fs, &checkpoint{incarnation: l.opt.Incarnation, seq: seq, base: base, number: r.next})
+	}
 	return nil
 }
 

@@ -21,7 +21,9 @@ type recovery struct {
 	o      Options
 	replay func(Replayed) error
 	names  []string // of all files in the directory
+	flag   vfs.Flag // of the files
 	ck     checkpoint
+	bare   bool // there is no checkpoint
 
 	files    []*file // from the first that is needed on
 	headers  []fileHeader
@@ -37,7 +39,16 @@ type recovery struct {
 
 // recoverLog finds the log's end and replays it up to there.
 func recoverLog(o Options, restore func([]byte) error, replay func(Replayed) error) (*recovery, error) {
-	r := &recovery{o: o, replay: replay, next: 1, last: -1}
+	r := &recovery{o: o, replay: replay, flag: vfs.Direct, next: 1, last: -1}
+	if err := r.recover(restore); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *recovery) recover(restore func([]byte) error) error {
+	defer r.w.close()
 	err := r.begin(restore)
 	if err == nil {
 		err = r.read()
@@ -45,12 +56,7 @@ func recoverLog(o Options, restore func([]byte) error, replay func(Replayed) err
 	if err == nil {
 		err = r.judge()
 	}
-	r.w.close()
-	if err != nil {
-		r.close()
-		return nil, err
-	}
-	return r, nil
+	return err
 }
 
 func (r *recovery) close() {
@@ -65,14 +71,14 @@ func (r *recovery) begin(restore func([]byte) error) error {
 	if err != nil {
 		return err
 	}
-	r.ck = checkpoint{seq: 1, number: 1}
+	r.ck, r.bare = checkpoint{seq: 1, number: 1}, ck == nil
 	if ck != nil {
 		r.ck = *ck
 	}
 	r.next = r.ck.number
 	r.w.buf = r.o.Pool.Overdraw(readAhead)
 	if restore != nil {
-		if err := restore(r.ck.payload); err != nil {
+		if err := restore(slices.Clip(r.ck.payload)); err != nil {
 			return err
 		}
 	}
@@ -103,7 +109,7 @@ func seqOf(name string) (uint64, bool) {
 
 // header takes the file name into the list, when it fits behind the ones before.
 func (r *recovery) header(name string, seq uint64) error {
-	v, err := r.o.FS.Open(name, vfs.Direct)
+	v, err := r.o.FS.Open(name, r.flag)
 	if err != nil {
 		return err
 	}
@@ -226,6 +232,10 @@ func (r *recovery) judge() error {
 	}
 	damaged := func(why string, args ...any) error {
 		return &CorruptError{name, max(pos, page), fmt.Sprintf(why, args...)}
+	}
+	if r.bare && r.last >= 0 {
+		// The first start writes one before the first entry.
+		return &CorruptError{checkpointName, 0, "it is missing, and there are entries"}
 	}
 	if r.ck.durable >= r.next {
 		return damaged("the checkpoint says that group %d was durable", r.ck.durable)

@@ -23,8 +23,11 @@ func (l *Log) syncing() {
 	}
 }
 
-// syncDirty makes durable what was written before the call.
+// syncDirty makes durable what was written before the call. One call at a time: another one could find a file clean
+// that the first has yet to sync.
 func (l *Log) syncDirty() error {
+	l.dirty.Lock()
+	defer l.dirty.Unlock()
 	written := l.written.Load()
 	for _, f := range l.files.takeDirty() {
 		err := f.f.Sync()

@@ -100,6 +100,7 @@ type log struct {
 	tail  tail  // the newest bytes, in memory
 
 	checkpointing sync.Mutex    // held by Checkpoint
+	dirty         sync.Mutex    // held by syncDirty
 	start         uint64        // the last group of the runs before
 	written       atomic.Uint64 // the last group written; set by the writer
 	durable       atomic.Uint64 // all groups up to this are durable
@@ -162,7 +163,9 @@ func (l *Log) Close() error {
 	l.drain()
 	err := l.Err()
 	if err == nil {
-		err = l.closingMark()
+		if err = l.closingMark(); err != nil {
+			l.fail(err)
+		}
 	}
 	close(l.stop)
 	l.tasks.Wait()
