@@ -165,7 +165,8 @@ func (s *Segment) scan(data vfs.File, ix *index, size, end int64) error {
 	if end >= 0 && ix.mark.end >= end || end < 0 && ix.mark.size == size {
 		return nil
 	}
-	r := reader{file: data, end: size}
+	r := reader{file: data, end: size, window: scanWindow, mem: getBuffer()}
+	defer r.mem.free()
 	for (end < 0 || ix.mark.end < end) && ix.mark.size < size {
 		b, err := r.batch(ix.mark.size)
 		if err == nil {

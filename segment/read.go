@@ -22,7 +22,9 @@ func (s *Segment) Read(dst []batch.Extent, from, limit int64, maxBytes int, minO
 		return dst, nil
 	}
 	walk := run{s: s, o: o, chunks: chunks, limit: limit, left: int64(maxBytes), minOne: minOne}
-	walk.r = reader{file: o.data, end: chunks[len(chunks)-1].pos + chunks[len(chunks)-1].length}
+	last := chunks[len(chunks)-1]
+	walk.r = reader{file: o.data, end: last.pos + last.length, window: headWindow, mem: getBuffer()}
+	defer walk.r.mem.free()
 	start, end, err := walk.find(i, from)
 	if err != nil || start == end {
 		return dst, err
@@ -145,9 +147,11 @@ func (s *Segment) Batches(from int64, fn func(b batch.Batch, pos int64) error) e
 		return err
 	}
 	defer o.Release()
-	var buf []byte
+	mem := getBuffer()
+	defer mem.free()
 	for _, c := range chunks[holding(chunks, from):] {
-		if buf, err = s.chunkBytes(o, c, buf); err != nil {
+		buf, err := s.chunkBytes(o, c, mem)
+		if err != nil {
 			return err
 		}
 		pos := c.pos
@@ -209,10 +213,12 @@ func (s *Segment) MaxTime() (t batch.TimeOffset, found bool, err error) {
 }
 
 // search calls is with the batches of chunks until it returns true.
-func (s *Segment) search(o *opened, chunks []chunk, is func(batch.Batch) bool) (err error) {
-	var buf []byte
+func (s *Segment) search(o *opened, chunks []chunk, is func(batch.Batch) bool) error {
+	mem := getBuffer()
+	defer mem.free()
 	for _, c := range chunks {
-		if buf, err = s.chunkBytes(o, c, buf); err != nil {
+		buf, err := s.chunkBytes(o, c, mem)
+		if err != nil {
 			return err
 		}
 		for left := buf; len(left) > 0; {

@@ -4,19 +4,47 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"chronik/kafka/batch"
 	"chronik/wal/vfs"
 )
 
-const window = 256 << 10
+const (
+	scanWindow = 256 << 10
+	headWindow = 8 << 10 // for a look at a few headers
+	keepBuffer = 256 << 10
+)
+
+// buffers is memory for bytes on their way through a check, kept for reuse unless it grew large.
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+type buffer struct{ b []byte }
+
+// sized returns n bytes of the buffer's memory, what they hold is nobody's.
+func (b *buffer) sized(n int64) []byte {
+	if int64(cap(b.b)) < n {
+		b.b = make([]byte, max(n, 2*chunkSize))
+	}
+	return b.b[:n]
+}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) free() {
+	if cap(b.b) <= keepBuffer {
+		buffers.Put(b)
+	}
+}
 
 // reader walks batches of a file through a window of memory.
 type reader struct {
-	file vfs.File
-	end  int64 // of the bytes that may be read
-	buf  []byte
-	off  int64 // of buf in the file
+	file   vfs.File
+	end    int64 // of the bytes that may be read
+	window int64
+	mem    *buffer
+	buf    []byte
+	off    int64 // of buf in the file
 }
 
 // batch returns the batch at pos; it is valid until the next call. ErrTruncated says that it would reach past the end.
@@ -57,11 +85,7 @@ func (r *reader) bytes(pos int64, n int) ([]byte, error) {
 }
 
 func (r *reader) fill(pos int64, n int) error {
-	want := int(min(max(int64(n), window), r.end-pos))
-	if cap(r.buf) < want {
-		r.buf = make([]byte, want)
-	}
-	r.off, r.buf = pos, r.buf[:want]
+	r.off, r.buf = pos, r.mem.sized(min(max(int64(n), r.window), r.end-pos))
 	if err := readFull(r.file, r.buf, pos); err != nil {
 		r.buf = r.buf[:0]
 		return err
@@ -89,10 +113,11 @@ func (s *Segment) check(o *opened, i int, c chunk) error {
 	if done {
 		return nil
 	}
-	buf := make([]byte, min(c.length, window))
+	mem := getBuffer()
+	defer mem.free()
 	sum := uint32(0)
 	for at := int64(0); at < c.length; {
-		p := buf[:min(c.length-at, window)]
+		p := mem.sized(min(c.length-at, scanWindow))
 		if err := readFull(o.data, p, c.pos+at); err != nil {
 			return s.readFailed(c.pos+at, err)
 		}
@@ -110,12 +135,9 @@ func (s *Segment) check(o *opened, i int, c chunk) error {
 	return nil
 }
 
-// chunkBytes returns the bytes of a chunk, checked, in buf's memory when that is large enough.
-func (s *Segment) chunkBytes(o *opened, c chunk, buf []byte) ([]byte, error) {
-	if int64(cap(buf)) < c.length {
-		buf = make([]byte, max(c.length, 2*chunkSize))
-	}
-	buf = buf[:c.length]
+// chunkBytes returns the bytes of a chunk, checked, in mem.
+func (s *Segment) chunkBytes(o *opened, c chunk, mem *buffer) ([]byte, error) {
+	buf := mem.sized(c.length)
 	if err := readFull(o.data, buf, c.pos); err != nil {
 		return nil, s.readFailed(c.pos, err)
 	}

@@ -27,6 +27,7 @@ func seeds(f *testing.F) {
 func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, in []byte) {
+		in = bytes.Clone(in)
 		fixCRC(in)
 		o := anyTime()
 		o.NeedKey = len(in)%2 == 0
