@@ -51,6 +51,9 @@ func (rq *Request) decode(b []byte, clientID string) error {
 	rq.Body.SetVersion(rq.Version)
 	body, err := rq.header(b, clientID)
 	if err == nil {
+		err = check(rq.Body, body)
+	}
+	if err == nil {
 		err = rq.Body.ReadFrom(body)
 	}
 	if err != nil && rq.Key == apiVersions {

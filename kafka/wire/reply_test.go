@@ -59,11 +59,11 @@ func equalFrames(t *rapid.T, r *Reply, m kmsg.Response) {
 	r.Release()
 }
 
-var text = rapid.StringN(0, 12, 300)
+var words = rapid.StringN(0, 12, 300)
 
 func drawNodes(t *rapid.T) []Node {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Node {
-		return Node{rapid.Int32().Draw(t, "id"), text.Draw(t, "host"), rapid.Int32().Draw(t, "port"), text.Draw(t, "rack")}
+		return Node{rapid.Int32().Draw(t, "id"), words.Draw(t, "host"), rapid.Int32().Draw(t, "port"), words.Draw(t, "rack")}
 	}), 0, 3).Draw(t, "nodes")
 }
 
@@ -75,7 +75,7 @@ func drawID(t *rapid.T) (id [16]byte) {
 func drawProduce(t *rapid.T) *ProduceResponse {
 	p := &ProduceResponse{ThrottleMs: rapid.Int32().Draw(t, "throttle"), Nodes: drawNodes(t)}
 	for range rapid.IntRange(0, 3).Draw(t, "topics") {
-		topic := ProduceTopic{Name: text.Draw(t, "topic"), ID: drawID(t)}
+		topic := ProduceTopic{Name: words.Draw(t, "topic"), ID: drawID(t)}
 		for range rapid.IntRange(0, 3).Draw(t, "partitions") {
 			topic.Partitions = append(topic.Partitions, ProducePartition{
 				Partition:   rapid.Int32().Draw(t, "partition"),
@@ -83,7 +83,7 @@ func drawProduce(t *rapid.T) *ProduceResponse {
 				BaseOffset:  rapid.Int64().Draw(t, "base"),
 				AppendTime:  rapid.Int64().Draw(t, "time"),
 				LogStart:    rapid.Int64().Draw(t, "start"),
-				Message:     text.Draw(t, "message"),
+				Message:     words.Draw(t, "message"),
 				LeaderID:    rapid.SampledFrom([]int32{-1, 0, 5}).Draw(t, "leader"),
 				LeaderEpoch: rapid.SampledFrom([]int32{-1, 0, 5}).Draw(t, "epoch"),
 			})
@@ -134,7 +134,7 @@ func drawFetch(t *rapid.T, dir string) (*FetchResponse, [][]byte) {
 	}
 	var records [][]byte
 	for range rapid.IntRange(0, 3).Draw(t, "topics") {
-		topic := FetchTopic{Name: text.Draw(t, "topic"), ID: drawID(t)}
+		topic := FetchTopic{Name: words.Draw(t, "topic"), ID: drawID(t)}
 		for range rapid.IntRange(0, 3).Draw(t, "partitions") {
 			p := FetchPartition{
 				Partition:        rapid.Int32().Draw(t, "partition"),

@@ -1,0 +1,150 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+
+	"chronik/wal/arena"
+)
+
+func framed(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
+}
+
+func TestFramesOfEverySize(t *testing.T) {
+	pool := arena.New(32 << 20)
+	rapid.Check(t, func(t *rapid.T) {
+		var sent [][]byte
+		var stream bytes.Buffer
+		edges := []int{1, 2, 1024, 1025, firstPart, firstPart + 1, smallFrame - 1, smallFrame, smallFrame + 1, bigFrame, bigFrame + 1}
+		for i := range rapid.IntRange(1, 4).Draw(t, "frames") {
+			b := bytes.Repeat([]byte{byte(i + 1)}, rapid.SampledFrom(edges).Draw(t, "size"))
+			b[len(b)-1] = 0xee
+			sent = append(sent, b)
+			stream.Write(framed(b))
+		}
+		frames := NewFrames(iotest.HalfReader(&stream), pool, 8<<20)
+		for _, want := range sent {
+			f, err := frames.Next(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(f.Bytes, want) {
+				t.Fatalf("a frame of %d bytes instead of %d, or other bytes", len(f.Bytes), len(want))
+			}
+			if large := len(want) >= smallFrame; (f.Buf != nil) != large {
+				t.Fatalf("%d bytes in the arena: %v", len(want), f.Buf != nil)
+			}
+			f.Release()
+		}
+		if _, err := frames.Next(context.Background()); err != io.EOF {
+			t.Fatalf("the end is %v", err)
+		}
+	})
+	if n := pool.InUse(); n != 0 {
+		t.Errorf("%d bytes are still held", n)
+	}
+}
+
+// However a frame breaks off, the error says so and nothing stays behind.
+func TestCutFrames(t *testing.T) {
+	pool := arena.New(32 << 20)
+	for _, n := range []int{1, 3, 4, 5, 1000, firstPart + 3, smallFrame, smallFrame + 5, bigPart, bigPart + 5, bigFrame} {
+		b := framed(make([]byte, bigFrame+1))[:n]
+		_, err := NewFrames(bytes.NewReader(b), pool, 8<<20).Next(t.Context())
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+	if n := pool.InUse(); n != 0 {
+		t.Errorf("%d bytes are still held", n)
+	}
+}
+
+// A size alone is worth no memory: the pool is asked only after a good part of the frame has come.
+func TestAClaimTakesNothingFromThePool(t *testing.T) {
+	pool := arena.New(32 << 20)
+	r, w := io.Pipe()
+	frames := NewFrames(r, pool, 8<<20)
+	asked := make(chan int)
+	frames.Await = func(n int) { asked <- n }
+	done := make(chan error)
+	go func() {
+		_, err := frames.Next(t.Context())
+		done <- err
+	}()
+	whole := framed(make([]byte, 8<<20))
+	for _, step := range []struct{ bytes, want int }{
+		{0, 4}, {4, smallFrame}, {firstPart, smallFrame - firstPart}, {smallFrame - firstPart, 8<<20 - smallFrame},
+	} {
+		if step.bytes > 0 {
+			w.Write(whole[:step.bytes])
+		}
+		if got := <-asked; got != step.want {
+			t.Fatalf("waits for %d bytes, want %d", got, step.want)
+		}
+		if n := pool.InUse(); n != 0 {
+			t.Fatalf("%d bytes of the pool are held", n)
+		}
+	}
+	w.Close()
+	if err := <-done; err != io.ErrUnexpectedEOF {
+		t.Error(err)
+	}
+}
+
+// The end of the context ends the wait for memory.
+func TestWaitingForMemoryEnds(t *testing.T) {
+	pool := arena.New(1 << 20)
+	hog, err := pool.Get(t.Context(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hog.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	frames := NewFrames(bytes.NewReader(framed(make([]byte, smallFrame))), pool, 1<<20)
+	frames.Await = func(n int) {
+		if n == 0 {
+			cancel()
+		}
+	}
+	if _, err := frames.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// FuzzFrame reads any stream: it ends with an error, and what came before it are the frames that stand there.
+func FuzzFrame(f *testing.F) {
+	f.Add(append(framed([]byte("one")), framed(make([]byte, smallFrame+1))...))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	pool := arena.New(8 << 20)
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		frames, at := NewFrames(bytes.NewReader(stream), pool, 1<<20), 0
+		for {
+			whole := frames.Buffered()
+			got, err := frames.Next(context.Background())
+			if err != nil {
+				if whole && !errors.Is(err, ErrFrame) {
+					t.Fatalf("a frame that is there was not read: %v", err)
+				}
+				break
+			}
+			at += 4
+			if !bytes.Equal(got.Bytes, stream[at:at+len(got.Bytes)]) {
+				t.Fatal("other bytes")
+			}
+			at += len(got.Bytes)
+			got.Release()
+		}
+		if n := pool.InUse(); n != 0 {
+			t.Fatalf("%d bytes are still held", n)
+		}
+	})
+}
