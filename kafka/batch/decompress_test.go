@@ -55,36 +55,40 @@ func TestBareSnappyBlocksAreReadToo(t *testing.T) {
 
 // A few hundred bytes must never cost a broker gigabytes.
 func TestBombsDoNotGoOff(t *testing.T) {
-	zeros := make([]byte, 100<<20)
+	zeros := make([]byte, 20<<20)
 	huge := append(binary.AppendUvarint(nil, 1<<32-1), make([]byte, 100)...)
-	wide, err := zstd.NewWriter(nil, zstd.WithWindowSize(32<<20), zstd.WithSingleSegment(false))
+	wide, err := zstd.NewWriter(nil, zstd.WithWindowSize(16<<20), zstd.WithSingleSegment(false))
 	if err != nil {
 		t.Fatal(err)
 	}
-	noise := make([]byte, 40<<20)
+	noise := make([]byte, 12<<20)
 	for i := range noise {
 		noise[i] = byte(i >> 12 * i >> 3)
 	}
 	for name, c := range map[string]struct {
 		codec Codec
 		bytes []byte
+		want  kerr.Code
 	}{
-		"gzip":                    {Gzip, compressed(t, Gzip, zeros)},
-		"gzip, many members":      {Gzip, bytes.Repeat(compressed(t, Gzip, zeros[:1<<20]), 100)},
-		"snappy":                  {Snappy, compressed(t, Snappy, zeros)},
-		"snappy declares 4 GiB":   {Snappy, huge},
-		"xerial declares 4 GiB":   {Snappy, append(append(bytes.Clone(appendXerial(nil, nil)), 0, 0, 0, byte(len(huge))), huge...)},
-		"lz4":                     {LZ4, compressed(t, LZ4, zeros)},
-		"zstd":                    {Zstd, compressed(t, Zstd, zeros)},
-		"zstd with a wide window": {Zstd, wide.EncodeAll(noise, nil)},
+		"gzip":                    {Gzip, compressed(t, Gzip, zeros), kerr.MessageTooLarge},
+		"gzip, many members":      {Gzip, bytes.Repeat(compressed(t, Gzip, zeros[:1<<20]), 20), kerr.MessageTooLarge},
+		"snappy":                  {Snappy, compressed(t, Snappy, zeros), kerr.MessageTooLarge},
+		"snappy declares 4 GiB":   {Snappy, huge, kerr.InvalidRecord},
+		"xerial declares 4 GiB":   {Snappy, append(append(bytes.Clone(appendXerial(nil, nil)), 0, 0, 0, byte(len(huge))), huge...), kerr.InvalidRecord},
+		"lz4":                     {LZ4, compressed(t, LZ4, zeros), kerr.MessageTooLarge},
+		"zstd":                    {Zstd, compressed(t, Zstd, zeros), kerr.MessageTooLarge},
+		"zstd with a wide window": {Zstd, wide.EncodeAll(noise, nil), kerr.InvalidRecord},
 	} {
-		out, err := decompress(nil, c.bytes, c.codec, 0)
-		if code := kerr.Of(err); code != kerr.MessageTooLarge && code != kerr.InvalidRecord {
+		out, err := decompress(nil, c.bytes, c.codec, 16<<20)
+		if code := kerr.Of(err); code != c.want {
 			t.Errorf("%s: %v, %d bytes", name, err, len(out))
 		}
 		if allocated := testing.AllocsPerRun(1, func() { _, _ = decompress(nil, c.bytes, c.codec, 1<<20) }); allocated > 1000 {
 			t.Errorf("%s: %v allocations", name, allocated)
 		}
+	}
+	if _, err := decompress(nil, compressed(t, Zstd, zeros), Zstd, 0); kerr.Of(err) != kerr.MessageTooLarge {
+		t.Errorf("more than 8 MiB, 1000 times the input: %v", err)
 	}
 }
 
