@@ -29,7 +29,13 @@ func init() {
 		3:          {0, 13, slow(metadata)},
 		10:         {0, 6, quick(findCoordinator)},
 		18:         {0, 5, quick(apiVersions)},
+		19:         {0, 7, slow(createTopics)},
+		20:         {0, 6, slow(deleteTopics)},
 		22:         {0, 5, slow(initProducerID)},
+		32:         {0, 4, quick(describeConfigs)},
+		33:         {0, 2, slow(alterConfigs)},
+		37:         {0, 3, slow(createPartitions)},
+		44:         {0, 1, slow(incrementalAlterConfigs)},
 		kmsgMaxKey: {},
 	}
 }

@@ -1,0 +1,18 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/wire"
+)
+
+// deleteTopics serves key 20, versions 0-6. When a topic is answered for, this node does not know it any more.
+func deleteTopics(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.DeleteTopicsRequest) (kmsg.Response, error) {
+	ctx, cancel := patience(ctx, req.TimeoutMillis)
+	defer cancel()
+	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	resp.Topics = b.Controller.DeleteTopics(ctx, req)
+	return resp, nil
+}
