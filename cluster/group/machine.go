@@ -29,6 +29,9 @@ const (
 	// newMemberTimeout ends the waiting of a member that was never answered: it has no session yet.
 	newMemberTimeout = 5 * time.Minute
 
+	// recordRetry is how long to wait after a record failed that nobody waits for.
+	recordRetry = 5 * time.Second
+
 	never = time.Duration(math.MaxInt64)
 )
 
@@ -63,6 +66,7 @@ type machine struct {
 	remaining time.Duration // how often it may still be put off
 
 	syncBy     time.Duration // when members that have not synced are removed
+	recordBy   time.Duration // when to try again to record that the group is empty
 	storing    bool          // the leader's assignment is on its way into the log
 	recording  int           // group records in flight
 	committing int           // offset commits in flight
@@ -72,7 +76,7 @@ type machine struct {
 // reached a coordinator that was not there.
 func newMachine(e env, id string, now coordinator.Instant) *machine {
 	m := &machine{
-		env: e, id: id, joinBy: never, syncBy: never,
+		env: e, id: id, joinBy: never, syncBy: never, recordBy: never,
 		byID: map[string]*member{}, static: map[string]*member{}, pending: map[string]time.Duration{},
 	}
 	g, ok := e.image().Group(id)
@@ -94,7 +98,7 @@ func newMachine(e env, id string, now coordinator.Instant) *machine {
 
 // Deadline is the runtime's question when to call Expire.
 func (m *machine) Deadline() (time.Duration, bool) {
-	at := min(m.joinBy, m.syncBy)
+	at := min(m.joinBy, m.syncBy, m.recordBy)
 	for _, until := range m.pending {
 		at = min(at, until)
 	}
@@ -114,6 +118,9 @@ func (m *machine) Expire(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 	if m.syncBy <= now.Up {
 		m.syncExpired(now, fx)
+	}
+	if m.recordBy <= now.Up {
+		m.recordEmpty(now, fx)
 	}
 }
 
@@ -140,7 +147,7 @@ func (m *machine) expireSessions(now coordinator.Instant, fx *coordinator.Effect
 
 // Idle is the runtime's question whether it may forget the machine.
 func (m *machine) Idle() bool {
-	return (m.state == empty || m.state == dead) && len(m.members) == 0 && len(m.pending) == 0
+	return m.state == dead || m.state == empty && len(m.pending) == 0 && m.recordBy == never
 }
 
 // exists says whether there is such a group, for those who ask and do not join.
@@ -210,10 +217,10 @@ func (m *machine) checkMember(id, instance string) kerr.Code {
 }
 
 // record is the group as it is to last, with the members' assignments as assigned has them.
-func (m *machine) record(now coordinator.Instant, assigned func(*member) []byte) image.GroupRecord {
+func (m *machine) record(assigned func(*member) []byte) image.GroupRecord {
 	g := image.Group{
 		ID: m.id, ProtocolType: m.protocolType, Generation: m.generation,
-		Protocol: m.protocol, Leader: m.leader, StateSince: now.Wall,
+		Protocol: m.protocol, Leader: m.leader, StateSince: m.stateSince,
 	}
 	for _, mem := range m.members {
 		g.Members = append(g.Members, mem.durable(m.protocol, assigned(mem)))

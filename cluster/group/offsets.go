@@ -144,7 +144,7 @@ func (m *machine) deleteGroup(now coordinator.Instant, t coordinator.Ticket, fx 
 
 func (m *machine) die(now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 	clear(m.pending)
-	m.state = dead
+	m.state, m.recordBy = dead, never
 	fx.Propose(func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
 		if err != nil {
 			m.state = empty

@@ -37,7 +37,7 @@ func (m *machine) prepare(now coordinator.Instant, fx *coordinator.Effects) {
 	if m.state == completingRebalance {
 		m.refuseSyncs(now, kerr.RebalanceInProgress, fx)
 	}
-	m.syncBy, m.storing = never, false
+	m.syncBy, m.recordBy, m.storing = never, never, false
 	for _, mem := range m.members {
 		mem.unsynced = false
 	}
@@ -98,12 +98,22 @@ func (m *machine) complete(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 }
 
-// becomeEmpty does not wait for its record: should it be lost, the members of the generation before stand there again
-// after a restart, are not heard of, and the group becomes empty once more.
 func (m *machine) becomeEmpty(now coordinator.Instant, fx *coordinator.Effects) {
 	m.protocol, m.leader = "", ""
 	m.enter(empty, now)
-	m.propose(m.record(now, (*member).assigned), fx, func(coordinator.Instant, error, *coordinator.Effects) {})
+	m.recordEmpty(now, fx)
+}
+
+// recordEmpty tries until it has succeeded or the group has members again. Nobody waits for it: should it fail for good,
+// the members of the generation before stand there again after a restart, are not heard of, and are removed once more.
+func (m *machine) recordEmpty(now coordinator.Instant, fx *coordinator.Effects) {
+	m.recordBy = never
+	generation := m.generation
+	m.propose(m.record((*member).assigned), fx, func(now coordinator.Instant, err error, _ *coordinator.Effects) {
+		if err != nil && m.state == empty && m.generation == generation {
+			m.recordBy = now.Up + recordRetry
+		}
+	})
 }
 
 // electLeader makes sure that the leader has joined.
@@ -119,7 +129,11 @@ func (m *machine) electLeader() bool {
 	return true
 }
 
+// allJoined waits for those too that were only given an id, unless nobody else is there.
 func (m *machine) allJoined() bool {
+	if len(m.members) == 0 {
+		return true
+	}
 	return len(m.pending) == 0 && !slices.ContainsFunc(m.members, func(mem *member) bool { return mem.join == 0 })
 }
 

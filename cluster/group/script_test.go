@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
 
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
@@ -59,7 +60,7 @@ type script struct {
 	state string
 }
 
-func newScript(t testing.TB) *script {
+func newScript(t rapid.TB) *script {
 	s := &script{world: newWorld(t)}
 	s.answered = func(label string, body any) { fmt.Fprintf(&s.out, "%s: %s\n", label, show(body)) }
 	s.recorded = func(r image.Record) { fmt.Fprintln(&s.out, showRecord(r)) }
@@ -214,13 +215,13 @@ func (s *script) commit(a arguments) commit {
 
 // arguments are a label, words and key=value pairs.
 type arguments struct {
-	t      testing.TB
+	t      rapid.TB
 	label  string
 	words  []string
 	values map[string]string
 }
 
-func parse(t testing.TB, words []string) arguments {
+func parse(t rapid.TB, words []string) arguments {
 	a := arguments{t: t, values: map[string]string{}}
 	for _, w := range words {
 		if k, v, ok := strings.Cut(w, "="); ok {

@@ -33,7 +33,7 @@ func (m *machine) replaceStatic(now coordinator.Instant, old *member, j join, fx
 // own former self.
 func (m *machine) storeStatic(now coordinator.Instant, old, mem *member, leader string, version int16, fx *coordinator.Effects) {
 	ticket, generation := mem.join, m.generation
-	m.propose(m.record(now, (*member).assigned), fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
+	m.propose(m.record((*member).assigned), fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if m.byID[mem.id] != mem || mem.join != ticket || m.state != stable || m.generation != generation {
 			return // it was answered, or waits for a rebalance now
 		}

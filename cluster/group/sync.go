@@ -60,7 +60,7 @@ func (m *machine) checkSync(s sync) kerr.Code {
 func (m *machine) storeAssignments(now coordinator.Instant, assignments map[string][]byte, fx *coordinator.Effects) {
 	m.storing = true
 	generation := m.generation
-	r := m.record(now, func(mem *member) []byte { return assignments[mem.id] })
+	r := m.record(func(mem *member) []byte { return assignments[mem.id] })
 	m.propose(r, fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if m.state != completingRebalance || m.generation != generation {
 			return

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
 
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
@@ -17,7 +17,7 @@ import (
 var topicT = image.TopicID{15: 1}
 
 // withTopic is an image with topic "t" of two partitions.
-func withTopic(t interface{ Fatal(...any) }) *image.Image {
+func withTopic(t rapid.TB) *image.Image {
 	recs := []image.Record{image.TopicRecord{ID: topicT, Name: "t"}}
 	for i := range int32(2) {
 		recs = append(recs, image.PartitionRecord{Topic: topicT, Partition: image.Partition{Number: i, Stream: uint64(i + 1)}})
@@ -38,7 +38,7 @@ func testConfig() Config {
 
 // world is a machine with time and a metadata log that are moved by hand.
 type world struct {
-	t      testing.TB
+	t      rapid.TB
 	img    *image.Image
 	config Config
 	now    coordinator.Instant
@@ -53,7 +53,7 @@ type world struct {
 	recorded func(image.Record)
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t rapid.TB) *world {
 	w := &world{t: t, img: withTopic(t), config: testConfig(), open: map[coordinator.Ticket]string{}}
 	w.now.Wall = 1_000_000
 	w.answered, w.recorded = func(string, any) {}, func(image.Record) {}
