@@ -146,14 +146,14 @@ func TestLogAppendTime(t *testing.T) {
 	s := d.open()
 	defer closeStore(t, s)
 	l := d.log(s, 1)
-	if a := produce(t, l, records(1, "a")); a.AppendTime != d.now.UnixMilli() {
+	if a := produce(t, l, records(1, "a")); a.AppendTime != d.clock.Load() {
 		t.Fatalf("%+v", a)
 	}
 	xs, err := l.Read(nil, 0, 1, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b := batches(t, xs)[0]; b.MaxTimestamp() != d.now.UnixMilli() || !b.IsLogAppendTime() {
+	if b := batches(t, xs)[0]; b.MaxTimestamp() != d.clock.Load() || !b.IsLogAppendTime() {
 		t.Fatal(b.MaxTimestamp(), b.TimestampType())
 	}
 }
@@ -164,11 +164,11 @@ func TestTimestampsTooFarAhead(t *testing.T) {
 	s := d.open()
 	defer closeStore(t, s)
 	l := d.log(s, 1)
-	ahead := d.now.UnixMilli() + 1001
+	ahead := d.clock.Load() + 1001
 	if _, err := l.AppendAsLeader(Append{Data: records(ahead, "a"), Version: 9}); kerr.Of(err) != kerr.InvalidTimestamp {
 		t.Fatal(err)
 	}
-	d.now = d.now.Add(1e6)
+	d.clock.Add(1)
 	produce(t, l, records(ahead, "a"))
 }
 

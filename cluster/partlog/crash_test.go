@@ -145,7 +145,7 @@ func (c *crashes) raise(id wal.StreamID, to int64) {
 func (c *crashes) expire(id wal.StreamID, before, start int64) {
 	c.update(func(k *known) { k.raising[id] = start })
 	config := *c.d.config(id)
-	config.RetentionMs = c.d.now.UnixMilli() - before
+	config.RetentionMs = c.d.clock.Load() - before
 	c.d.log(c.s, id).SetConfig(&config)
 	tend(c.t, c.s, true)
 	if o := c.d.log(c.s, id).Offsets(); o.LogStart != start {

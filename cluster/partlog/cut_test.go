@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/segment"
 	"chronik/wal"
@@ -69,7 +70,7 @@ func TestCutKeepsEveryRecord(t *testing.T) {
 		}
 	}
 	check()
-	if n := len(d.log(s, 2).segments); n < 3 {
+	if n := len(segmentsOf(d.log(s, 2))); n < 3 {
 		t.Fatalf("%d segments, segment.bytes asks for more", n)
 	}
 	closeStore(t, s)
@@ -95,13 +96,13 @@ func TestSegmentsRollByTime(t *testing.T) {
 	fill(t, d, s, 400, 1)
 	tend(t, s, false)
 	l := d.log(s, 1)
-	for _, g := range l.segments {
+	for _, g := range segmentsOf(l) {
 		if g.MaxTimestamp()-g.FirstTimestamp() > 50 {
 			t.Fatalf("segment %d spans %d ms", g.Base(), g.MaxTimestamp()-g.FirstTimestamp())
 		}
 	}
-	if len(l.segments) < 2 {
-		t.Fatal(len(l.segments))
+	if len(segmentsOf(l)) < 2 {
+		t.Fatal(len(segmentsOf(l)))
 	}
 }
 
@@ -112,7 +113,7 @@ func TestRetentionByTime(t *testing.T) {
 	want := fill(t, d, s, 400, 1)[1]
 	tend(t, s, false)
 	before := d.log(s, 1).Size()
-	d.config(1).RetentionMs = d.now.UnixMilli() - 300 // timestamps below 300 go
+	d.configure(s, 1, func(c *config.Topic) { c.RetentionMs = d.clock.Load() - 300 }) // timestamps below 300 go
 	tend(t, s, true)
 	l := d.log(s, 1)
 	start := l.Offsets().LogStart
@@ -150,7 +151,7 @@ func TestRetentionByTimeCanTakeEverything(t *testing.T) {
 	s := d.open()
 	fill(t, d, s, 400, 1)
 	tend(t, s, false)
-	d.config(1).RetentionMs = 1000
+	d.configure(s, 1, func(c *config.Topic) { c.RetentionMs = 1000 })
 	for range 2 {
 		tend(t, s, true)
 		if o := d.log(s, 1).Offsets(); o.LogStart != 400 || o.LogEnd != 400 {
@@ -160,7 +161,7 @@ func TestRetentionByTimeCanTakeEverything(t *testing.T) {
 		s = d.open()
 	}
 	defer closeStore(t, s)
-	if a := produce(t, d.log(s, 1), records(d.now.UnixMilli(), "new")); a.Base != 400 {
+	if a := produce(t, d.log(s, 1), records(d.clock.Load(), "new")); a.Base != 400 {
 		t.Fatalf("%+v", a)
 	}
 	if got := values(t, d.log(s, 1), 400); !reflect.DeepEqual(got, []string{"400:new"}) {
@@ -176,7 +177,7 @@ func TestRetentionByBytes(t *testing.T) {
 	s := d.open()
 	defer closeStore(t, s)
 	fill(t, d, s, 100, 1)
-	d.config(1).RetentionBytes = 20_000
+	d.configure(s, 1, func(c *config.Topic) { c.RetentionBytes = 20_000 })
 	tend(t, s, true)
 	if size := d.log(s, 1).Size(); size < 20_000 || size > 22_000 {
 		t.Fatal(size)
@@ -208,7 +209,7 @@ func TestUntimedRecordsDoNotExpireEarly(t *testing.T) {
 	if o := l.Offsets(); o.LogStart != 0 {
 		t.Fatal(o)
 	}
-	d.now = d.now.Add(1001e6)
+	d.clock.Add(1001)
 	tend(t, s, true)
 	if o := l.Offsets(); o.LogStart != 1 {
 		t.Fatal(o)
@@ -358,7 +359,7 @@ func TestMissingSegmentStopsTheStart(t *testing.T) {
 	fill(t, d, s, 400, 1)
 	tend(t, s, false)
 	var bases []int64
-	for _, g := range d.log(s, 1).segments {
+	for _, g := range segmentsOf(d.log(s, 1)) {
 		bases = append(bases, g.Base())
 	}
 	closeStore(t, s)

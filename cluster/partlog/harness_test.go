@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +14,7 @@ import (
 
 	"chronik/kafka/batch"
 	"chronik/kafka/config"
+	"chronik/segment"
 	"chronik/wal"
 	"chronik/wal/arena"
 	"chronik/wal/vfs"
@@ -23,17 +26,19 @@ type disk struct {
 	fs       vfs.FS
 	configs  map[wal.StreamID]*config.Topic
 	deleted  map[wal.StreamID]bool
-	now      time.Time
+	clock    atomic.Int64 // ms
 	budget   int64
 	fileSize int64
 }
 
 func newDisk(t rapid.TB) *disk {
-	return &disk{
+	d := &disk{
 		t: t, fs: vfs.NewMem(),
 		configs: map[wal.StreamID]*config.Topic{}, deleted: map[wal.StreamID]bool{},
-		now: time.UnixMilli(1_000_000), budget: 1 << 30, fileSize: 1 << 20,
+		budget: 1 << 30, fileSize: 1 << 20,
 	}
+	d.clock.Store(1_000_000)
+	return d
 }
 
 func testID(stream wal.StreamID) ID {
@@ -55,11 +60,27 @@ func (d *disk) config(stream wal.StreamID) *config.Topic {
 	return d.configs[stream]
 }
 
+// configure changes the configuration of an open log; the old one stays as it was, others may be reading it.
+func (d *disk) configure(s *Store, stream wal.StreamID, change func(*config.Topic)) {
+	d.t.Helper()
+	c := *d.config(stream)
+	change(&c)
+	d.configs[stream] = &c
+	d.log(s, stream).SetConfig(&c)
+}
+
+// segmentsOf is a copy of the log's segments.
+func segmentsOf(l *Log) []*segment.Segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.segments)
+}
+
 func (d *disk) options() Options {
 	return Options{
 		FS: d.fs, Pool: arena.New(64 << 20), WALFileSize: d.fileSize, WALBudget: d.budget,
 		CutRate: 1 << 40, Sync: wal.SyncAlways, Incarnation: uuid.UUID{1},
-		Now: func() time.Time { return d.now }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Now: func() time.Time { return time.UnixMilli(d.clock.Load()) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Known: func(s wal.StreamID) (ID, *config.Topic, error) {
 			if d.deleted[s] {
 				return ID{}, nil, ErrDeleted

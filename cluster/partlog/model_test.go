@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -139,13 +138,13 @@ func (m *modelTest) deleteRecords(t *rapid.T) {
 func (m *modelTest) retain(t *rapid.T) {
 	model, l := m.stream()
 	c := *plain()
-	c.RetentionMs = m.d.now.UnixMilli() - (m.clock - int64(rapid.IntRange(0, 100).Draw(t, "kept")))
+	c.RetentionMs = m.d.clock.Load() - (m.clock - int64(rapid.IntRange(0, 100).Draw(t, "kept")))
 	l.SetConfig(&c)
 	tend(t, m.s, true)
 	l.SetConfig(m.d.config(l.id.Stream))
 	start := l.Offsets().LogStart
 	for _, b := range model.base {
-		if b.base < start && b.end > model.start && b.base >= model.start && slices.Max(b.ts) >= m.d.now.UnixMilli()-c.RetentionMs {
+		if b.base < start && b.end > model.start && b.base >= model.start && slices.Max(b.ts) >= m.d.clock.Load()-c.RetentionMs {
 			t.Fatalf("batch %d..%d expired early", b.base, b.end)
 		}
 	}
@@ -205,7 +204,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := small(newDisk(t))
 		d.budget = 128 << 10
-		d.now = time.UnixMilli(1 << 40)
+		d.clock.Store(1 << 40)
 		m := &modelTest{t: rt, d: d, s: d.open(), models: map[wal.StreamID]*model{}, clock: 1 << 40}
 		defer func() { closeStore(rt, m.s) }()
 		for id := wal.StreamID(1); id <= modelStreams; id++ {
