@@ -11,7 +11,7 @@ import (
 
 const (
 	checkpointName = "checkpoint"
-	checkpointTmp  = "checkpoint.tmp"
+	closedName     = "closed" // a checkpoint without a payload: how far the log went when it was last closed
 )
 
 // Checkpoint stores payload durably, in place of the one before, and then recycles the files all of whose entries are
@@ -26,7 +26,7 @@ func (l *Log) Checkpoint(payload []byte) error {
 	l.forget()
 	c, keep := l.files.needed(l.written.Load())
 	c.incarnation, c.payload, c.durable = l.opt.Incarnation, payload, l.durable.Load()
-	if err := writeCheckpoint(l.fs, &c); err != nil {
+	if err := writeCheckpoint(l.fs, checkpointName, &c); err != nil {
 		err = &failure{fmt.Errorf("checkpoint: %w", err)}
 		if !outOfSpace(err) {
 			l.fail(err)
@@ -67,9 +67,9 @@ func (s *files) needed(written uint64) (checkpoint, *file) {
 	return checkpoint{seq: f.seq, base: f.base, number: number}, f
 }
 
-// writeCheckpoint replaces the checkpoint; at any time the old or the new one is there.
-func writeCheckpoint(f vfs.FS, c *checkpoint) error {
-	tmp, err := f.Open(checkpointTmp, vfs.Create|vfs.Truncate)
+// writeCheckpoint replaces the checkpoint of that name; at any time the old or the new one is there.
+func writeCheckpoint(f vfs.FS, name string, c *checkpoint) error {
+	tmp, err := f.Open(name+".tmp", vfs.Create|vfs.Truncate)
 	if err != nil {
 		return err
 	}
@@ -80,15 +80,15 @@ func writeCheckpoint(f vfs.FS, c *checkpoint) error {
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
-	if err := f.Rename(checkpointTmp, checkpointName); err != nil {
+	if err := f.Rename(name+".tmp", name); err != nil {
 		return err
 	}
 	return f.SyncDir(".")
 }
 
 // readCheckpoint returns nil when there is none.
-func readCheckpoint(f vfs.FS, incarnation [16]byte) (*checkpoint, error) {
-	b, err := readAll(f, checkpointName)
+func readCheckpoint(f vfs.FS, name string, incarnation [16]byte) (*checkpoint, error) {
+	b, err := readAll(f, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -101,7 +101,7 @@ func readCheckpoint(f vfs.FS, incarnation [16]byte) (*checkpoint, error) {
 		why = whyIncarnation
 	}
 	if why != "" {
-		return nil, &CorruptError{checkpointName, 0, why}
+		return nil, &CorruptError{name, 0, why}
 	}
 	return c, nil
 }

@@ -155,7 +155,8 @@ func (l *Log) drain() {
 	}
 }
 
-// closingMark ends the log on disk: a group without entries, after everything else was made durable.
+// closingMark ends the log on disk: a group without entries, after everything else was made durable, and a file that
+// knows of it, lest the log's last file goes missing unnoticed.
 func (l *Log) closingMark() error {
 	if l.written.Load() == l.start {
 		return nil
@@ -168,7 +169,15 @@ func (l *Log) closingMark() error {
 	g := l.queue.take()
 	l.mu.Unlock()
 	g.closing = true
-	return l.store(g)
+	if err := l.store(g); err != nil {
+		return err
+	}
+	f := l.files.active()
+	c := checkpoint{incarnation: l.opt.Incarnation, seq: f.seq, base: f.base, number: f.first, durable: g.number}
+	if err := writeCheckpoint(l.fs, closedName, &c); err != nil {
+		return &failure{fmt.Errorf("close: %w", err)}
+	}
+	return nil
 }
 
 // letGo closes what the log holds. Files that are being read stay open until they are released, and buffers too.

@@ -211,11 +211,11 @@ func (c *crasher) reopen() {
 }
 
 func TestNoPowerCutLosesWhatWasDurable(t *testing.T) {
-	for seed := range seeds(6) {
+	for seed := range seeds(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			c := newCrasher(t, seed)
-			c.random(seed, 60)
+			c.random(seed, 40)
 			t.Logf("%d crashes", c.crashes)
 		})
 	}
@@ -241,7 +241,7 @@ func TestAPowerCutWithoutSyncsLeavesABeginning(t *testing.T) {
 			c := newCrasher(t, 300+seed)
 			c.o.Sync = []SyncMode{SyncNever, SyncInterval}[seed%2]
 			c.lossy = true
-			c.random(400+seed, 40)
+			c.random(400+seed, 30)
 			t.Logf("%d crashes", c.crashes)
 		})
 	}
@@ -255,7 +255,9 @@ func TestATornGroupIsNotCompletedByAnOlderOne(t *testing.T) {
 	for range 12 {
 		for range 8 {
 			for range 20 {
-				if err := c.tryPut(1, 450, false); err != nil {
+				// With its header it is a sector long, and most of it is the same in all.
+				data := fmt.Appendf(nil, "%-472d", len(c.appended))
+				if err := c.append(entry{1, 0, int64(len(c.appended) + 1), string(data)}, nil, data); err != nil {
 					t.Fatal(err)
 				}
 			}

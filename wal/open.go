@@ -125,7 +125,7 @@ func (l *Log) tidy(r *recovery) error {
 	}
 	l.files.add(f)
 	if r.bare {
-		return writeCheckpoint(l.fs, &checkpoint{incarnation: l.opt.Incarnation, seq: seq, base: base, number: r.next})
+		return writeCheckpoint(l.fs, checkpointName, &checkpoint{incarnation: l.opt.Incarnation, seq: seq, base: base, number: r.next})
 	}
 	return nil
 }

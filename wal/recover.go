@@ -23,7 +23,8 @@ type recovery struct {
 	names  []string // of all files in the directory
 	flag   vfs.Flag // of the files
 	ck     checkpoint
-	bare   bool // there is no checkpoint
+	bare   bool   // there is no checkpoint
+	closed uint64 // the last group when the log was last closed
 
 	files    []*file // from the first that is needed on
 	headers  []fileHeader
@@ -67,9 +68,16 @@ func (r *recovery) close() {
 
 // begin reads the checkpoint and the headers of the files.
 func (r *recovery) begin(restore func([]byte) error) error {
-	ck, err := readCheckpoint(r.o.FS, r.o.Incarnation)
+	ck, err := readCheckpoint(r.o.FS, checkpointName, r.o.Incarnation)
 	if err != nil {
 		return err
+	}
+	closed, err := readCheckpoint(r.o.FS, closedName, r.o.Incarnation)
+	if err != nil {
+		return err
+	}
+	if closed != nil {
+		r.closed = closed.durable
 	}
 	r.ck, r.bare = checkpoint{seq: 1, number: 1}, ck == nil
 	if ck != nil {
@@ -237,14 +245,6 @@ func (r *recovery) judge() error {
 		// The first start writes one before the first entry.
 		return &CorruptError{checkpointName, 0, "it is missing, and there are entries"}
 	}
-	if r.ck.durable >= r.next {
-		return damaged("the checkpoint says that group %d was durable", r.ck.durable)
-	}
-	for _, h := range r.headers[r.last+1:] {
-		if h.durable >= r.next {
-			return damaged("file %d says that group %d was durable", h.seq, h.durable)
-		}
-	}
 	for k := i; k < len(r.files); k++ {
 		if k == r.last && r.tidy {
 			continue // nothing was written behind a closing mark
@@ -255,6 +255,17 @@ func (r *recovery) judge() error {
 		}
 		if witness != 0 {
 			return damaged("group %d is missing or torn, but group %d in %s was written after it was durable", r.next, witness, r.files[k].name)
+		}
+	}
+	if r.ck.durable >= r.next {
+		return damaged("the checkpoint says that group %d was durable", r.ck.durable)
+	}
+	if r.closed >= r.next {
+		return damaged("the log went up to group %d when it was closed", r.closed)
+	}
+	for _, h := range r.headers[r.last+1:] {
+		if h.durable >= r.next {
+			return damaged("file %d says that group %d was durable", h.seq, h.durable)
 		}
 	}
 	return nil

@@ -28,15 +28,26 @@ func (l *Log) syncing() {
 func (l *Log) syncDirty() error {
 	l.dirty.Lock()
 	defer l.dirty.Unlock()
+	if l.syncErr != nil {
+		return l.syncErr
+	}
 	written := l.written.Load()
 	for _, f := range l.files.takeDirty() {
-		err := f.f.Sync()
-		f.Release()
-		if err != nil {
-			return &failure{fmt.Errorf("sync %s: %w", f.name, err)}
+		if l.syncErr == nil { // else the others only need their release
+			l.syncErr = syncFile(f)
 		}
+		f.Release()
 	}
-	l.durable.Store(max(written, l.durable.Load()))
+	if l.syncErr == nil {
+		l.durable.Store(max(written, l.durable.Load()))
+	}
+	return l.syncErr
+}
+
+func syncFile(f *file) error {
+	if err := f.f.Sync(); err != nil {
+		return &failure{fmt.Errorf("sync %s: %w", f.name, err)}
+	}
 	return nil
 }
 

@@ -78,7 +78,8 @@ type Replayed struct {
 // Log is the open log. All methods may be called concurrently.
 type Log struct{ log }
 
-// log's fields are guarded in four groups. A goroutine may take mu, then any one of the others; of these only prep, then files.
+// log's fields are guarded in groups. The order of locks: checkpointing or dirty, then mu, then prep, then files; tail and
+// the pool's own come last.
 type log struct {
 	fs   vfs.FS
 	pool *arena.Pool
@@ -101,6 +102,7 @@ type log struct {
 
 	checkpointing sync.Mutex    // held by Checkpoint
 	dirty         sync.Mutex    // held by syncDirty
+	syncErr       error         // its first error, final; guarded by dirty
 	start         uint64        // the last group of the runs before
 	written       atomic.Uint64 // the last group written; set by the writer
 	durable       atomic.Uint64 // all groups up to this are durable
