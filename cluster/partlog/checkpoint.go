@@ -54,8 +54,8 @@ func (s *Store) snapshot(facts int64) []byte {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, id := range s.dying {
-		v := saved{id: id, dying: true}
+	for _, g := range s.dying {
+		v := saved{id: g.id, dying: true}
 		b = v.append(append(b, 1))
 	}
 	return append(b, 0)

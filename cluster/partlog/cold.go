@@ -1,8 +1,6 @@
 package partlog
 
 import (
-	"io"
-
 	"chronik/kafka/batch"
 	"chronik/wal/arena"
 )
@@ -28,7 +26,7 @@ func (c *cold) read(pool *arena.Pool, x *batch.Extent) ([]byte, error) {
 		c.buf, c.used = pool.Overdraw(max(n, coldBuffer)), 0
 	}
 	data := c.buf.Bytes()[c.used : c.used+n]
-	_, err := io.ReadFull(io.NewSectionReader(x.File, x.Off, x.Len), data)
+	_, err := x.File.ReadAt(data, x.Off)
 	return data, err
 }
 

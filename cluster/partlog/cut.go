@@ -140,12 +140,12 @@ func (c *cutting) unlessClosed(err error) error {
 	if !closed {
 		return err
 	}
-	for _, s := range c.segments[c.old:] {
+	for _, s := range c.segments[c.old:] { // the others are the log's own affair
 		if err := s.Close(); err != nil {
 			return err
 		}
 	}
-	return nil // the directory goes with the partition
+	return nil // the files go with the directory
 }
 
 // next is the next few entries below pos.
@@ -262,13 +262,10 @@ func (c *cutting) finish() error {
 	return nil
 }
 
-// adopt has the log use the segments up to end, unless it was closed meanwhile.
+// adopt has the log use the segments up to end.
 func (l *Log) adopt(segments []*segment.Segment, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return
-	}
 	l.segments = segments
 	l.cut = max(l.cut, end)
 	l.tail.drop(end)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"chronik/kafka/batch"
+	"chronik/kafka/kerr"
 	"chronik/segment"
 )
 
@@ -52,7 +53,10 @@ type finder func(b batch.Batch, start int64) (batch.TimeOffset, bool)
 // records move meanwhile it begins anew: what find found out before is still true.
 func (l *Log) first(ts, limit int64, find finder) (to batch.TimeOffset, ok bool, err error) {
 	for moved := 0; ; moved++ {
-		v := l.view(ts, limit, find)
+		v, closed := l.view(ts, limit, find)
+		if closed {
+			return t0, false, kerr.NotLeaderOrFollower
+		}
 		to, ok, err = v.run()
 		v.reading.cold.release()
 		if !errors.Is(err, errMoved) || moved == 8 {
@@ -75,13 +79,13 @@ type view struct {
 	find     finder
 }
 
-func (l *Log) view(ts, limit int64, find finder) *view {
+func (l *Log) view(ts, limit int64, find finder) (v *view, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return &view{
 		reading: reading{log: l, from: l.start, limit: limit},
 		ts:      ts, start: l.start, tail: l.tail.base, segments: l.segments, find: find,
-	}
+	}, l.closed
 }
 
 func (v *view) run() (batch.TimeOffset, bool, error) {

@@ -1,6 +1,9 @@
 package partlog
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -50,64 +53,63 @@ func (s *Store) tend(retention bool) error {
 
 // grown notes that the write-ahead log reaches to pos.
 func (s *Store) grown(pos int64) {
+	s.newest.Store(pos)
 	if pos > s.cutAt.Load() {
 		s.nudge()
 	}
 }
 
-// measure sets when to cut next: when the budget is used up, or, as long as it is and files cannot be given up because
-// they are being read, when a little more has been written.
+// measure looks up where the write-ahead log begins and sets when to cut next: when the budget is used up, or, as long as
+// it is and files cannot be given up because they are being read, when a little more has been written.
 func (s *Store) measure() {
-	files := s.wal.Files()
-	if len(files) == 0 {
-		s.cutAt.Store(s.options.WALBudget)
-		return
+	if files := s.wal.Files(); len(files) > 0 {
+		s.oldest.Store(files[0].Pos)
+		s.newest.Store(max(s.newest.Load(), files[len(files)-1].Pos))
 	}
-	last := files[len(files)-1]
-	s.cutAt.Store(max(files[0].Pos+s.options.WALBudget, last.Pos+last.Size+s.options.WALBudget/8))
+	s.cutAt.Store(max(s.oldest.Load()+s.options.WALBudget, s.newest.Load()+s.options.WALBudget/8))
 }
 
 func (s *Store) overBudget() bool { return s.excess() > 0 }
 
 // excess is by how many bytes the write-ahead log is larger than the budget.
-func (s *Store) excess() int64 {
-	size := -s.options.WALBudget
-	for _, f := range s.wal.Files() {
-		size += f.Size
-	}
-	return size
-}
+func (s *Store) excess() int64 { return s.newest.Load() - s.oldest.Load() - s.options.WALBudget }
 
 // bury removes what deleted partitions left on disk. A partition leaves the checkpoint only when its directory is
 // durably gone, so that none is found at a later start that nobody knows.
 func (s *Store) bury() error {
 	s.mu.RLock()
-	var ids []ID
-	for _, id := range s.dying {
-		ids = append(ids, id)
-	}
+	graves := slices.Collect(maps.Values(s.dying))
 	s.mu.RUnlock()
-	if len(ids) == 0 {
+	if len(graves) == 0 {
 		return nil
 	}
-	for _, id := range ids {
-		s.wal.Trim(id.Stream, everything)
-		if err := s.removeDir(id.dir()); err != nil {
-			return err
+	for _, g := range graves {
+		if err := s.dig(g); err != nil {
+			return fmt.Errorf("delete %s: %w", g.id.name(), err)
 		}
 	}
 	if err := s.syncSegmentsDir(); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	for _, id := range ids {
-		delete(s.dying, id.Stream)
+	for _, g := range graves {
+		delete(s.dying, g.id.Stream)
 	}
 	s.mu.Unlock()
 	if s.recyclable() {
 		return s.checkpoint()
 	}
 	return nil
+}
+
+func (s *Store) dig(g grave) error {
+	s.wal.Trim(g.id.Stream, everything)
+	if g.log != nil {
+		if err := g.log.closeSegments(); err != nil {
+			return err
+		}
+	}
+	return s.removeDir(g.id.dir())
 }
 
 // recyclable says whether a checkpoint would free a file of the write-ahead log.

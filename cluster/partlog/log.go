@@ -1,6 +1,7 @@
 package partlog
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -103,13 +104,23 @@ func (k *sink) Durable(end int64, loc wal.Loc, err error) {
 	l.store.grown(loc.Pos + int64(loc.Len))
 }
 
-// close refuses all further appends and reads and hands the segments over.
-func (l *Log) close() []*segment.Segment {
+// close refuses all further appends and reads. The segments stay, for whoever is cutting them.
+func (l *Log) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed, l.tail = true, tail{base: l.tail.end()}
+}
+
+// closeSegments lets go of the segments' files. Only the background work may call it, or nobody else any more.
+func (l *Log) closeSegments() (err error) {
+	l.mu.Lock()
 	segments := l.segments
-	l.closed, l.segments, l.tail = true, nil, tail{base: l.tail.end()}
-	return segments
+	l.segments = nil
+	l.mu.Unlock()
+	for _, s := range segments {
+		err = errors.Join(err, s.Close())
+	}
+	return err
 }
 
 // inFlight is what an entry's index entry will say.

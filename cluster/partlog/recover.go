@@ -19,7 +19,7 @@ func Open(o Options) (*Store, error) {
 	o.fill()
 	s := &Store{
 		options: o, files: o.FS,
-		logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]ID{},
+		logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]grave{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	s.clock.now = func() int64 { return o.Now().UnixMilli() }
@@ -29,6 +29,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
 	s.measure()
+	s.nudge() // there may be something to remove, or to cut
 	s.ended.Go(s.keep)
 	return s, nil
 }
@@ -116,7 +117,7 @@ func (l *Log) restore(v *saved) {
 // bury remembers a deleted partition until its files are gone.
 func (r *recovery) bury(id ID) {
 	r.dead[id.Stream] = true
-	r.store.dying[id.Stream] = id
+	r.store.dying[id.Stream] = grave{id: id}
 }
 
 // find returns the stream's log, nil when its topic was deleted.
@@ -258,10 +259,16 @@ func (r *recovery) check(l *Log) error {
 	}
 	r.store.options.Logger.Warn("records were lost that had not been synced", "partition", l.id.name(), "end", l.end, "was", asOf)
 	l.producers.forget(l.end)
+	l.txns.open = 0
+	for _, p := range l.producers {
+		if p.txnFirst != noTxn {
+			l.txns.open++
+		}
+	}
 	return nil
 }
 
-// forget drops what is known of batches that are not in the log after all.
+// forget drops the producers with batches that are not in the log after all.
 func (ps producers) forget(end int64) {
 	for id, p := range ps {
 		for _, m := range p.batches[:] {
@@ -355,8 +362,8 @@ func (r *recovery) quarantine() error {
 	for _, l := range s.logs {
 		owned[l.id.name()] = true
 	}
-	for _, id := range s.dying {
-		owned[id.name()] = true
+	for _, g := range s.dying {
+		owned[g.id.name()] = true
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return owned[n] })
 	if len(names) == 0 {

@@ -21,11 +21,13 @@ type Store struct {
 
 	mu    sync.RWMutex // guards what follows
 	logs  map[wal.StreamID]*Log
-	dying map[wal.StreamID]ID // deleted, with files that are still to be removed
+	dying map[wal.StreamID]grave
 
 	facts facts
 
-	cutAt   atomic.Int64 // position at which the write-ahead log is so large that it should be cut
+	oldest  atomic.Int64 // position at which the write-ahead log begins
+	newest  atomic.Int64 // position up to which it is known to be written
+	cutAt   atomic.Int64 // position at which it is so large that it should be cut
 	reread  atomic.Bool  // a log start was raised: there may be something to remove
 	tending sync.Mutex   // held by a round of the background work; guards what follows
 	shedAt  int64        // time before which producers need not be looked at again, ms
@@ -60,7 +62,7 @@ func (s *Store) Log(id ID, c *config.Topic) (*Log, error) {
 	return l, nil
 }
 
-// Delete forgets the log of id and frees its disk, in the background. Reads under way end undisturbed.
+// Delete forgets the stream's log and frees its disk in the background. Reads under way end undisturbed.
 func (s *Store) Delete(stream wal.StreamID) error {
 	s.mu.Lock()
 	l := s.logs[stream]
@@ -69,15 +71,17 @@ func (s *Store) Delete(stream wal.StreamID) error {
 		return nil
 	}
 	delete(s.logs, stream)
-	s.dying[stream] = l.id
+	s.dying[stream] = grave{l.id, l}
 	s.mu.Unlock()
-	for _, seg := range l.close() {
-		if err := seg.Remove(); err != nil {
-			return s.fail(fmt.Errorf("delete %s: %w", l.id.name(), err))
-		}
-	}
+	l.close()
 	s.nudge()
 	return nil
+}
+
+// grave is a deleted partition whose files are still to be removed.
+type grave struct {
+	id  ID
+	log *Log // nil when it was deleted before this start
 }
 
 // Commit has what was appended written; see wal.Log.Commit.
@@ -104,9 +108,8 @@ func (s *Store) Close() error {
 	}
 	err = errors.Join(err, s.wal.Close())
 	for _, l := range s.all() {
-		for _, seg := range l.close() {
-			err = errors.Join(err, seg.Close())
-		}
+		l.close()
+		err = errors.Join(err, l.closeSegments())
 	}
 	return err
 }
