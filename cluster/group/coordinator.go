@@ -92,7 +92,7 @@ func (c *Coordinator) join(ctx context.Context, from Client, version int16, rq *
 	if rq.Group == "" {
 		return joinRefused(rq.MemberID, kerr.InvalidGroupID)
 	}
-	j := join{
+	j := joinRequest{
 		version: version, from: from, memberID: rq.MemberID, instance: value(rq.InstanceID), protocolType: rq.ProtocolType,
 		session: millis(rq.SessionTimeoutMillis), rebalance: millis(rq.RebalanceTimeoutMillis),
 	}
@@ -131,7 +131,7 @@ func (c *Coordinator) sync(ctx context.Context, rq *kmsg.SyncGroupRequest) *kmsg
 	if rq.Group == "" {
 		return syncRefused(kerr.InvalidGroupID)
 	}
-	s := sync{
+	s := syncRequest{
 		memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
 		protocolType: rq.ProtocolType, protocol: rq.Protocol, assignments: make(map[string][]byte, len(rq.GroupAssignment)),
 	}

@@ -20,7 +20,7 @@ const topicIDVersion = 10
 func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	resp := kmsg.NewPtrOffsetCommitResponse()
 	resp.Version = version
-	commit := commit{
+	commit := commitRequest{
 		version: version, memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
 	}
 	img, metadataMax := c.image(), c.config().OffsetMetadataMax
@@ -45,10 +45,10 @@ func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.
 	return resp
 }
 
-func (c *Coordinator) commit(ctx context.Context, group string, commit commit) kerr.Code {
+func (c *Coordinator) commit(ctx context.Context, group string, rq commitRequest) kerr.Code {
 	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
-		commit.ticket = t
-		m.commit(now, commit, fx)
+		rq.ticket = t
+		m.commit(now, rq, fx)
 	})
 	if err != nil {
 		return unanswered(err)

@@ -14,8 +14,8 @@ const (
 	skipAssignmentVersion   = 9 // KIP-814
 )
 
-// join is a JoinGroup request.
-type join struct {
+// joinRequest is JoinGroup.
+type joinRequest struct {
 	ticket       coordinator.Ticket
 	version      int16
 	from         Client
@@ -29,7 +29,7 @@ type join struct {
 }
 
 // join is answered when the rebalance that it leads to has gathered its members.
-func (m *machine) join(now coordinator.Instant, j join, fx *coordinator.Effects) {
+func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	switch {
 	case m.state == dead:
 		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.CoordinatorNotAvailable))
@@ -70,13 +70,16 @@ func (m *machine) accepts(memberID string) bool {
 	return true
 }
 
-func (m *machine) joinNew(now coordinator.Instant, j join, fx *coordinator.Effects) {
+func (m *machine) joinNew(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	if j.instance != "" {
 		if old := m.static[j.instance]; old != nil {
 			m.replaceStatic(now, old, j, fx)
 			return
 		}
 	} else if j.version >= memberIDRequiredVersion {
+		if m.pending == nil {
+			m.pending = map[string]time.Duration{}
+		}
 		m.pending[j.newMemberID] = now.Up + j.session
 		fx.Answer(j.ticket, joinRefused(j.newMemberID, kerr.MemberIDRequired))
 		return
@@ -84,7 +87,7 @@ func (m *machine) joinNew(now coordinator.Instant, j join, fx *coordinator.Effec
 	m.addMember(now, j.newMemberID, j, fx)
 }
 
-func (m *machine) joinKnown(now coordinator.Instant, j join, fx *coordinator.Effects) {
+func (m *machine) joinKnown(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	if _, ok := m.pending[j.memberID]; ok && j.instance == "" {
 		delete(m.pending, j.memberID)
 		m.addMember(now, j.memberID, j, fx)
@@ -106,7 +109,7 @@ func (m *machine) joinKnown(now coordinator.Instant, j join, fx *coordinator.Eff
 	m.rebalance(now, fx)
 }
 
-func (m *machine) addMember(now coordinator.Instant, id string, j join, fx *coordinator.Effects) {
+func (m *machine) addMember(now coordinator.Instant, id string, j joinRequest, fx *coordinator.Effects) {
 	mem := &member{id: id, instance: j.instance, fresh: true, expires: now.Up + newMemberTimeout}
 	if len(m.members) == 0 {
 		m.protocolType = j.protocolType
@@ -121,7 +124,7 @@ func (m *machine) addMember(now coordinator.Instant, id string, j join, fx *coor
 }
 
 // update takes over what a member says about itself, and that it waits.
-func (m *machine) update(mem *member, j join, fx *coordinator.Effects) {
+func (m *machine) update(mem *member, j joinRequest, fx *coordinator.Effects) {
 	// The member asks again because it gave up on the request before; that one's answer only has to come.
 	m.answerJoin(mem, joinRefused(mem.id, kerr.RebalanceInProgress), fx)
 	mem.client, mem.protocols = j.from, j.protocols

@@ -75,10 +75,7 @@ type machine struct {
 // newMachine is the group as the image has it. Members get a full session timeout to be heard of: they could not have
 // reached a coordinator that was not there.
 func newMachine(e env, id string, now coordinator.Instant) *machine {
-	m := &machine{
-		env: e, id: id, joinBy: never, syncBy: never, recordBy: never,
-		byID: map[string]*member{}, static: map[string]*member{}, pending: map[string]time.Duration{},
-	}
+	m := &machine{env: e, id: id, joinBy: never, syncBy: never, recordBy: never}
 	g, ok := e.image().Group(id)
 	if !ok {
 		return m
@@ -175,6 +172,9 @@ func (m *machine) enter(s state, now coordinator.Instant) {
 }
 
 func (m *machine) enlist(mem *member) {
+	if m.byID == nil { // not before: groups that only keep offsets come and go with every commit
+		m.byID, m.static = map[string]*member{}, map[string]*member{}
+	}
 	m.members = append(m.members, mem)
 	m.byID[mem.id] = mem
 	if mem.instance != "" {

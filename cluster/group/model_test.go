@@ -167,7 +167,7 @@ func (c *chaos) beat(b *believer) {
 
 func (c *chaos) joinAs(b *believer) {
 	b.joins++
-	j := join{
+	j := joinRequest{
 		ticket: c.ticket(b.name + " join"), version: b.version, from: Client{b.name, "h"}, memberID: b.id,
 		newMemberID: fmt.Sprintf("%s%d", b.name, b.joins), instance: b.instance, protocolType: consumerProtocol,
 		session:   pick(c.rapid, "session", []time.Duration{10, 40}) * time.Second,
@@ -181,7 +181,7 @@ func (c *chaos) joinAs(b *believer) {
 }
 
 func (c *chaos) syncAs(b *believer) {
-	s := sync{ticket: c.ticket(b.name + " sync"), memberID: b.id, instance: b.instance, generation: b.generation}
+	s := syncRequest{ticket: c.ticket(b.name + " sync"), memberID: b.id, instance: b.instance, generation: b.generation}
 	if len(b.leads) > 0 {
 		s.assignments = map[string][]byte{}
 		for _, id := range b.leads {
@@ -193,7 +193,7 @@ func (c *chaos) syncAs(b *believer) {
 }
 
 func (c *chaos) commitAs(b *believer) {
-	rq := commit{
+	rq := commitRequest{
 		ticket: c.ticket(b.name + " commit"), version: 9, memberID: b.id, instance: b.instance, generation: b.generation,
 		offsets: []image.PartitionOffset{{TopicPartition: image.TopicPartition{Topic: topicT}}},
 	}
@@ -237,6 +237,9 @@ func (c *chaos) joined(b *believer, r *kmsg.JoinGroupResponse) {
 		b.id = r.MemberID
 	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.GroupMaxSizeReached:
 		b.id, b.generation = "", 0
+	}
+	if r.ErrorCode == 0 && c.m.state != completingRebalance && c.m.state != stable {
+		c.t.Fatalf("%s was told generation %d in %s", b.name, r.Generation, c.m.state)
 	}
 	if r.ErrorCode != 0 || len(r.Members) == 0 || r.SkipAssignment {
 		return

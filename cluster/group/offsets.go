@@ -17,8 +17,8 @@ const consumerProtocol = "consumer"
 // groupIDNotFoundVersion of OffsetCommit is the first that says that there is no such group.
 const groupIDNotFoundVersion = 9
 
-// commit is an OffsetCommit request with those of its partitions that may be committed.
-type commit struct {
+// commitRequest is OffsetCommit with those of its partitions that may be committed.
+type commitRequest struct {
 	ticket     coordinator.Ticket
 	version    int16
 	memberID   string // "" and generation -1 for who keeps offsets only
@@ -28,7 +28,7 @@ type commit struct {
 }
 
 // commit is answered with a code when the offsets are in the log.
-func (m *machine) commit(now coordinator.Instant, c commit, fx *coordinator.Effects) {
+func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinator.Effects) {
 	if code := m.checkCommit(c); code != kerr.None {
 		fx.Answer(c.ticket, code)
 		return
@@ -50,7 +50,7 @@ func (m *machine) commit(now coordinator.Instant, c commit, fx *coordinator.Effe
 	}, image.OffsetsRecord{Group: m.id, Offsets: c.offsets})
 }
 
-func (m *machine) checkCommit(c commit) kerr.Code {
+func (m *machine) checkCommit(c commitRequest) kerr.Code {
 	switch {
 	case m.state == dead:
 		return kerr.CoordinatorNotAvailable

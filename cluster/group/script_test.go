@@ -166,8 +166,8 @@ func (s *script) show() {
 	}
 }
 
-func (s *script) join(a arguments) join {
-	j := join{
+func (s *script) join(a arguments) joinRequest {
+	j := joinRequest{
 		ticket: s.ticket(a.label), version: int16(a.number("v", 9)), from: Client{"client-" + a.label, "/127.0.0.1"},
 		memberID: a.value("id", ""), newMemberID: strings.ToLower(a.label), instance: a.value("instance", ""),
 		protocolType: a.value("type", consumerProtocol),
@@ -180,8 +180,8 @@ func (s *script) join(a arguments) join {
 	return j
 }
 
-func (s *script) sync(a arguments) sync {
-	rq := sync{
+func (s *script) sync(a arguments) syncRequest {
+	rq := syncRequest{
 		ticket: s.ticket(a.label), memberID: a.value("id", ""), instance: a.value("instance", ""),
 		generation: a.number("generation", 0), assignments: map[string][]byte{},
 	}
@@ -197,8 +197,8 @@ func (s *script) sync(a arguments) sync {
 	return rq
 }
 
-func (s *script) commit(a arguments) commit {
-	c := commit{
+func (s *script) commit(a arguments) commitRequest {
+	c := commitRequest{
 		ticket: s.ticket(a.label), version: int16(a.number("v", 8)), memberID: a.value("id", ""),
 		instance: a.value("instance", ""), generation: a.number("generation", -1),
 	}

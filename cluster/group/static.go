@@ -9,7 +9,7 @@ import (
 
 // replaceStatic lets a static member in again that came back without its member id: it takes the place of old, which is
 // fenced from now on (KIP-345). In a stable group nothing is rebalanced as long as the choice of protocol stays.
-func (m *machine) replaceStatic(now coordinator.Instant, old *member, j join, fx *coordinator.Effects) {
+func (m *machine) replaceStatic(now coordinator.Instant, old *member, j joinRequest, fx *coordinator.Effects) {
 	leader := m.leader
 	m.answerJoin(old, joinRefused(old.id, kerr.FencedInstanceID), fx)
 	m.answerSync(old, syncRefused(kerr.FencedInstanceID), fx)

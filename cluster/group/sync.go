@@ -7,8 +7,8 @@ import (
 	"chronik/kafka/kerr"
 )
 
-// sync is a SyncGroup request.
-type sync struct {
+// syncRequest is SyncGroup.
+type syncRequest struct {
 	ticket       coordinator.Ticket
 	memberID     string
 	instance     string
@@ -19,7 +19,7 @@ type sync struct {
 }
 
 // sync is answered with the member's assignment when the leader's sync has brought it and it will last.
-func (m *machine) sync(now coordinator.Instant, s sync, fx *coordinator.Effects) {
+func (m *machine) sync(now coordinator.Instant, s syncRequest, fx *coordinator.Effects) {
 	if code := m.checkSync(s); code != kerr.None {
 		fx.Answer(s.ticket, syncRefused(code))
 		return
@@ -37,7 +37,7 @@ func (m *machine) sync(now coordinator.Instant, s sync, fx *coordinator.Effects)
 	}
 }
 
-func (m *machine) checkSync(s sync) kerr.Code {
+func (m *machine) checkSync(s syncRequest) kerr.Code {
 	if m.state == dead {
 		return kerr.CoordinatorNotAvailable
 	}
