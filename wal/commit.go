@@ -182,7 +182,9 @@ func (l *Log) closingMark() error {
 
 // letGo closes what the log holds. Files that are being read stay open until they are released, and buffers too.
 func (l *Log) letGo() error {
-	for _, f := range l.files.list {
+	l.checkpointing.Lock() // one may still be on its way
+	defer l.checkpointing.Unlock()
+	for _, f := range l.files.end() {
 		f.Release()
 	}
 	l.prep.mu.Lock()

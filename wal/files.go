@@ -19,6 +19,7 @@ type file struct {
 	base int64
 	size int64 // of its range of Pos
 	refs atomic.Int32
+	sent atomic.Bool // was given to a reader as a file
 
 	// Guarded by files.mu.
 	first uint64             // number of its first group, 0 before there is one
@@ -161,4 +162,13 @@ func (l *Log) place(n int64) (*file, int64, error) {
 		return nil, 0, err
 	}
 	return f, f.used, nil
+}
+
+// end empties the list and returns what was in it.
+func (s *files) end() []*file {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.list
+	s.list = nil
+	return list
 }

@@ -212,7 +212,7 @@ func (l *Log) recycle(f *file, kept []spare) ([]spare, error) {
 	}
 	l.prep.mu.Lock()
 	defer l.prep.mu.Unlock()
-	if f.refs.Load() > 1 || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= maxSpares {
+	if f.inUse() || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= maxSpares {
 		err = l.fs.Remove(f.name)
 		f.Release()
 		return kept, err
@@ -222,6 +222,12 @@ func (l *Log) recycle(f *file, kept []spare) ([]spare, error) {
 		return kept, err
 	}
 	return append(kept, s), nil
+}
+
+// inUse says whether f's bytes may be needed where they are: by a reader, or by a socket that sendfile gave its pages
+// to. A direct write leaves such pages alone; one through the page cache would change what is still to be sent.
+func (f *file) inUse() bool {
+	return f.refs.Load() > 1 || f.sent.Load() && !f.f.Direct()
 }
 
 func outOfSpace(err error) bool {

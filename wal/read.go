@@ -19,6 +19,7 @@ func (l *Log) Read(loc Loc) (batch.Extent, error) {
 	}
 	off := loc.Pos - f.base
 	if os := f.f.OS(); os != nil {
+		f.sent.Store(true)
 		return batch.Extent{File: os, Off: off, Len: int64(loc.Len), Ref: f}, nil
 	}
 	defer f.Release()

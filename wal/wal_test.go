@@ -392,6 +392,28 @@ func TestAClosedLogRefuses(t *testing.T) {
 	if err := b.l.Checkpoint(nil); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
+	if _, err := b.l.Read(Loc{Pos: 5000, Len: 1}); !errors.Is(err, ErrGone) {
+		t.Error(err)
+	}
+}
+
+func TestCheckpointsAndTheEnd(t *testing.T) {
+	b := newBench(t, vfs.NewMem())
+	b.open()
+	for range 20 {
+		b.put(1, 9000, false)
+	}
+	b.l.Trim(1, 1<<40)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := b.l.Checkpoint(nil); err != nil && !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+		})
+	}
+	b.close()
+	all.Wait()
 }
 
 func TestMemoryPressureTakesTheTail(t *testing.T) {
