@@ -145,9 +145,10 @@ func (m *machine) deleteGroup(now coordinator.Instant, t coordinator.Ticket, fx 
 func (m *machine) die(now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 	clear(m.pending)
 	m.state, m.recordBy = dead, never
-	fx.Propose(func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
+	fx.Propose(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if err != nil {
 			m.state = empty
+			m.recordLater(now)
 		}
 		fx.Answer(t, stored(err))
 	}, image.RemoveGroupRecord{ID: m.id})

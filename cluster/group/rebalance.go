@@ -111,9 +111,18 @@ func (m *machine) recordEmpty(now coordinator.Instant, fx *coordinator.Effects) 
 	generation := m.generation
 	m.propose(m.record((*member).assigned), fx, func(now coordinator.Instant, err error, _ *coordinator.Effects) {
 		if err != nil && m.state == empty && m.generation == generation {
-			m.recordBy = now.Up + recordRetry
+			m.recordLater(now)
 		}
 	})
+}
+
+// recordLater keeps the machine until the image has the group as it is: one made from the image would have members or
+// the generation of long ago.
+func (m *machine) recordLater(now coordinator.Instant) {
+	g, ok := m.image().Group(m.id)
+	if recorded := ok && g.Generation == m.generation && len(g.Members) == 0; !recorded && m.generation > 0 {
+		m.recordBy = now.Up + recordRetry
+	}
 }
 
 // electLeader makes sure that the leader has joined.
