@@ -189,10 +189,11 @@ func (c *fetchCall) aborted(p *replica.Partition, from, end int64) []wire.Aborte
 	return txns
 }
 
-// downgrade rewrites the records for a client of an old version: before v4 there is only the old message format, before
-// v10 no zstd.
+// downgrade rewrites the records in the message format that a client before v4 knows. From then on records go out as they
+// are, zstd's too, although clients officially know zstd from v10 on: some that fetch by v4 read it well, and a producer
+// chose it for them.
 func (c *fetchCall) downgrade(a *answer) error {
-	if c.req.Version >= 10 || len(a.Records) == 0 {
+	if c.req.Version >= 4 || len(a.Records) == 0 {
 		return nil
 	}
 	records, err := batch.Copy(nil, a.Records)
@@ -201,21 +202,15 @@ func (c *fetchCall) downgrade(a *answer) error {
 	if err != nil {
 		return err
 	}
-	if c.req.Version < 4 {
-		magic := int8(0)
-		if c.req.Version >= 2 {
-			magic = 1
-		}
-		if records, err = batch.ConvertDown(records, magic, a.item.part.FetchOffset); err != nil {
-			return err
-		}
-	} else if err := batch.NoZstd(records); err != nil {
-		return err
+	magic := int8(0)
+	if c.req.Version >= 2 {
+		magic = 1
 	}
+	records, err = batch.ConvertDown(records, magic, a.item.part.FetchOffset)
 	if len(records) > 0 {
 		a.Records = []batch.Extent{{Mem: records, Len: int64(len(records))}}
 	}
-	return nil
+	return err
 }
 
 // finish waits until the call is done and answers.

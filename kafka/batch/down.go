@@ -25,22 +25,6 @@ func Copy(dst []byte, extents []Extent) ([]byte, error) {
 	return dst, nil
 }
 
-// NoZstd returns UNSUPPORTED_COMPRESSION_TYPE when one of the batches is compressed by zstd, which clients know from
-// version 10 of Fetch on.
-func NoZstd(records []byte) error {
-	for len(records) > 0 {
-		b, rest, err := Next(records)
-		if err != nil {
-			return err
-		}
-		if b.Codec() == Zstd {
-			return errDownZstd
-		}
-		records = rest
-	}
-	return nil
-}
-
 // ConvertDown returns batches as a message set of format 0 or 1, as Kafka's RecordsUtil does it, in memory of its own:
 // every message keeps its offset, headers are dropped, transaction markers left out, compression is kept (zstd is
 // UNSUPPORTED_COMPRESSION_TYPE). Uncompressed messages below offset from are left out, since some clients take the first

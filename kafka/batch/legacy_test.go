@@ -290,17 +290,11 @@ func TestDownAndUpIsTheSame(t *testing.T) {
 	}
 }
 
-func TestZstdIsNotForOldClients(t *testing.T) {
+func TestTheOldFormatsHaveNoZstd(t *testing.T) {
 	w := Builder{Compression: Compression{Codec: Zstd}}
 	w.Add(&Record{Value: []byte("v")})
 	b := build(t, &w)
 	if _, err := ConvertDown(b, 1, 0); kerr.Of(err) != kerr.UnsupportedCompressionType {
-		t.Error(err)
-	}
-	if err := NoZstd(b); kerr.Of(err) != kerr.UnsupportedCompressionType {
-		t.Error(err)
-	}
-	if err := NoZstd(oracleBatch(1, nil)); err != nil {
 		t.Error(err)
 	}
 }
