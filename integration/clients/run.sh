@@ -79,9 +79,10 @@ install() {
   need maven mvn --version
   need npm npm --version
   need kcat kcat -V
-  command -v go >/dev/null || { echo "install Go, in the version of go.mod or later" >&2; return 1; }
+  local go
+  go=$("$root/.ci/go")
   prepare_server
-  (cd "$root" && go build -o "$cache/franz" ./integration/clients/franz)
+  (cd "$root" && "$go" build -buildvcs=false -o "$cache/franz" ./integration/clients/franz)
   export FRANZ=$cache/franz TOOLS_LIB NODE_PATH
   local name
   for name in "${names[@]}"; do install_"${command[$name]%% *}" ${command[$name]#* }; done

@@ -306,11 +306,15 @@ func pollRest(ctx context.Context, c Contract, cl *kgo.Client, committed map[int
 	if err != nil {
 		return 0, err
 	}
-	ends, left := map[int32]int64{}, 0
+	ends, left, all := map[int32]int64{}, 0, 0
 	listed.Each(func(o kadm.ListedOffset) {
 		ends[o.Partition] = o.Offset
 		left += int(o.Offset - committed[o.Partition])
+		all += int(o.Offset)
 	})
+	if all != c.Total()+c.Records {
+		return 0, fmt.Errorf("the ends are %v, not %d records", ends, c.Total()+c.Records)
+	}
 	n, t := left, NewTally(c.Topic, 0, c.Total()+c.Records)
 	for p := range ends {
 		t.StartAt(p, committed[p])

@@ -158,6 +158,7 @@ public final class Scenario {
         tally.next.putAll(committed);
         try (Consumer<String, String> member = member()) {
             Map<Integer, Long> ends = ends(member);
+            Contract.expect(sum(ends) == c.total() + c.records, "the ends are " + ends + ", not " + (c.total() + c.records) + " records");
             long left = sum(ends) - sum(committed);
             read(member, tally, left);
             commit(member, ends);

@@ -116,6 +116,7 @@ async function resume() {
   assert.deepStrictEqual(await committed(), from, 'committed offsets after the crash')
   const end = await ends()
   const sum = o => Object.values(o).reduce((a, b) => a + b, 0)
+  assert.strictEqual(sum(end), c.total + c.records, 'sum of the end offsets')
   const left = sum(end) - sum(from)
   const tally = new Tally(c.topic, 0, c.total + c.records, from)
   await read(c.topic, c.group, tally, left, { done: consumer => commit(consumer, end) })

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # kcat, and with it Debian's librdkafka, under the contract of README.md beside run.sh; it checks every CRC. It has no admin
 # calls, so its topic is made by the broker; it cannot set timestamps, so its time is the moment before the second half.
-set -euo pipefail
+set -Eeuo pipefail
 total=$((RECORDS * $(wc -w <<<"$CODECS") * 2))
 format='%p\t%o\t%k\t%s\n'
 trap 'echo "FAIL $step exit code $? at line $LINENO"' ERR

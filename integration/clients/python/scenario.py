@@ -143,6 +143,7 @@ def resume(client):
     tally = Tally(TOPIC, 0, TOTAL + RECORDS, committed)
     assert member.committed() == committed, f"committed {committed}, after the crash {member.committed()}"
     ends = member.ends()
+    assert sum(ends.values()) == TOTAL + RECORDS, f"the ends are {ends}, not {TOTAL + RECORDS} records"
     left = sum(ends.values()) - sum(committed.values())
     tally.read(member, left)
     commit(member, ends)

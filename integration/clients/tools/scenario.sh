@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Apache Kafka's own command-line tools under the contract of README.md beside run.sh. The console producer cannot set
 # timestamps, so the time step starts from the moment before the second half.
-set -euo pipefail
+set -Eeuo pipefail
 total=$((RECORDS * $(wc -w <<<"$CODECS") * 2))
 trap 'echo "FAIL $step exit code $? at line $LINENO"' ERR
 
