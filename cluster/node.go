@@ -60,6 +60,7 @@ type Node struct {
 	failOnce sync.Once
 	stop     chan struct{}
 	watching sync.WaitGroup
+	drained  sync.Once
 }
 
 // Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
@@ -179,14 +180,20 @@ func (n *Node) Err() error {
 	return errors.Join(n.Meta.Err(), n.Store.Err())
 }
 
+// Drain answers whoever waits for members of a group, which can take minutes, so that the requests can end. Records are
+// still taken and served.
+func (n *Node) Drain() {
+	if n.Groups != nil {
+		n.drained.Do(n.Groups.Close)
+	}
+}
+
 // Close stops the parts in the reverse order of their start. Requests must have ended.
 func (n *Node) Close() error {
 	close(n.stop)
 	n.watching.Wait()
 	var errs []error
-	if n.Groups != nil {
-		n.Groups.Close()
-	}
+	n.Drain()
 	if n.Replicas != nil {
 		n.Replicas.Close()
 	}

@@ -158,6 +158,9 @@ func (b *broker) stop() error {
 	b.health.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	if b.node != nil {
+		b.node.Drain()
+	}
 	var errs []error
 	switch {
 	case b.server != nil:
