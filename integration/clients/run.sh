@@ -141,7 +141,10 @@ give_up() { # LINE: the run is over, because there is no server
 clean_up() {
   local status=$?
   trap - EXIT
-  if [ -n "$server_pid" ]; then kill -9 "$server_pid" 2>/dev/null || true; fi
+  if [ -n "$server_pid" ]; then
+    kill -9 "$server_pid" 2>/dev/null || true
+    wait "$server_pid" 2>/dev/null || true # or bash says «Killed» after the last line
+  fi
   for pid in "${running[@]}"; do # a client_phase, whose child is a `timeout` that passes the signal on
     kill "$pid" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) 2>/dev/null || true
   done
