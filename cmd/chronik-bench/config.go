@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config is what the flags say, checked.
+type Config struct {
+	Brokers     []string
+	Topic       string
+	Partitions  int32
+	Replication int16
+	TopicConfig []string // name=value
+
+	Records     int64 // 0: as many as Duration allows
+	Duration    time.Duration
+	Warmup      time.Duration
+	Rate        float64 // records per second of all clients together; 0: as fast as it goes
+	Size        sizes
+	Batch       int32
+	Linger      time.Duration
+	Compression string
+	Acks        string
+	Idempotent  bool
+	Buffer      int
+	Clients     int
+	Consumers   int
+
+	VerifyFile string
+	Grace      time.Duration
+	Format     string
+}
+
+// commonFlags are those of every subcommand.
+func (c *Config) commonFlags(fs *pflag.FlagSet) {
+	fs.StringSliceVar(&c.Brokers, "brokers", []string{"localhost:9092"}, "`addresses` to start from, with commas")
+	fs.StringVar(&c.Topic, "topic", "bench", "`topic` to use")
+	fs.Int64Var(&c.Records, "records", 0, "stop after this `number`; 0 is no limit")
+	fs.DurationVar(&c.Duration, "duration", 0, "stop after this `time`; produce and both without --records: 10s")
+	fs.DurationVar(&c.Warmup, "warmup", 0, "`time` at the start that is verified and not measured")
+	fs.BoolVar(&c.Idempotent, "idempotent", true, "produce idempotently, and accept no record twice")
+	fs.StringVar(&c.VerifyFile, "verify-file", "", "`file` of the acknowledged records: produce and both add to it, consume checks against it")
+	fs.DurationVar(&c.Grace, "grace", time.Minute, "`time` to wait without progress for the last acknowledgements and reads")
+	fs.StringVar(&c.Format, "format", "table", "`format` of the result: table or json")
+}
+
+func (c *Config) produceFlags(fs *pflag.FlagSet) {
+	c.Size = sizes{1024, 1024}
+	fs.Int32Var(&c.Partitions, "partitions", 12, "`number` of partitions if the topic has to be created")
+	fs.Int16Var(&c.Replication, "replication", -1, "`number` of replicas if the topic has to be created; -1 is the broker's default")
+	fs.StringArrayVar(&c.TopicConfig, "topic-config", nil, "`name=value` if the topic has to be created; may be repeated")
+	fs.Float64Var(&c.Rate, "rate", 0, "open loop at this many `records` per second of all clients together; 0 is as fast as it goes")
+	fs.Var(&c.Size, "size", "size of a record's value, or a range as in 100-2000")
+	fs.Int32Var(&c.Batch, "batch", 1_000_000, "most `bytes` in a batch, before compression")
+	fs.DurationVar(&c.Linger, "linger", 5*time.Millisecond, "`time` that a batch waits to be filled")
+	fs.StringVar(&c.Compression, "compression", "none", "`codec`: none, gzip, snappy, lz4 or zstd")
+	fs.StringVar(&c.Acks, "acks", "all", "`replicas` to wait for: all, 1 or 0")
+	fs.IntVar(&c.Buffer, "buffer", 64<<20, "most `bytes` that a client holds unacknowledged")
+	fs.IntVar(&c.Clients, "clients", 1, "`number` of producers, each with its own connections")
+}
+
+func (c *Config) consumeFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&c.Consumers, "consumers", 1, "`number` of consumers; they share the partitions")
+}
+
+var (
+	codecs = map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	}
+	ackModes = map[string]kgo.Acks{"all": kgo.AllISRAcks(), "-1": kgo.AllISRAcks(), "1": kgo.LeaderAck(), "0": kgo.NoAck()}
+)
+
+// check also settles the defaults that depend on other flags.
+func (c *Config) check(fs *pflag.FlagSet, produces bool) error {
+	if produces {
+		if c.Records == 0 && c.Duration == 0 {
+			c.Duration = 10 * time.Second
+		}
+		if err := c.checkProduce(fs); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.Records < 0 || c.Duration < 0 || c.Warmup < 0 || c.Grace <= 0:
+		return errors.New("--records, --duration and --warmup take no negative value, --grace more than 0")
+	case c.Duration > 0 && c.Warmup >= c.Duration:
+		return errors.New("--warmup leaves nothing of --duration to measure")
+	case fs.Lookup("consumers") != nil && c.Consumers < 1:
+		return errors.New("--consumers: write 1 or more")
+	case !slices.Contains([]string{"table", "json"}, c.Format):
+		return fmt.Errorf("--format %q is unknown: write table or json", c.Format)
+	}
+	return nil
+}
+
+func (c *Config) checkProduce(fs *pflag.FlagSet) error {
+	const batchOverhead = 100 // the headers of a batch and of its record
+	if _, ok := codecs[c.Compression]; !ok {
+		return fmt.Errorf("--compression %q is unknown: write none, gzip, snappy, lz4 or zstd", c.Compression)
+	}
+	acks, ok := ackModes[c.Acks]
+	if !ok {
+		return fmt.Errorf("--acks %q is unknown: write all, 1 or 0", c.Acks)
+	}
+	if acks != kgo.AllISRAcks() && c.Idempotent {
+		if fs.Changed("idempotent") {
+			return errors.New("--idempotent needs --acks all")
+		}
+		c.Idempotent = false
+	}
+	switch {
+	case c.Clients < 1 || c.Partitions < 1 || c.Rate < 0 || c.Linger < 0:
+		return errors.New("--clients and --partitions take 1 or more, --rate and --linger no negative value")
+	case c.Size.most+batchOverhead > int(c.Batch):
+		return fmt.Errorf("--batch %d is too small for a record of %d bytes", c.Batch, c.Size.most)
+	case c.Buffer < int(c.Batch):
+		return fmt.Errorf("--buffer %d is smaller than a batch", c.Buffer)
+	}
+	return nil
+}
+
+// topicConfigs are the configs to create the topic with.
+func (c *Config) topicConfigs() (map[string]*string, error) {
+	configs := make(map[string]*string)
+	for _, text := range c.TopicConfig {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, fmt.Errorf("--topic-config %q: write name=value", text)
+		}
+		configs[name] = &value
+	}
+	return configs, nil
+}

@@ -1,0 +1,84 @@
+// Command chronik-bench loads a Kafka-compatible broker and measures it, and verifies what it reads: every record says
+// who sent it and which one it is (record.go), what was acknowledged is kept (ledger.go), and readers look for anything
+// that is lost, doubled, changed or out of order (check.go). It knows nothing of the broker but the Kafka protocol.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes: 1 a run that could not begin or was not acknowledged whole, 2 a verification that failed.
+const (
+	exitFailed       = 1
+	exitVerification = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "chronik-bench:", err)
+		if errors.Is(err, errVerification) {
+			os.Exit(exitVerification)
+		}
+		os.Exit(exitFailed)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "chronik-bench",
+		Short:         "Load a Kafka-compatible broker, measure it, and verify what it gives back",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		subcommand("produce", "Produce, and measure the time from when a record was to be sent until it is acknowledged", runProduce,
+			(*Config).produceFlags),
+		subcommand("consume", "Consume what the topic holds (with --duration: what comes), and verify it", runConsume,
+			(*Config).consumeFlags),
+		subcommand("both", "Produce and consume at once, then verify that every acknowledged record was read, in order, once", runBoth,
+			(*Config).produceFlags, (*Config).consumeFlags),
+	)
+	return root
+}
+
+// subcommand prints the report, if there is one, even when the run failed.
+func subcommand(name, short string, run func(context.Context, *Config) (*report, error), flags ...func(*Config, *pflag.FlagSet)) *cobra.Command {
+	c := new(Config)
+	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	c.commonFlags(cmd.Flags())
+	for _, define := range flags {
+		define(c, cmd.Flags())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := c.check(cmd.Flags(), name != "consume"); err != nil {
+			return err
+		}
+		r, err := run(cmd.Context(), c)
+		if r == nil {
+			return err
+		}
+		if err != nil {
+			r.Failure = err.Error()
+		}
+		if writeErr := r.write(cmd.OutOrStdout(), c.Format); writeErr != nil {
+			return writeErr
+		}
+		return err
+	}
+	return cmd
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A load is all producers of a run.
+type load struct {
+	config *Config
+	run    uint64
+	clock  clock
+	from   int64 // when the warm-up ends
+	gaps   *gapMeter
+	errors *errorCounts
+
+	producers []*producer
+	sent      atomic.Int64
+	acked     atomic.Int64
+	last      atomic.Int64 // when a promise was last kept, or broken
+}
+
+// producer is one client. Its promises are called by one goroutine of the client, which owns acks and meter.
+type producer struct {
+	load       *load
+	id         uint32
+	client     *kgo.Client
+	partitions []int32
+	sequences  []int64 // by index in partitions
+	acks       *ledger
+	meter      *meter
+	pool       sync.Pool // of *kgo.Record; its Value is kept
+}
+
+func newLoad(c *Config, t *target, run uint64, clk clock, kept *verifyFile) (*load, error) {
+	now := clk.now()
+	l := &load{config: c, run: run, clock: clk, from: now + int64(c.Warmup), gaps: newGapMeter(now), errors: new(errorCounts)}
+	var closed func(int32, span)
+	if kept != nil {
+		closed = kept.span
+	}
+	for id := range c.Clients {
+		client, err := kgo.NewClient(c.produceOptions()...)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.producers = append(l.producers, newProducer(l, uint32(id), client, t, closed))
+	}
+	return l, nil
+}
+
+func newProducer(l *load, id uint32, client *kgo.Client, t *target, closed func(int32, span)) *producer {
+	p := &producer{load: l, id: id, client: client, acks: newLedger(closed), meter: newMeter(l.from)}
+	for partition := range t.ends {
+		p.partitions = append(p.partitions, partition)
+	}
+	slices.Sort(p.partitions)
+	p.sequences = make([]int64, len(p.partitions))
+	p.pool.New = func() any { return &kgo.Record{Value: make([]byte, 0, l.config.Size.most)} }
+	return p
+}
+
+func (c *Config) produceOptions() []kgo.Opt {
+	options := append(c.baseOptions(),
+		kgo.DefaultProduceTopic(c.Topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(c.Batch),
+		kgo.ProducerLinger(c.Linger),
+		kgo.ProducerBatchCompression(codecs[c.Compression]),
+		kgo.RequiredAcks(ackModes[c.Acks]),
+		kgo.MaxBufferedRecords(c.Buffer/c.Size.least+1),
+		kgo.MaxBufferedBytes(c.Buffer),
+		kgo.UnknownTopicRetries(-1), // a broker that starts may not know the topic yet
+	)
+	if c.Idempotent {
+		return append(options, kgo.StopProducerOnDataLossDetected())
+	}
+	return append(options, kgo.DisableIdempotentWrite())
+}
+
+// produce sends until the records or the time are up or ctx ends, then waits for the last acknowledgements.
+func (l *load) produce(ctx context.Context) {
+	ctx, cancel := ctx, context.CancelFunc(func() {})
+	if l.config.Duration > 0 {
+		ctx, cancel = context.WithTimeout(ctx, l.config.Duration)
+	}
+	defer cancel()
+	l.last.Store(l.clock.now())
+	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go l.watch(ctx, hard, stop)
+	var all sync.WaitGroup
+	for _, p := range l.producers {
+		all.Go(func() { p.produce(ctx, hard) })
+	}
+	all.Wait()
+	if l.acked.Load() < l.sent.Load() {
+		l.gaps.acked(l.clock.now())
+	}
+}
+
+// watch gives up, by stop, on a broker that answers nothing for a whole grace after ctx has ended.
+func (l *load) watch(ctx, hard context.Context, stop context.CancelFunc) {
+	<-ctx.Done()
+	l.last.Store(max(l.last.Load(), l.clock.now()))
+	for hard.Err() == nil {
+		idle := time.Duration(l.clock.now() - l.last.Load())
+		if idle >= l.config.Grace {
+			stop()
+			return
+		}
+		select {
+		case <-hard.Done():
+		case <-time.After(l.config.Grace - idle):
+		}
+	}
+}
+
+// produce sends until ctx ends; hard ends the waiting for acknowledgements.
+func (p *producer) produce(ctx, hard context.Context) {
+	c := p.load.config
+	pace := newPace(p.load.clock, c.Rate, int(p.id), c.Clients)
+	share := c.Records / int64(c.Clients)
+	if int64(p.id) < c.Records%int64(c.Clients) {
+		share++
+	}
+	for n := int64(0); c.Records == 0 || n < share; n++ {
+		at := pace.wait(ctx, n)
+		if ctx.Err() != nil {
+			break
+		}
+		p.load.sent.Add(1)
+		p.client.Produce(hard, p.record(p.index(n), at), p.promise)
+	}
+	if err := p.client.Flush(hard); err != nil {
+		p.load.errors.add(fmt.Errorf("given up on the records that were not acknowledged: %w", err))
+		_ = p.client.AbortBufferedRecords(context.Background()) // it ends once the promises are broken, and fails never
+	}
+	p.acks.close()
+}
+
+// stickyBytes go to a partition before the next one has its turn, as clients do that have no keys: it fills batches.
+const stickyBytes = 64 << 10
+
+func (p *producer) index(n int64) int {
+	c := p.load.config
+	run := max(1, min(stickyBytes, int64(c.Batch))/int64(c.Size.most))
+	return int((n/run + int64(p.id)) % int64(len(p.partitions)))
+}
+
+func (p *producer) record(index int, at int64) *kgo.Record {
+	r := p.pool.Get().(*kgo.Record)
+	h := header{run: p.load.run, producer: p.id, partition: p.partitions[index], sequence: p.sequences[index], time: at}
+	p.sequences[index]++
+	*r = kgo.Record{Partition: h.partition, Value: r.Value[:p.load.config.Size.of(h.sequence)]}
+	h.encode(r.Value)
+	return r
+}
+
+func (p *producer) promise(r *kgo.Record, err error) {
+	l, now := p.load, p.load.clock.now()
+	l.last.Store(now)
+	if err != nil {
+		l.errors.add(err)
+		return // the client may hold on to it
+	}
+	l.gaps.acked(now)
+	l.acked.Add(1)
+	h := readHeader(r.Value)
+	if l.config.Acks != "0" {
+		p.acks.add(h.partition, h.producer, h.sequence, r.Offset)
+	}
+	p.meter.record(h.time, now, len(r.Value))
+	p.pool.Put(r)
+}
+
+func (l *load) close() {
+	for _, p := range l.producers {
+		p.client.Close()
+	}
+}
+
+// ledger and meter are those of all producers, after produce.
+func (l *load) ledger() *ledger {
+	all := newLedger(nil)
+	for _, p := range l.producers {
+		all.merge(p.acks)
+	}
+	return all
+}
+
+func (l *load) meter() *meter {
+	all := newMeter(l.from)
+	for _, p := range l.producers {
+		all.merge(p.meter)
+	}
+	return all
+}
+
+var errUnacknowledged = errors.New("records were not acknowledged")
