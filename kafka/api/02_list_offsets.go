@@ -12,14 +12,14 @@ import (
 	"chronik/kafka/wire"
 )
 
-// Timestamps that stand for a place in the log (ListOffsetsRequest, with the versions that know them).
+// Timestamps that stand for a place in the log (ListOffsetsRequest).
 const (
 	latestTimestamp        = -1
 	earliestTimestamp      = -2
-	maxTimestamp           = -3 // v7, KIP-734
-	earliestLocalTimestamp = -4 // v8, KIP-405
-	latestTieredTimestamp  = -5 // v9, KIP-1005
-	earliestPendingUpload  = -6 // v11, KIP-1023
+	maxTimestamp           = -3 // KIP-734
+	earliestLocalTimestamp = -4 // KIP-405
+	latestTieredTimestamp  = -5 // KIP-1005
+	earliestPendingUpload  = -6 // KIP-1023
 )
 
 var noOffset = batch.TimeOffset{Offset: -1, Timestamp: -1, LeaderEpoch: -1}
@@ -53,6 +53,9 @@ func listOffsets(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.ListOf
 }
 
 func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg.ListOffsetsRequestTopicPartition, out *kmsg.ListOffsetsResponseTopicPartition) error {
+	if req.Version > 0 && !knownTimestamp(in.Timestamp, req.Version) {
+		return kerr.UnsupportedVersion
+	}
 	p, err := b.leaderNamed(topic, in.Partition, in.CurrentLeaderEpoch)
 	if err != nil {
 		return err
@@ -61,7 +64,7 @@ func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg
 		out.OldStyleOffsets, err = oldOffsets(p, in)
 		return err
 	}
-	found, err := findOffset(p, in.Timestamp, req.Version, req.IsolationLevel == 1)
+	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
 	if err != nil {
 		return err
 	}
@@ -78,7 +81,7 @@ func (b *Broker) leaderNamed(topic string, partition, epoch int32) (*replica.Par
 	return b.Parts.Leader(t.ID, partition, epoch)
 }
 
-func findOffset(p *replica.Partition, ts int64, version int16, committed bool) (batch.TimeOffset, error) {
+func findOffset(p *replica.Partition, ts int64, committed bool) (batch.TimeOffset, error) {
 	m := p.Marks()
 	end := m.HighWatermark
 	if committed {
@@ -92,8 +95,6 @@ func findOffset(p *replica.Partition, ts int64, version int16, committed bool) (
 		return batch.TimeOffset{Offset: end, Timestamp: -1, LeaderEpoch: m.LeaderEpoch}, nil
 	case ts == earliestTimestamp:
 		return at(m.LogStart)
-	case ts < 0 && !knownTimestamp(ts, version):
-		return noOffset, kerr.UnsupportedVersion
 	case ts == earliestLocalTimestamp:
 		return at(max(m.LogStart, p.Log().Offsets().LocalStart))
 	case ts == latestTieredTimestamp, ts == earliestPendingUpload:
@@ -109,10 +110,21 @@ func findOffset(p *replica.Partition, ts int64, version int16, committed bool) (
 	return noOffset, nil
 }
 
+// knownTimestamp says whether a version knows a time, or what a negative one stands for.
 func knownTimestamp(ts int64, version int16) bool {
-	since := map[int64]int16{maxTimestamp: 7, earliestLocalTimestamp: 8, latestTieredTimestamp: 9, earliestPendingUpload: 11}
-	v, ok := since[ts]
-	return ok && version >= v
+	switch ts {
+	case latestTimestamp, earliestTimestamp:
+		return true
+	case maxTimestamp:
+		return version >= 7
+	case earliestLocalTimestamp:
+		return version >= 8
+	case latestTieredTimestamp:
+		return version >= 9
+	case earliestPendingUpload:
+		return version >= 11
+	}
+	return ts >= 0
 }
 
 // oldOffsets is version 0's answer: offsets of which some record is at or after each, the newest first. As there are no

@@ -24,9 +24,19 @@ func apiVersions(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.ApiVe
 		}
 		rq.Peer.SoftwareName, rq.Peer.SoftwareVersion = req.ClientSoftwareName, req.ClientSoftwareVersion
 	}
+	if b.isMistaken(req) {
+		resp.ErrorCode = int16(kerr.RebootstrapRequired)
+		return resp, nil
+	}
 	resp.ApiKeys = servedKeys()
 	resp.FinalizedFeaturesEpoch = int64(b.Meta.Image().Index())
 	return resp, nil
+}
+
+// isMistaken says whether a client (v5+) looks for another broker: an address that was given to somebody else must not
+// lead it into the wrong cluster (KIP-1242).
+func (b *Broker) isMistaken(req *kmsg.ApiVersionsRequest) bool {
+	return req.ClusterID != nil && *req.ClusterID != clusterID(b.Meta.Image()) || req.NodeID >= 0 && req.NodeID != int32(b.Self)
 }
 
 func servedKeys() []kmsg.ApiVersionsResponseApiKey {

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
+
+	"chronik/kafka/wire"
+	"chronik/metalog/image"
+)
+
+// describeLogDirs serves key 35, versions 0-5: how much of the data directory each of this node's partitions takes, and
+// how much the file system has. There is one directory, never cordoned. Null topics ask for all.
+func describeLogDirs(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
+	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	dir := kmsg.NewDescribeLogDirsResponseDir()
+	dir.Dir = b.DataDir
+	if full, err := filepath.Abs(b.DataDir); err == nil {
+		dir.Dir = full
+	}
+	dir.TotalBytes, dir.UsableBytes = fileSystem(b.DataDir)
+	asked := askedPartitions(req)
+	for t := range b.Meta.Image().Topics {
+		out := kmsg.NewDescribeLogDirsResponseDirTopic()
+		out.Topic = t.Name
+		for _, p := range t.Partitions {
+			if req.Topics != nil && !asked[itemKey{name: t.Name, partition: p.Number}] {
+				continue
+			}
+			if size, ok := b.sizeOf(t.ID, p.Number); ok {
+				out.Partitions = append(out.Partitions, kmsg.DescribeLogDirsResponseDirTopicPartition{Partition: p.Number, Size: size})
+			}
+		}
+		if len(out.Partitions) > 0 {
+			dir.Topics = append(dir.Topics, out)
+		}
+	}
+	resp.Dirs = append(resp.Dirs, dir)
+	return resp, nil
+}
+
+func askedPartitions(req *kmsg.DescribeLogDirsRequest) map[itemKey]bool {
+	asked := make(map[itemKey]bool)
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			asked[itemKey{name: t.Topic, partition: p}] = true
+		}
+	}
+	return asked
+}
+
+// sizeOf is the bytes of a partition on this node's disk. ok is false when it has none.
+func (b *Broker) sizeOf(topic image.TopicID, partition int32) (size int64, ok bool) {
+	p, err := b.Parts.Leader(topic, partition, -1)
+	if err != nil {
+		return 0, false
+	}
+	return p.Log().Size(), true
+}
+
+// fileSystem is the bytes of the file system that dir lies on, and those that may still be written; -1 when unknown.
+func fileSystem(dir string) (total, usable int64) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return -1, -1
+	}
+	return bytesOf(s.Blocks, uint64(s.Bsize)), bytesOf(s.Bavail, uint64(s.Bsize))
+}
+
+func bytesOf(blocks, size uint64) int64 {
+	if size > 0 && blocks > math.MaxInt64/size {
+		return math.MaxInt64
+	}
+	return int64(blocks * size)
+}
