@@ -1,0 +1,134 @@
+package integration
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// benchResult is the part of chronik-bench's report that the tests read.
+type benchResult struct {
+	Failure string
+	Produce struct {
+		Sent, Acked int64
+		LongestGap  float64 `json:"longest_gap_seconds"`
+	}
+	Verified struct{ Read, Acked, Lost, Moved, Duplicates, Reordered, Missing int64 }
+}
+
+func benchReport(t *testing.T, p *process) (r benchResult) {
+	t.Helper()
+	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
+		t.Fatalf("%v in what the bench printed: %s", err, p.out.String())
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 || r.Failure != "" {
+		t.Errorf("the bench ended with %d: %s", code, p.out.String())
+	}
+	return r
+}
+
+// bench starts chronik-bench against b; what is acknowledged is kept beside b's data.
+func (b *broker) bench(subcommand string, flags ...string) *process {
+	b.t.Helper()
+	file := filepath.Join(filepath.Dir(b.dir), "acknowledged")
+	args := append([]string{subcommand, "--brokers", b.address(), "--format", "json", "--verify-file", file}, flags...)
+	return start(b.t, command(b.t, "chronik-bench"), args...)
+}
+
+// smallLog makes the log roll, be cut into segments and be recycled all the time.
+var smallLog = []string{"--wal-size", "32MiB", "--wal-file-size", "4MiB", "--set", "log.segment.bytes=8388608"}
+
+// Idempotent producers and readers go on while the broker is killed and started again; in the end every acknowledged
+// record is there, at its offset, in order, once. CHRONIK_KILL_DURATION=10m makes the long run of it, with a kill every
+// 20 s (then give go test a -timeout to match); CHRONIK_KILL_SEED repeats the moments of an earlier run.
+func TestKillMinusNineLosesNothing(t *testing.T) {
+	duration, least, most := killTimes(t)
+	moments := rand.New(rand.NewPCG(killSeed(t), 0))
+	b := newBroker(t, smallLog...)
+	b.start()
+	bench := b.bench("both", "--duration", duration.String(), "--rate", "10000", "--size", "100-2000",
+		"--clients", "3", "--partitions", "8", "--linger", "2ms", "--compression", "lz4")
+	kills := 0
+	for end := time.After(duration); ; kills++ {
+		next := least + time.Duration(moments.Int64N(int64(most-least)+1))
+		select {
+		case <-time.After(next):
+			b.kill()
+			b.start()
+			continue
+		case <-bench.done:
+			t.Errorf("the bench ended early")
+		case <-end:
+		}
+		break
+	}
+	bench.waitFor(2 * patience)
+	r := benchReport(t, bench)
+	t.Logf("%d kills, %d records acknowledged, %.2f s the longest time without", kills, r.Produce.Acked, r.Produce.LongestGap)
+	if kills == 0 || r.Produce.Acked == 0 || r.Verified.Acked != r.Produce.Acked {
+		t.Errorf("%d kills, %+v", kills, r)
+	}
+
+	// What a reader is given from memory need not be what is on disk.
+	b.kill()
+	b.start()
+	again := b.bench("consume")
+	again.waitFor(2 * patience)
+	if v := benchReport(t, again).Verified; v.Acked != r.Produce.Acked {
+		t.Errorf("after the last kill: %+v", v)
+	}
+}
+
+func killTimes(t *testing.T) (duration, least, most time.Duration) {
+	text := os.Getenv("CHRONIK_KILL_DURATION")
+	if text == "" {
+		return 20 * time.Second, 500 * time.Millisecond, 5 * time.Second
+	}
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("CHRONIK_KILL_DURATION: %v", err)
+	}
+	return duration, 20 * time.Second, 20 * time.Second
+}
+
+func killSeed(t *testing.T) uint64 {
+	seed := rand.Uint64()
+	if text := os.Getenv("CHRONIK_KILL_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("CHRONIK_KILL_SEED: %v", err)
+		}
+	}
+	t.Logf("CHRONIK_KILL_SEED=%d", seed)
+	return seed
+}
+
+// SIGTERM under load: the broker answers what has begun, ends by itself and without an error, and its successor serves
+// all that was acknowledged.
+func TestTermDrains(t *testing.T) {
+	b := newBroker(t)
+	b.start()
+	bench := b.bench("both", "--records", "60000", "--rate", "20000",
+		"--size", "200", "--clients", "2", "--partitions", "4")
+	for range 3 {
+		select {
+		case <-time.After(700 * time.Millisecond):
+		case <-bench.done:
+			t.Fatal("the bench ended early")
+		}
+		b.signal(syscall.SIGTERM)
+		if code := b.wait(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		b.start()
+	}
+	bench.wait()
+	if r := benchReport(t, bench); r.Produce.Acked != 60000 || r.Verified.Acked != 60000 {
+		t.Errorf("%+v", r)
+	}
+}
