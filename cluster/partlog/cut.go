@@ -13,7 +13,7 @@ import (
 
 // cut copies the records of the write-ahead log's oldest files into their partitions' segments when the files hold more
 // than the budget, and has the files recycled. It takes half of the budget at once: the more a partition has in one
-// run, the larger its writes and the fewer its syncs.
+// run, the larger its writes and the fewer its syncs; the less, the sooner there is room again (room.go).
 func (s *Store) cut() error {
 	for before := int64(-1); s.overBudget() && !s.stopping(); {
 		end := s.cutEnd()
@@ -32,11 +32,11 @@ func (s *Store) cut() error {
 	return nil
 }
 
-// cutEnd is the position up to which the files have to go for half of the budget to be free again. The file being
-// written stays.
+// cutEnd is the position up to which the files have to go for half of the budget to be free. The file being written
+// stays.
 func (s *Store) cutEnd() int64 {
 	files := s.wal.Files()
-	excess := s.excess() + s.options.WALBudget/2
+	excess := s.options.WALBudget / 2
 	end := int64(-1)
 	for _, f := range files[:max(len(files)-1, 0)] {
 		if excess <= 0 {
@@ -290,6 +290,7 @@ func (s *Store) pace(n int) {
 	if s.copied < step {
 		return
 	}
+	s.room.copied(s.copied)
 	wait := time.Duration(s.copied) * time.Second / time.Duration(s.options.CutRate)
 	s.copied = 0
 	if s.excess() > s.options.WALBudget/2 {

@@ -62,11 +62,21 @@ func (s *Store) grown(pos int64) {
 // measure looks up where the write-ahead log begins and sets when to cut next: when the budget is used up, or, as long as
 // it is and files cannot be given up because they are being read, when a little more has been written.
 func (s *Store) measure() {
-	if files := s.wal.Files(); len(files) > 0 {
-		s.oldest.Store(files[0].Pos)
-		s.newest.Store(max(s.newest.Load(), files[len(files)-1].Pos))
+	files, budget := s.wal.Files(), s.options.WALBudget
+	if len(files) == 0 {
+		return // it is closed
 	}
-	s.cutAt.Store(max(s.oldest.Load()+s.options.WALBudget, s.newest.Load()+s.options.WALBudget/8))
+	first, last := files[0], files[len(files)-1]
+	s.oldest.Store(first.Pos)
+	if last.Pos > s.newest.Load() {
+		s.newest.Store(last.Pos)
+	}
+	s.cutAt.Store(max(first.Pos+budget, s.newest.Load()+budget/8))
+	room := first.Pos + budget + budget/2
+	if len(files) == 1 { // the file being written cannot be cut
+		room = max(room, last.Pos+last.Size)
+	}
+	s.room.set(room, !s.overBudget())
 }
 
 func (s *Store) overBudget() bool { return s.excess() > 0 }

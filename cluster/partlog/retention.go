@@ -28,7 +28,7 @@ func (s *Store) retain() error {
 			raises = append(raises, raise{l, to, f})
 		}
 	}
-	s.Commit()
+	s.wal.Commit()
 	for _, r := range raises {
 		if err := r.fact.wait(s); err != nil {
 			return err

@@ -42,7 +42,7 @@ func (f *fact) wait(s *Store) error {
 	}
 }
 
-// state appends a fact. Call Commit, then wait.
+// state appends a fact. Call the write-ahead log's Commit, then wait.
 func (s *Store) state(kind wal.Kind, data []byte) (*fact, error) {
 	f := &fact{make(chan error, 1)}
 	s.facts.mu.Lock()
@@ -61,7 +61,7 @@ func (s *Store) barrier() error {
 	if err != nil {
 		return err
 	}
-	s.Commit()
+	s.wal.Commit()
 	return f.wait(s)
 }
 
@@ -86,7 +86,7 @@ func (l *Log) SetLogStart(offset int64) error {
 	if f == nil || err != nil {
 		return err
 	}
-	l.store.Commit()
+	l.store.wal.Commit() // needs no room: it makes some
 	if err := f.wait(l.store); err != nil {
 		return err
 	}

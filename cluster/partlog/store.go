@@ -28,10 +28,11 @@ type Store struct {
 	oldest  atomic.Int64 // position at which the write-ahead log begins
 	newest  atomic.Int64 // position up to which it is known to be written
 	cutAt   atomic.Int64 // position at which it is so large that it should be cut
-	reread  atomic.Bool  // a log start was raised: there may be something to remove
-	tending sync.Mutex   // held by a round of the background work; guards what follows
-	shedAt  int64        // time before which producers need not be looked at again, ms
-	copied  int64        // bytes cut since pace waited
+	room    room
+	reread  atomic.Bool // a log start was raised: there may be something to remove
+	tending sync.Mutex  // held by a round of the background work; guards what follows
+	shedAt  int64       // time before which producers need not be looked at again, ms
+	copied  int64       // bytes cut since pace waited
 
 	wake  chan struct{}
 	stop  chan struct{}
@@ -83,9 +84,6 @@ type grave struct {
 	id  ID
 	log *Log // nil when it was deleted before this start
 }
-
-// Commit has what was appended written; see wal.Log.Commit.
-func (s *Store) Commit() { s.wal.Commit() }
 
 // Failed is closed when storage has failed for good; Err says why, with the file.
 func (s *Store) Failed() <-chan struct{} { return s.failed }

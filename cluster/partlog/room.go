@@ -1,0 +1,79 @@
+package partlog
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// room holds producers back when cutting cannot keep up with them, so that the write-ahead log stays below twice its
+// budget, and the file being written. Beyond one and a half budgets they may write as much as cutting copies: they are
+// slowed down to its speed, not stopped until a whole run is done.
+type room struct {
+	end atomic.Int64 // position beyond which Commit waits
+
+	mu      sync.Mutex    // guards what follows
+	changed chan struct{} // closed when end moved; nil when nobody waits
+	scarce  bool          // since the log was last cut below its budget somebody has waited
+}
+
+// Commit has what was appended written (see wal.Log.Commit), and then waits as long as the write-ahead log is far larger
+// than its budget. It must be called without locks that anybody else may wait for, once for each request.
+func (s *Store) Commit() {
+	s.wal.Commit()
+	for !s.hasRoom() {
+		changed := s.room.wait(s)
+		if s.hasRoom() {
+			return
+		}
+		s.nudge()
+		select {
+		case <-changed:
+		case <-s.stop:
+			return
+		case <-s.failed:
+			return
+		}
+	}
+}
+
+func (s *Store) hasRoom() bool { return s.newest.Load() <= s.room.end.Load() }
+
+// wait returns a channel that is closed when there may be room. Look again after it: what moved before closes nothing.
+func (r *room) wait(s *Store) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.scarce {
+		r.scarce = true
+		s.options.Logger.Warn("producers have to wait: cutting segments is slower than they are",
+			"wal", s.newest.Load()-s.oldest.Load(), "budget", s.options.WALBudget)
+	}
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
+}
+
+// wake has all who wait look again; the caller holds r.mu.
+func (r *room) wake() {
+	if r.changed != nil {
+		close(r.changed)
+	}
+	r.changed = nil
+}
+
+// copied makes as much room as was copied into segments: a checkpoint will free it.
+func (r *room) copied(n int64) {
+	r.end.Add(n)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake()
+}
+
+// set makes room up to end; enough says that the log is within its budget again.
+func (r *room) set(end int64, enough bool) {
+	r.end.Store(end)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.scarce = r.scarce && !enough
+	r.wake()
+}
