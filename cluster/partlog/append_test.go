@@ -1,11 +1,14 @@
 package partlog
 
 import (
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
+	"chronik/wal/vfs"
 )
 
 func TestAppendAndRead(t *testing.T) {
@@ -301,10 +304,43 @@ func TestTransactions(t *testing.T) {
 	txn(1, 1, "c")
 	end(1, false)
 	want := []AbortedTxn{{1, 0}, {1, 4}}
-	if got := l.Aborted(0, 6); !reflect.DeepEqual(got, want) {
-		t.Fatal(got)
+	if got, err := l.Aborted(0, 6); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatal(got, err)
 	}
-	if got := l.Aborted(3, 6); !reflect.DeepEqual(got, want[1:]) {
-		t.Fatal(got)
+	if got, err := l.Aborted(3, 6); err != nil || !reflect.DeepEqual(got, want[1:]) {
+		t.Fatal(got, err)
+	}
+}
+
+// A reader takes what is not listed as aborted for committed: it must not be told of fewer than there are.
+func TestUnknownAbortsAreAnError(t *testing.T) {
+	d := small(newDisk(t))
+	faults := vfs.NewFault(d.fs)
+	d.fs = faults
+	s := d.open()
+	fill(t, d, s, 200, 1)
+	tend(t, s, false)
+	closeStore(t, s)
+	s = d.open() // no segment is open now
+	defer closeStore(t, s)
+	l := d.log(s, 1)
+	faults.Script(func(op vfs.Op) vfs.Outcome {
+		if strings.HasSuffix(op.Name, ".seg") {
+			return vfs.Outcome{Err: errors.New("input/output error")}
+		}
+		return vfs.Outcome{}
+	})
+	if got, err := l.Aborted(0, 10); kerr.Of(err) != kerr.KafkaStorageError {
+		t.Fatal(got, err)
+	}
+	faults.Script(func(vfs.Op) vfs.Outcome { return vfs.Outcome{} })
+	if err := l.SetLogStart(5); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.Aborted(4, 10); kerr.Of(err) != kerr.OffsetOutOfRange {
+		t.Fatal(got, err)
+	}
+	if got, err := l.Aborted(5, 10); err != nil || len(got) > 0 {
+		t.Fatal(got, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"chronik/kafka/batch"
+	"chronik/kafka/kerr"
 	"chronik/segment"
 )
 
@@ -95,24 +96,24 @@ func (t *txns) trim(offset int64) {
 	t.aborted = slices.DeleteFunc(t.aborted, func(a rolledBack) bool { return a.marker < offset })
 }
 
-// Aborted lists the aborted transactions that reach into [from, end), by first offset.
-func (l *Log) Aborted(from, end int64) []AbortedTxn {
-	l.mu.Lock()
-	segments := l.segments
-	var found []AbortedTxn
-	for _, a := range l.txns.aborted {
-		if a.marker >= from && a.first < end {
-			found = append(found, AbortedTxn{a.producer, a.first})
-		}
+// Aborted lists the aborted transactions that reach into [from, end), by first offset. Call it after the Read of these
+// records: one that is not listed is committed, to a reader. So where they cannot all be told it is an error: below
+// LogStart kerr.OffsetOutOfRange, of a damaged segment kerr.KafkaStorageError.
+func (l *Log) Aborted(from, end int64) ([]AbortedTxn, error) {
+	found, segments, err := l.abortedInMemory(from, end)
+	if err != nil {
+		return nil, err
 	}
-	l.mu.Unlock()
 	for _, s := range segments {
 		if s.End() <= from {
 			continue
 		}
 		more, complete, err := s.Aborted(from, end)
 		if err != nil {
-			break // its records cannot be read either
+			if _, _, gone := l.abortedInMemory(from, end); gone != nil {
+				err = gone
+			}
+			return nil, l.storageError(err)
 		}
 		for _, a := range more {
 			found = append(found, AbortedTxn{a.ProducerID, a.FirstOffset})
@@ -124,7 +125,25 @@ func (l *Log) Aborted(from, end int64) []AbortedTxn {
 	slices.SortFunc(found, func(a, b AbortedTxn) int {
 		return cmp.Or(cmp.Compare(a.FirstOffset, b.FirstOffset), cmp.Compare(a.ProducerID, b.ProducerID))
 	})
-	return slices.Compact(found) // the segment that is being cut has some that are still in memory too
+	return slices.Compact(found), nil // the segment that is being cut has some that are still in memory too
+}
+
+// abortedInMemory is those that no segment may know yet, and the segments that know the others.
+func (l *Log) abortedInMemory(from, end int64) (found []AbortedTxn, segments []*segment.Segment, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, nil, kerr.NotLeaderOrFollower
+	case from < l.start:
+		return nil, nil, kerr.OffsetOutOfRange
+	}
+	for _, a := range l.txns.aborted {
+		if a.marker >= from && a.first < end {
+			found = append(found, AbortedTxn{a.producer, a.first})
+		}
+	}
+	return found, l.segments, nil
 }
 
 // ongoingAt is the transactions that were open at base, for the first segment that is cut there.

@@ -135,15 +135,20 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 		a.HighWatermark, a.LastStable = -1, -1
 		return 0, err
 	}
+	if committed {
+		// The mark of now: the records may reach beyond m's.
+		if a.Aborted, err = aborted(p, in.FetchOffset, p.Marks().LastStable); err != nil {
+			releaseAll(a.Records)
+			a.Records = nil
+			return 0, err
+		}
+	}
 	if err := c.downgrade(a); err != nil {
 		return 0, err
 	}
 	n := 0
 	for i := range a.Records {
 		n += int(a.Records[i].Size())
-	}
-	if committed {
-		a.Aborted = c.aborted(p, in.FetchOffset, m.LastStable)
 	}
 	return n, nil
 }
@@ -181,12 +186,13 @@ func (c *fetchCall) diverges(a *answer, p *replica.Partition) bool {
 }
 
 // aborted lists the transactions to skip, as an empty list rather than none for a read_committed reader.
-func (c *fetchCall) aborted(p *replica.Partition, from, end int64) []wire.AbortedTxn {
-	txns := []wire.AbortedTxn{}
-	for _, t := range p.Log().Aborted(from, end) {
+func aborted(p *replica.Partition, from, end int64) ([]wire.AbortedTxn, error) {
+	found, err := p.Log().Aborted(from, end)
+	txns := make([]wire.AbortedTxn, 0, len(found))
+	for _, t := range found {
 		txns = append(txns, wire.AbortedTxn(t))
 	}
-	return txns
+	return txns, err
 }
 
 // downgrade rewrites the records in the message format that a client before v4 knows. From then on records go out as they
