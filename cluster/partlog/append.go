@@ -91,10 +91,11 @@ func (l *Log) queue(in incoming, leaderEpoch int32) (Appended, error) {
 
 // again answers a retry with what its first attempt got.
 func (l *Log) again(m batchMark, in incoming) Appended {
-	return Appended{
-		Base: m.base(), End: m.lastOffset + 1,
-		AppendTime: in.appendTime, LogStart: l.start, Duplicate: true,
+	a := Appended{Base: m.base(), End: m.lastOffset + 1, AppendTime: noAppendTime, LogStart: l.start, Duplicate: true}
+	if in.appendTime != noAppendTime {
+		a.AppendTime = m.time
 	}
+	return a
 }
 
 // accept turns what the client sent into the batch that the topic wants. This is the dear part (the CRC, seldom

@@ -161,6 +161,32 @@ func TestLogAppendTime(t *testing.T) {
 	}
 }
 
+// A retry is answered with the time that its record has, not with that of the retry; also after a restart.
+func TestRetryGetsTheOriginalAppendTime(t *testing.T) {
+	d := newDisk(t)
+	d.config(1).LogAppendTime = true
+	s := d.open()
+	var times [2]int64
+	for i := range times {
+		d.clock.Add(1000)
+		times[i] = produce(t, d.log(s, 1), idempotent(7, 0, int32(i), 1, "a")).AppendTime
+	}
+	check := func() {
+		t.Helper()
+		d.clock.Add(1000)
+		for i, want := range times {
+			if a := produce(t, d.log(s, 1), idempotent(7, 0, int32(i), 1, "a")); !a.Duplicate || a.AppendTime != want {
+				t.Fatalf("%+v, want the append time %d", a, want)
+			}
+		}
+	}
+	check()
+	closeStore(t, s)
+	s = d.open()
+	defer closeStore(t, s)
+	check()
+}
+
 func TestTimestampsTooFarAhead(t *testing.T) {
 	d := newDisk(t)
 	d.config(1).TimestampAfterMaxMs = 1000

@@ -10,8 +10,8 @@ import (
 	"chronik/wal"
 )
 
-// checkpointVersion is the first byte of a checkpoint; FORMAT.md describes it.
-const checkpointVersion = 1
+// checkpointVersion is the first byte of a checkpoint; FORMAT.md describes it. Version 1 had no timestamps of batches.
+const checkpointVersion = 2
 
 // saved is what a checkpoint says of one log: how far segments hold it, and what its batches below asOf have taught.
 // Those batches were durable before the checkpoint was written.
@@ -108,6 +108,7 @@ func (p *producer) append(b []byte) []byte {
 		b = binary.AppendVarint(b, m.lastOffset)
 		b = binary.AppendVarint(b, int64(m.lastSeq))
 		b = binary.AppendVarint(b, int64(m.delta))
+		b = binary.AppendVarint(b, m.time)
 	}
 	return b
 }
@@ -117,8 +118,8 @@ var errCheckpoint = errors.New("partlog: the checkpoint does not hold together")
 // decodeCheckpoint calls fn for each log in it.
 func decodeCheckpoint(payload []byte, fn func(*saved) error) (facts int64, err error) {
 	d := decoder{left: payload}
-	if v := d.byte(); v != checkpointVersion {
-		return 0, fmt.Errorf("partlog: checkpoint of version %d, this program reads version %d", v, checkpointVersion)
+	if d.version = d.byte(); d.version < 1 || d.version > checkpointVersion {
+		return 0, fmt.Errorf("partlog: checkpoint of version %d, this program reads versions up to %d", d.version, checkpointVersion)
 	}
 	facts = int64(d.uvarint())
 	for d.byte() == 1 && !d.bad {
@@ -138,8 +139,9 @@ func decodeCheckpoint(payload []byte, fn func(*saved) error) (facts int64, err e
 
 // decoder reads a checkpoint; bad says that it ran out of bytes or met a number that makes no sense.
 type decoder struct {
-	left []byte
-	bad  bool
+	left    []byte
+	bad     bool
+	version byte
 }
 
 func (d *decoder) saved() *saved {
@@ -172,7 +174,11 @@ func (d *decoder) producer() producer {
 	for range n {
 		p.newest = (p.newest + 1) % remembered
 		p.count++
-		p.batches[p.newest] = batchMark{d.varint(), int32(d.varint()), int32(d.varint())}
+		m := batchMark{lastOffset: d.varint(), lastSeq: int32(d.varint()), delta: int32(d.varint()), time: p.lastTime}
+		if d.version >= 2 {
+			m.time = d.varint()
+		}
+		p.batches[p.newest] = m
 	}
 	return p
 }

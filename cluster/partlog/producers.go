@@ -29,6 +29,7 @@ type producer struct {
 // batchMark is one batch of a producer: sequences and offsets both run over delta+1 records.
 type batchMark struct {
 	lastOffset int64
+	time       int64 // its greatest timestamp, ms: when it was appended, if the topic has LogAppendTime
 	lastSeq    int32
 	delta      int32
 }
@@ -102,7 +103,7 @@ func (ps producers) note(b batch.Batch) *producer {
 	p.lastTime = b.MaxTimestamp()
 	p.newest = (p.newest + 1) % remembered
 	p.count = min(p.count+1, remembered)
-	p.batches[p.newest] = batchMark{b.LastOffset(), b.LastSequence(), b.LastOffsetDelta()}
+	p.batches[p.newest] = batchMark{b.LastOffset(), b.MaxTimestamp(), b.LastSequence(), b.LastOffsetDelta()}
 	return p
 }
 
