@@ -31,7 +31,7 @@ func (n *Node) bootstrap(ctx context.Context, o Options) error {
 
 // mint gives an empty metadata log its cluster id: the one that is set, or a random one.
 func mint(ctx context.Context, meta *metalog.Log, setting string) error {
-	want, err := parseClusterID(setting)
+	want, err := ParseClusterID(setting)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,8 @@ func mint(ctx context.Context, meta *metalog.Log, setting string) error {
 // FormatClusterID writes id as clients see it.
 func FormatClusterID(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-func parseClusterID(text string) (uuid.UUID, error) {
+// ParseClusterID reads what FormatClusterID writes, or a UUID's usual text; an empty text is no id.
+func ParseClusterID(text string) (uuid.UUID, error) {
 	if text == "" {
 		return uuid.Nil, nil
 	}
@@ -63,5 +64,5 @@ func parseClusterID(text string) (uuid.UUID, error) {
 	if id, err := uuid.Parse(text); err == nil {
 		return id, nil
 	}
-	return uuid.Nil, fmt.Errorf("cluster-id %q: write 22 characters as kafka-storage random-uuid prints them, or a UUID", text)
+	return uuid.Nil, fmt.Errorf("%q is no cluster id: write 22 characters as kafka-storage random-uuid prints them, or a UUID", text)
 }

@@ -56,7 +56,10 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 
 func (b *broker) start(ctx context.Context) (err error) {
 	c := b.config
-	if b.console, err = console.New(console.Options{Addr: hostPort(c.BindAddr, c.HTTPPort), Status: b.health, Logger: b.logger}); err != nil {
+	b.console, err = console.New(console.Options{
+		Addr: hostPort(c.BindAddr, c.HTTPPort), Status: b.health, Pprof: c.HTTPPprof, Logger: b.logger,
+	})
+	if err != nil {
 		return fmt.Errorf("http-port: %w", err)
 	}
 	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {

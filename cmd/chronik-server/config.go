@@ -28,6 +28,7 @@ type Config struct {
 	BindAddr       string // an IP address without brackets, or a host name
 	KafkaPort      int    // 0, here and below: any free port
 	HTTPPort       int
+	HTTPPprof      bool
 	RaftPort       int
 	GossipPort     int
 	AdvertisedAddr string // empty: the address that each client connected to
@@ -82,6 +83,8 @@ var settings = []setting{
 		func(c *Config, v string) error { return parsePort(&c.AdvertisedPort, v) }},
 	{"http-port", "6092", "`port` for health, metrics and administration",
 		func(c *Config, v string) error { return parsePort(&c.HTTPPort, v) }},
+	{"http-pprof", "false", "`whether` the HTTP port also serves profiles of the process under /debug/pprof/: true or false",
+		func(c *Config, v string) error { return parseBool(&c.HTTPPprof, v) }},
 	{"raft-port", "9192", "`port` for the metadata log of other nodes",
 		func(c *Config, v string) error { return parsePort(&c.RaftPort, v) }},
 	{"gossip-port", "7946", "`port` for finding other nodes",

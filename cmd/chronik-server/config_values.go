@@ -10,15 +10,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"chronik/cluster"
 )
 
 const mebibyte = 1 << 20
 
 var (
-	hostName  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
-	digits    = regexp.MustCompile(`^[0-9.]+$`)
-	clusterID = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
-	sizeText  = regexp.MustCompile(`^([0-9]+)\s*([A-Za-z]*)$`)
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`)
+	digits   = regexp.MustCompile(`^[0-9.]+$`)
+	sizeText = regexp.MustCompile(`^([0-9]+)\s*([A-Za-z]*)$`)
 )
 
 var units = map[string]int64{
@@ -106,6 +107,15 @@ func parseChoice[T ~string](into *T, v string, choices ...T) error {
 	return fmt.Errorf("%q is unknown: write %s or %s", v, strings.Join(texts[:last], ", "), texts[last])
 }
 
+func parseBool(into *bool, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return fmt.Errorf("%q is unknown: write true or false", v)
+	}
+	*into = b
+	return nil
+}
+
 func parseLevel(into *slog.Level, v string) error {
 	var name string
 	if err := parseChoice(&name, v, "debug", "info", "warn", "error"); err != nil {
@@ -140,8 +150,6 @@ func parseSize(into *int64, v string, least, most int64) error {
 }
 
 func checkClusterID(v string) error {
-	if !clusterID.MatchString(v) {
-		return fmt.Errorf("%q is no cluster id: write up to 64 letters, digits, - and _", v)
-	}
-	return nil
+	_, err := cluster.ParseClusterID(v)
+	return err
 }
