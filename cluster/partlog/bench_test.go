@@ -100,3 +100,39 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadCold reads a MiB at a time of one partition in eight from the write-ahead log's files.
+func BenchmarkReadCold(b *testing.B) {
+	for name, size := range map[string]int{"100B": 100, "1KiB": 1000, "16KiB": 16 << 10} {
+		b.Run(name, func(b *testing.B) {
+			d, s := benchStore(b)
+			for i := range (16 << 20) / size {
+				l := d.log(s, wal.StreamID(1+i%8))
+				if _, err := l.AppendAsLeader(Append{Data: records(1, strings.Repeat("v", size)), Version: 9}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s.Commit()
+			closeStore(b, s)
+			s = d.open()
+			l := d.log(s, 1)
+			end := l.Offsets().Durable
+			b.ReportAllocs()
+			bytes, at := int64(0), int64(0)
+			for b.Loop() {
+				xs, err := l.Read(nil, at%(end/2), everything, 1<<20, true)
+				if err != nil {
+					b.Fatal(err)
+				}
+				at += 7
+				for i := range xs {
+					bytes += xs[i].Size()
+					xs[i].Release()
+				}
+			}
+			b.ReportMetric(float64(bytes)/1e6/b.Elapsed().Seconds(), "MB/s")
+			b.StopTimer()
+			closeStore(b, s)
+		})
+	}
+}

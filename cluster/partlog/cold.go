@@ -1,33 +1,112 @@
 package partlog
 
 import (
+	"os"
+
 	"chronik/kafka/batch"
 	"chronik/wal/arena"
 )
 
-// sendfileFrom is the size from which an entry that is no more in memory is sent from its file. Smaller ones are read
-// into a buffer together: a system call for each, and each checked every time, costs less than an extent for each.
-const sendfileFrom = 64 << 10
-
-// coldBuffer is how much small entries share a buffer.
-const coldBuffer = 256 << 10
+const (
+	// sendfileFrom is the size from which an entry that is no more in memory is sent from its file. Smaller ones are
+	// read into a buffer together: a system call for each, and each checked every time, costs less than an extent for
+	// each.
+	sendfileFrom = 64 << 10
+	// coldBuffer is how much small entries share a buffer, and how much is read from the file in one go.
+	coldBuffer = 256 << 10
+	// nearby is how far apart small entries may lie in the file and still be read in one go: reading the bytes between
+	// costs less than another system call, and they are probably read ahead anyway.
+	nearby = 64 << 10
+)
 
 // cold is the memory of one Read for entries that come from a file. The zero cold is ready.
 type cold struct {
-	buf  *arena.Buf
+	ahead []located // those that are going to be read, from the one that read is asked for on; may be left out
+	all   bool      // and no others
+
+	buf  *arena.Buf // what becomes extents: small entries, one behind the other
 	used int
+
+	window *arena.Buf // size bytes of file, from the log's position pos on
+	file   *os.File
+	pos    int64
+	size   int64
 }
 
 // read fills memory with the file's bytes that x stands for; take makes them an extent.
 func (c *cold) read(pool *arena.Pool, x *batch.Extent) ([]byte, error) {
-	n := int(x.Len)
-	if c.buf == nil || len(c.buf.Bytes())-c.used < n {
-		c.release()
-		c.buf, c.used = pool.Overdraw(max(n, coldBuffer)), 0
+	data := c.room(pool, int(x.Len))
+	if c.has(x) || c.look(pool, x) {
+		copy(data, c.window.Bytes()[c.ahead[0].pos-c.pos:])
+		return data, nil
 	}
-	data := c.buf.Bytes()[c.used : c.used+n]
 	_, err := x.File.ReadAt(data, x.Off)
 	return data, err
+}
+
+// room returns n bytes of the buffer, or of a new one.
+func (c *cold) room(pool *arena.Pool, n int) []byte {
+	if c.buf == nil || len(c.buf.Bytes())-c.used < n {
+		if c.buf != nil {
+			c.buf.Release()
+		}
+		c.buf, c.used = pool.Overdraw(max(n, c.wanted())), 0
+	}
+	return c.buf.Bytes()[c.used : c.used+n]
+}
+
+// wanted is how large a buffer is of use: a fetch of many partitions holds one for each.
+func (c *cold) wanted() int {
+	n := 0
+	for _, e := range c.ahead {
+		if e.size < sendfileFrom {
+			n += int(e.size)
+		}
+	}
+	if !c.all && len(c.ahead) > 1 {
+		return coldBuffer
+	}
+	return min(n, coldBuffer)
+}
+
+// has says whether the next entry, which x stands for, is in the window. Positions tell: a recycled file has new ones.
+func (c *cold) has(x *batch.Extent) bool {
+	if len(c.ahead) == 0 || c.file != x.File {
+		return false
+	}
+	at := c.ahead[0].pos - c.pos
+	return at >= 0 && at+x.Len <= c.size
+}
+
+// look reads the next entry, which x stands for, and those behind it that lie nearby, and says whether it did. What
+// cannot be read in one go may still be read by itself.
+func (c *cold) look(pool *arena.Pool, x *batch.Extent) bool {
+	span := c.span()
+	if span <= x.Len {
+		return false
+	}
+	if c.window == nil {
+		c.window = pool.Overdraw(coldBuffer)
+	}
+	// The run may reach into the next file, where this one ends early.
+	n, _ := x.File.ReadAt(c.window.Bytes()[:span], x.Off)
+	c.file, c.pos, c.size = x.File, c.ahead[0].pos, int64(n)
+	return c.has(x)
+}
+
+// span is the number of bytes from the next entry to the end of the last one that lies nearby.
+func (c *cold) span() int64 {
+	if len(c.ahead) == 0 {
+		return 0
+	}
+	first, end := c.ahead[0].pos, c.ahead[0].pos
+	for _, e := range c.ahead {
+		if e.size >= sendfileFrom || e.pos-end > nearby || e.pos+int64(e.size)-first > coldBuffer {
+			break
+		}
+		end = e.pos + int64(e.size)
+	}
+	return end - first
 }
 
 // take returns the extent of what read returned last, in place of x.
@@ -56,6 +135,9 @@ func (c *cold) joins(before, x *batch.Extent) bool {
 func (c *cold) release() {
 	if c.buf != nil {
 		c.buf.Release()
-		c.buf = nil
 	}
+	if c.window != nil {
+		c.window.Release()
+	}
+	*c = cold{}
 }

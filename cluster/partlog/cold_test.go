@@ -13,6 +13,7 @@ import (
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
 	"chronik/wal"
+	"chronik/wal/arena"
 	"chronik/wal/vfs"
 )
 
@@ -270,5 +271,85 @@ func readAlong(t *testing.T, l *Log, i, records int) {
 			}
 			from = b.NextOffset()
 		}
+	}
+}
+
+// Entries that lie near each other in the file are read in one go: the second is there although its file is gone. Those
+// that lie far apart, or in another file, or are large, are not.
+func TestColdEntriesAreReadTogether(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const base = 1 << 40 // of the file, in the log
+	at := func(pos int64, size int32) located { return located{entry: entry{pos: base + pos, size: size}} }
+	for _, c := range []struct {
+		name   string
+		second located
+		gone   bool
+	}{
+		{"near", at(5000, 100), false},
+		{"at the gap's limit", at(100+nearby, 100), false},
+		{"far", at(101+nearby, 100), true},
+		{"large", at(5000, sendfileFrom), true},
+		{"beyond the end", at(200_000-50, 100), true},
+	} {
+		content := make([]byte, 200_000)
+		for i := range content {
+			content[i] = byte(i / 100)
+		}
+		if _, err := file.WriteAt(content, 0); err != nil {
+			t.Fatal(err)
+		}
+		pool := arena.New(1 << 20)
+		var cold cold
+		es := []located{at(0, 100), c.second}
+		read := func(i int) ([]byte, error) {
+			cold.ahead = es[i:]
+			return cold.read(pool, &batch.Extent{File: file, Off: es[i].pos - base, Len: int64(es[i].size)})
+		}
+		if got, err := read(0); err != nil || !slices.Equal(got, content[:100]) {
+			t.Fatal(c.name, err)
+		}
+		if err := file.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		got, err := read(1)
+		if off := es[1].pos - base; (err != nil) != c.gone || !c.gone && !slices.Equal(got, content[off:off+100]) {
+			t.Error(c.name, err)
+		}
+		cold.release()
+		if n := pool.InUse(); n != 0 {
+			t.Errorf("%s: %d bytes are still held", c.name, n)
+		}
+	}
+}
+
+// A fetch of many partitions must not hold a large buffer for a few bytes of each.
+func TestColdBuffersAreAsSmallAsTheirEntries(t *testing.T) {
+	d, _ := onDisk(t)
+	s := d.open()
+	for range 3 {
+		for stream := wal.StreamID(1); stream <= 100; stream++ {
+			produce(t, d.log(s, stream), records(1, "v"))
+		}
+	}
+	closeStore(t, s)
+	s = d.open()
+	defer closeStore(t, s)
+	before := s.options.Pool.InUse()
+	var xs []batch.Extent
+	for stream := wal.StreamID(1); stream <= 100; stream++ {
+		var err error
+		if xs, err = d.log(s, stream).Read(xs, 0, everything, 1<<20, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := s.options.Pool.InUse() - before; len(xs) != 100 || held > 100*arena.Page {
+		t.Errorf("%d extents hold %d bytes", len(xs), held)
+	}
+	for i := range xs {
+		xs[i].Release()
 	}
 }

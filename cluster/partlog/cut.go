@@ -110,7 +110,8 @@ func (c *cutting) all() error {
 		if len(es) == 0 {
 			break
 		}
-		for _, e := range es {
+		for i, e := range es {
+			c.cold.ahead = es[i:]
 			if err := c.copy(e); err != nil {
 				return c.unlessClosed(err)
 			}
@@ -167,7 +168,7 @@ func (c *cutting) next() []located {
 
 // copy adds the entry to the run. It is checked first, also when it comes from memory: damage must not spread.
 func (c *cutting) copy(e located) error {
-	x, err := c.log.load(e, &c.cold)
+	x, err := c.log.locate(e)
 	if errors.Is(err, errMoved) {
 		return nil // dropped since: it expired
 	}

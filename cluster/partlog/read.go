@@ -136,7 +136,9 @@ func (r *reading) movedOr(err error) error {
 
 // entries reads from the write-ahead log and says whether there may be more.
 func (r *reading) entries(es []located) (more bool, err error) {
-	for _, e := range es {
+	r.cold.all = len(es) < len(r.found)
+	for i, e := range es {
+		r.cold.ahead = es[i:]
 		first := r.minOne && len(r.dst) == r.begun
 		if int(e.size) > r.room && !first && e.flags&severalBatches == 0 {
 			return false, nil
@@ -203,10 +205,7 @@ func (r *reading) cut(data []byte, first bool) (begin, end int64, whole bool) {
 
 // load fetches an entry's bytes, checked when they come from a file. An entry of several batches is always in memory.
 func (l *Log) load(e located, c *cold) (batch.Extent, error) {
-	x, err := l.store.wal.Read(e.loc())
-	if errors.Is(err, wal.ErrGone) {
-		return x, errMoved
-	}
+	x, err := l.locate(e)
 	if err != nil || x.Mem != nil && x.Ref != nil {
 		return x, err
 	}
@@ -233,6 +232,15 @@ func (l *Log) load(e located, c *cold) (batch.Extent, error) {
 		return x, nil
 	}
 	return c.take(&x, data), nil
+}
+
+// locate says where an entry's bytes are: in memory, or in a file, unchecked.
+func (l *Log) locate(e located) (batch.Extent, error) {
+	x, err := l.store.wal.Read(e.loc())
+	if errors.Is(err, wal.ErrGone) {
+		return x, errMoved
+	}
+	return x, err
 }
 
 func (l *Log) mark(end int64, flag uint32) {
