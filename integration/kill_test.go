@@ -76,6 +76,7 @@ func TestKillMinusNineLosesNothing(t *testing.T) {
 
 	// What a reader is given from memory need not be what is on disk.
 	b.kill()
+	b.verifyDump()
 	b.start()
 	again := b.bench("consume")
 	again.waitFor(2 * patience)

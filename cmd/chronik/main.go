@@ -1,0 +1,56 @@
+// Command chronik looks after Chronik: today it shows and verifies what a stopped node keeps on disk (dump). It reads
+// the files by their formats (FORMAT.md beside each package that has one) and changes nothing.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes: 1 what was asked for could not be done, 2 damage was found.
+const (
+	exitFailed  = 1
+	exitDamaged = 2
+)
+
+func main() {
+	err := command(os.Stdout).Execute()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "chronik:", err)
+	if errors.Is(err, errDamaged) {
+		os.Exit(exitDamaged)
+	}
+	os.Exit(exitFailed)
+}
+
+func command(out io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "chronik",
+		Short:         "Look after Chronik",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(out)
+	root.AddCommand(dumpCommand(), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "chronik %s\n", version)
+			return err
+		},
+	}
+}
