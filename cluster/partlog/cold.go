@@ -21,8 +21,7 @@ const (
 
 // cold is the memory of one Read for entries that come from a file. The zero cold is ready.
 type cold struct {
-	ahead []located // those that are going to be read, from the one that read is asked for on; may be left out
-	all   bool      // and no others
+	all bool // the entries ahead of each call of read are all that will be read
 
 	buf  *arena.Buf // what becomes extents: small entries, one behind the other
 	used int
@@ -33,55 +32,60 @@ type cold struct {
 	size   int64
 }
 
-// read fills memory with the file's bytes that x stands for; take makes them an extent.
-func (c *cold) read(pool *arena.Pool, x *batch.Extent) ([]byte, error) {
-	data := c.room(pool, int(x.Len))
-	if c.has(x) || c.look(pool, x) {
-		copy(data, c.window.Bytes()[c.ahead[0].pos-c.pos:])
+// read fills memory with the file's bytes that x stands for; take makes them an extent. x is the first of the entries
+// ahead, the others are going to be read after it. (They are not kept here: that would move each Read to the heap.)
+func (c *cold) read(pool *arena.Pool, x *batch.Extent, ahead []located) ([]byte, error) {
+	data := c.room(pool, int(x.Len), ahead)
+	if c.has(x, ahead[0].pos) || c.look(pool, x, ahead) {
+		copy(data, c.window.Bytes()[ahead[0].pos-c.pos:])
 		return data, nil
 	}
 	_, err := x.File.ReadAt(data, x.Off)
 	return data, err
 }
 
+// alone is read for bytes that nothing near them is read after.
+func (c *cold) alone(pool *arena.Pool, x *batch.Extent) ([]byte, error) {
+	data := c.room(pool, int(x.Len), nil)
+	_, err := x.File.ReadAt(data, x.Off)
+	return data, err
+}
+
 // room returns n bytes of the buffer, or of a new one.
-func (c *cold) room(pool *arena.Pool, n int) []byte {
+func (c *cold) room(pool *arena.Pool, n int, ahead []located) []byte {
 	if c.buf == nil || len(c.buf.Bytes())-c.used < n {
 		if c.buf != nil {
 			c.buf.Release()
 		}
-		c.buf, c.used = pool.Overdraw(max(n, c.wanted())), 0
+		c.buf, c.used = pool.Overdraw(max(n, c.wanted(ahead))), 0
 	}
 	return c.buf.Bytes()[c.used : c.used+n]
 }
 
 // wanted is how large a buffer is of use: a fetch of many partitions holds one for each.
-func (c *cold) wanted() int {
+func (c *cold) wanted(ahead []located) int {
 	n := 0
-	for _, e := range c.ahead {
+	for _, e := range ahead {
 		if e.size < sendfileFrom {
 			n += int(e.size)
 		}
 	}
-	if !c.all && len(c.ahead) > 1 {
+	if !c.all && len(ahead) > 1 {
 		return coldBuffer
 	}
 	return min(n, coldBuffer)
 }
 
-// has says whether the next entry, which x stands for, is in the window. Positions tell: a recycled file has new ones.
-func (c *cold) has(x *batch.Extent) bool {
-	if len(c.ahead) == 0 || c.file != x.File {
-		return false
-	}
-	at := c.ahead[0].pos - c.pos
-	return at >= 0 && at+x.Len <= c.size
+// has says whether the window has what x stands for, at pos. Positions tell: a recycled file has new ones.
+func (c *cold) has(x *batch.Extent, pos int64) bool {
+	at := pos - c.pos
+	return c.file == x.File && at >= 0 && at+x.Len <= c.size
 }
 
-// look reads the next entry, which x stands for, and those behind it that lie nearby, and says whether it did. What
-// cannot be read in one go may still be read by itself.
-func (c *cold) look(pool *arena.Pool, x *batch.Extent) bool {
-	span := c.span()
+// look reads x and the entries behind it that lie nearby, and says whether it did. What cannot be read in one go may
+// still be read by itself.
+func (c *cold) look(pool *arena.Pool, x *batch.Extent, ahead []located) bool {
+	span := span(ahead)
 	if span <= x.Len {
 		return false
 	}
@@ -90,17 +94,14 @@ func (c *cold) look(pool *arena.Pool, x *batch.Extent) bool {
 	}
 	// The run may reach into the next file, where this one ends early.
 	n, _ := x.File.ReadAt(c.window.Bytes()[:span], x.Off)
-	c.file, c.pos, c.size = x.File, c.ahead[0].pos, int64(n)
-	return c.has(x)
+	c.file, c.pos, c.size = x.File, ahead[0].pos, int64(n)
+	return c.has(x, c.pos)
 }
 
-// span is the number of bytes from the next entry to the end of the last one that lies nearby.
-func (c *cold) span() int64 {
-	if len(c.ahead) == 0 {
-		return 0
-	}
-	first, end := c.ahead[0].pos, c.ahead[0].pos
-	for _, e := range c.ahead {
+// span is the number of bytes from the first entry to the end of the last one that lies nearby.
+func span(ahead []located) int64 {
+	first, end := ahead[0].pos, ahead[0].pos
+	for _, e := range ahead {
 		if e.size >= sendfileFrom || e.pos-end > nearby || e.pos+int64(e.size)-first > coldBuffer {
 			break
 		}

@@ -306,8 +306,7 @@ func TestColdEntriesAreReadTogether(t *testing.T) {
 		var cold cold
 		es := []located{at(0, 100), c.second}
 		read := func(i int) ([]byte, error) {
-			cold.ahead = es[i:]
-			return cold.read(pool, &batch.Extent{File: file, Off: es[i].pos - base, Len: int64(es[i].size)})
+			return cold.read(pool, &batch.Extent{File: file, Off: es[i].pos - base, Len: int64(es[i].size)}, es[i:])
 		}
 		if got, err := read(0); err != nil || !slices.Equal(got, content[:100]) {
 			t.Fatal(c.name, err)

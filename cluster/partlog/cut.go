@@ -110,9 +110,8 @@ func (c *cutting) all() error {
 		if len(es) == 0 {
 			break
 		}
-		for i, e := range es {
-			c.cold.ahead = es[i:]
-			if err := c.copy(e); err != nil {
+		for i := range es {
+			if err := c.copy(es[i:]); err != nil {
 				return c.unlessClosed(err)
 			}
 		}
@@ -166,8 +165,9 @@ func (c *cutting) next() []located {
 	return es
 }
 
-// copy adds the entry to the run. It is checked first, also when it comes from memory: damage must not spread.
-func (c *cutting) copy(e located) error {
+// copy adds the first of the entries ahead to the run. It is checked first, also when it comes from memory: damage must not spread.
+func (c *cutting) copy(ahead []located) error {
+	e := ahead[0]
 	x, err := c.log.locate(e)
 	if errors.Is(err, errMoved) {
 		return nil // dropped since: it expired
@@ -178,7 +178,7 @@ func (c *cutting) copy(e located) error {
 	defer x.Release()
 	data := x.Mem
 	if data == nil {
-		if data, err = c.cold.read(c.log.store.options.Pool, &x); err != nil {
+		if data, err = c.cold.read(c.log.store.options.Pool, &x, ahead); err != nil {
 			return err
 		}
 	}

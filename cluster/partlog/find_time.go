@@ -102,7 +102,7 @@ func (v *view) run() (batch.TimeOffset, bool, error) {
 		if !ok || e.base >= v.limit {
 			break
 		}
-		x, err := v.log.load(e, &v.cold)
+		x, err := v.log.load([]located{e}, &v.cold)
 		if err != nil {
 			return t0, false, err
 		}
@@ -159,7 +159,7 @@ func (v *view) in(xs []batch.Extent) (to batch.TimeOffset, ok bool, err error) {
 func (v *view) inExtent(x *batch.Extent) (to batch.TimeOffset, ok bool, err error) {
 	data := x.Mem
 	if data == nil {
-		if data, err = v.cold.read(v.log.store.options.Pool, x); err != nil {
+		if data, err = v.cold.alone(v.log.store.options.Pool, x); err != nil {
 			return t0, false, err
 		}
 	}

@@ -138,12 +138,11 @@ func (r *reading) movedOr(err error) error {
 func (r *reading) entries(es []located) (more bool, err error) {
 	r.cold.all = len(es) < len(r.found)
 	for i, e := range es {
-		r.cold.ahead = es[i:]
 		first := r.minOne && len(r.dst) == r.begun
 		if int(e.size) > r.room && !first && e.flags&severalBatches == 0 {
 			return false, nil
 		}
-		x, err := r.log.load(e, &r.cold)
+		x, err := r.log.load(es[i:], &r.cold)
 		if err != nil {
 			return false, err
 		}
@@ -203,8 +202,10 @@ func (r *reading) cut(data []byte, first bool) (begin, end int64, whole bool) {
 	return begin, end, true
 }
 
-// load fetches an entry's bytes, checked when they come from a file. An entry of several batches is always in memory.
-func (l *Log) load(e located, c *cold) (batch.Extent, error) {
+// load fetches the bytes of the first of the entries ahead, checked when they come from a file. An entry of several
+// batches is always in memory.
+func (l *Log) load(ahead []located, c *cold) (batch.Extent, error) {
+	e := ahead[0]
 	x, err := l.locate(e)
 	if err != nil || x.Mem != nil && x.Ref != nil {
 		return x, err
@@ -220,7 +221,7 @@ func (l *Log) load(e located, c *cold) (batch.Extent, error) {
 			x.Release()
 		}
 	}()
-	data, err := c.read(l.store.options.Pool, &x)
+	data, err := c.read(l.store.options.Pool, &x, ahead)
 	if err != nil {
 		return x, fmt.Errorf("read the write-ahead log at %d: %w", e.pos, err)
 	}
