@@ -24,7 +24,7 @@ func (l *Log) Checkpoint(payload []byte) error {
 		return err
 	}
 	l.forget()
-	c, keep := l.files.needed(l.written.Load())
+	c, keep := l.files.needed()
 	c.incarnation, c.payload, c.durable = l.opt.Incarnation, payload, l.durable.Load()
 	if err := writeCheckpoint(l.fs, checkpointName, &c); err != nil {
 		err = &failure{fmt.Errorf("checkpoint: %w", err)}
@@ -51,8 +51,8 @@ func (l *Log) alive() error {
 	return l.refusal()
 }
 
-// needed finds the first file that is needed. written is the last group that was written at an earlier moment.
-func (s *files) needed(written uint64) (checkpoint, *file) {
+// needed finds the first file that is needed.
+func (s *files) needed() (checkpoint, *file) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := 0
@@ -62,7 +62,7 @@ func (s *files) needed(written uint64) (checkpoint, *file) {
 	f := s.list[i]
 	number := f.first
 	if number == 0 {
-		number = written + 1
+		number = s.last + 1 // the writer is about to go on in f
 	}
 	return checkpoint{seq: f.seq, base: f.base, number: number}, f
 }

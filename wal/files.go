@@ -41,6 +41,7 @@ func (f *file) Release() {
 type files struct {
 	mu   sync.RWMutex
 	list []*file
+	last uint64 // number of the last group in them
 	// Trims, for entries that are trimmed before they are written: new ones, and those that are forgotten once the
 	// groups before number are written.
 	trimmed, before map[StreamID]int64
@@ -69,6 +70,7 @@ func (s *files) wrote(f *file, g *group, off int64) (first bool) {
 	if first {
 		f.first = g.number
 	}
+	s.last = g.number
 	f.used = off + int64(g.size())
 	f.dirty = true
 	for i := range g.frames {
