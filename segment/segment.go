@@ -175,6 +175,7 @@ func (s *Segment) Remove() error {
 	if err := s.fs.Remove(s.indexName()); err != nil && !isMissing(err) {
 		return s.storage("remove", err)
 	}
+	s.o.Files.drop(s) // a reader may have opened it again before the files went: its blocks would stay
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -47,18 +49,24 @@ func (s *Store) checkpoint() error {
 func (s *Store) snapshot(facts int64) []byte {
 	b := []byte{checkpointVersion}
 	b = binary.AppendUvarint(b, uint64(facts))
-	for _, l := range s.all() {
+	logs, graves := s.everybody()
+	for _, l := range logs {
 		if v, any := l.save(); any {
 			b = v.append(append(b, 1))
 		}
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, g := range s.dying {
+	for _, g := range graves {
 		v := saved{id: g.id, dying: true}
 		b = v.append(append(b, 1))
 	}
 	return append(b, 0)
+}
+
+// everybody lists the logs and the deleted ones as of one moment: none is in both, or in neither.
+func (s *Store) everybody() (logs []*Log, graves []grave) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.logs)), slices.Collect(maps.Values(s.dying))
 }
 
 func (l *Log) save() (saved, bool) {

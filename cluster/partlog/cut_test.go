@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"chronik/kafka/batch"
 	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/segment"
@@ -383,4 +384,62 @@ func TestMissingSegmentStopsTheStart(t *testing.T) {
 	}
 	d.fs = healthy
 	closeStore(t, d.open())
+}
+
+// While records are being copied into a segment, readers do not get them from there: they are not durable there yet.
+func TestReadsStayBelowWhatSegmentsHoldDurably(t *testing.T) {
+	d, _ := onDisk(t)
+	d = small(d)
+	s := d.open()
+	fill(t, d, s, 200, 1)
+	tend(t, s, false)
+	want := fill(t, d, s, 100, 1)[1]
+	closeStore(t, s)
+	d.budget = 1 << 30
+	s = d.open()
+	defer closeStore(t, s)
+	l := d.log(s, 1)
+	s.tending.Lock()
+	defer s.tending.Unlock()
+	c := cutting{log: l, pos: everything, buf: s.options.Pool.Overdraw(cutRun)}
+	defer c.buf.Release()
+	defer c.cold.release()
+	c.begin()
+	durable := l.cut
+	es := c.next()
+	for i := range es {
+		if err := c.copy(es[i:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if last := c.last(); last.End() <= durable || last != segmentsOf(l)[len(c.segments)-1] {
+		t.Fatalf("nothing was copied into the segment that readers use: %d, %d", last.End(), durable)
+	}
+	for from := durable - 50; from < l.end; {
+		xs, err := l.Read(nil, from, everything, 20_000, true)
+		if err != nil || len(xs) == 0 {
+			t.Fatal(from, err)
+		}
+		for _, x := range xs {
+			inSegment := x.File != nil && strings.HasSuffix(x.File.Name(), ".seg")
+			for _, b := range batches(t, []batch.Extent{x}) {
+				if inSegment && b.NextOffset() > durable {
+					t.Fatalf("offset %d comes from the segment, which holds %d durably", b.BaseOffset(), durable)
+				}
+				from = b.NextOffset()
+			}
+		}
+	}
+	if got := values(t, l, 200); !reflect.DeepEqual(got, want) {
+		t.Fatalf("%d records, want %d", len(got), len(want))
+	}
+	if to, ok, err := l.FindTime(50, everything); !ok || err != nil || to.Offset != 50 {
+		t.Fatal(to, ok, err)
+	}
+	if err := c.finish(); err != nil {
+		t.Fatal(err)
+	}
 }

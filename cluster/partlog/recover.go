@@ -291,7 +291,7 @@ func (l *Log) openSegments() error {
 		last := i+1 == len(bases) || bases[i+1] >= l.cut
 		switch {
 		case base >= l.cut || !last && bases[i+1] <= l.start || l.cut <= l.start:
-			err = l.discard(base)
+			err = segment.Remove(files, dir, base)
 		case last:
 			err = l.openSegment(base, l.cut)
 		default:
@@ -321,15 +321,6 @@ func (l *Log) openSegment(base, end int64) error {
 		l.segments = append(l.segments, s)
 	}
 	return err
-}
-
-// discard removes a segment, whatever state its files are in.
-func (l *Log) discard(base int64) error {
-	s, err := segment.Create(l.store.files, l.id.dir(), base, segment.Options{})
-	if err != nil {
-		return err
-	}
-	return s.Remove()
 }
 
 // covered sees that the segments hold everything from the log start to where the write-ahead log takes over.

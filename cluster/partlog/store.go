@@ -3,6 +3,8 @@ package partlog
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -135,11 +137,7 @@ func (s *Store) nudge() {
 func (s *Store) all() []*Log {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	logs := make([]*Log, 0, len(s.logs))
-	for _, l := range s.logs {
-		logs = append(logs, l)
-	}
-	return logs
+	return slices.Collect(maps.Values(s.logs))
 }
 
 func (s *Store) log(stream wal.StreamID) *Log {
