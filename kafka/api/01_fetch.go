@@ -61,7 +61,9 @@ func (c *fetchCall) open() error {
 		c.items = asked
 		if c.req.SessionEpoch == 0 && len(asked) > 0 {
 			slots := int(c.broker.Config().MaxFetchSessions)
-			c.session = c.broker.sessions.open(append([]*fetchItem(nil), asked...), c.req.Version >= 13, c.rq.Received, slots)
+			if c.session = c.broker.sessions.open(asked, c.req.Version >= 13, c.rq.Received, slots); c.session != nil {
+				c.items = c.session.begin()
+			}
 		}
 		return nil
 	}
@@ -69,8 +71,9 @@ func (c *fetchCall) open() error {
 	if err != nil {
 		return err
 	}
-	c.session = session
-	c.items, err = session.update(c.req, asked)
+	if c.items, err = session.update(c.req, asked); err == nil {
+		c.session = session // whose id only a success carries
+	}
 	return err
 }
 
@@ -132,7 +135,7 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	limit := max(0, min(room, int(in.PartitionMaxBytes)))
 	a.Records, err = p.Read(nil, in.FetchOffset, limit, c.bytes == 0, committed)
 	if err != nil {
-		a.HighWatermark, a.LastStable = -1, -1
+		a.HighWatermark, a.LastStable, a.LogStart = -1, -1, -1
 		return 0, err
 	}
 	if committed {

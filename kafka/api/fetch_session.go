@@ -18,14 +18,18 @@ import (
 // min.incremental.fetch.session.eviction.ms).
 const sessionEviction = 2 * time.Minute
 
-// fetchItem is one partition of a fetch, with what the session remembers of the last answer.
+// fetchItem is one partition of a fetch. A session hands out copies of its own ones: a client that breaks the rules and
+// fetches twice at a time gets nonsense, but no torn values.
 type fetchItem struct {
 	topic uuid.UUID // or else
 	name  string
 	part  kmsg.FetchRequestTopicPartition
 
+	// What a session remembers of the last answer, in its own items:
 	told              bool // the client knows these two:
 	toldHW, toldStart int64
+
+	own *fetchItem // the session's own, in a copy
 }
 
 type itemKey struct {
@@ -52,8 +56,8 @@ type sessions struct {
 	byID map[int32]*fetchSession
 }
 
-// open makes a session of items, or returns nil when the cache is full of sessions in use: the fetch is then answered
-// without one, which every client understands.
+// open makes a session of items, which are its own from then on, or returns nil when the cache is full of sessions in
+// use: the fetch is then answered without one, which every client understands.
 func (s *sessions) open(items []*fetchItem, byID bool, now time.Time, slots int) *fetchSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +130,24 @@ func (f *fetchSession) update(req *kmsg.FetchRequest, changed []*fetchItem) ([]*
 		f.index[it.key(f.byID)] = it
 	}
 	f.forget(req.ForgottenTopics)
-	return append([]*fetchItem(nil), f.items...), nil
+	return f.copies(), nil
+}
+
+// begin returns the partitions that a new session fetches.
+func (f *fetchSession) begin() []*fetchItem {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.copies()
+}
+
+func (f *fetchSession) copies() []*fetchItem {
+	all, pointers := make([]fetchItem, len(f.items)), make([]*fetchItem, len(f.items))
+	for i, it := range f.items {
+		all[i] = *it
+		all[i].own = it
+		pointers[i] = &all[i]
+	}
+	return pointers
 }
 
 func (f *fetchSession) forget(topics []kmsg.FetchRequestForgottenTopic) {
@@ -155,7 +176,7 @@ func (f *fetchSession) news(all []answer) []answer {
 	got := make(map[*fetchItem]bool)
 	kept := all[:0]
 	for _, a := range all {
-		it := a.item
+		it := a.item.own
 		if len(a.Records) == 0 && a.Err == kerr.None && a.DivergingEpoch < 0 && it.told &&
 			it.toldHW == a.HighWatermark && it.toldStart == a.LogStart {
 			continue
