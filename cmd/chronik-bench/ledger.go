@@ -34,6 +34,10 @@ func (s *span) extend(producer uint32, sequence, offset int64) bool {
 	return follows
 }
 
+// longestKept is the count at which a span is closed even if it could grow, so that what is written down stays close to
+// what was acknowledged.
+const longestKept = 4096
+
 // A ledger is what is known of a run's records, by partition: those that were acknowledged, or those that were read.
 // One goroutine owns it.
 type ledger struct {
@@ -48,7 +52,8 @@ func newLedger(closed func(int32, span)) *ledger {
 func (l *ledger) add(partition int32, producer uint32, sequence, offset int64) {
 	spans := l.spans[partition]
 	if n := len(spans); n > 0 {
-		if spans[n-1].extend(producer, sequence, offset) {
+		full := l.closed != nil && spans[n-1].count >= longestKept
+		if !full && spans[n-1].extend(producer, sequence, offset) {
 			return
 		}
 		if l.closed != nil {
@@ -142,12 +147,21 @@ func (s span) part(from, end int64) span {
 	return span{s.producer, s.sequence + from - s.offset, from, end - from}
 }
 
-// add counts the records of miss, one by one: each is lost, was read elsewhere, or had no offset to compare.
+// add counts the records of miss: each is lost, was read elsewhere, or had no offset to compare.
 func (d *difference) add(partition int32, miss span, read *ledger) {
+	found := make([]bool, miss.count)
+	for _, r := range read.spans[partition] {
+		if r.producer != miss.producer {
+			continue
+		}
+		for sequence := max(r.sequence, miss.sequence); sequence < min(r.sequenceEnd(), miss.sequenceEnd()); sequence++ {
+			found[sequence-miss.sequence] = true
+		}
+	}
 	lost, moved := int64(0), int64(0)
-	for sequence := miss.sequence; sequence < miss.sequenceEnd(); sequence++ {
+	for _, f := range found {
 		switch {
-		case !read.holds(partition, miss.producer, sequence):
+		case !f:
 			lost++
 		case miss.offset >= 0:
 			moved++

@@ -24,7 +24,7 @@ type load struct {
 	producers []*producer
 	sent      atomic.Int64
 	acked     atomic.Int64
-	last      atomic.Int64 // when a promise was last kept, or broken
+	last      atomic.Int64 // when a promise was last kept or broken
 }
 
 // producer is one client. Its promises are called by one goroutine of the client, which owns acks and meter.
@@ -88,33 +88,39 @@ func (c *Config) produceOptions() []kgo.Opt {
 
 // produce sends until the records or the time are up or ctx ends, then waits for the last acknowledgements.
 func (l *load) produce(ctx context.Context) {
-	ctx, cancel := ctx, context.CancelFunc(func() {})
+	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	if l.config.Duration > 0 {
-		ctx, cancel = context.WithTimeout(ctx, l.config.Duration)
+		timer := time.AfterFunc(l.config.Duration, end)
+		defer timer.Stop()
 	}
-	defer cancel()
-	l.last.Store(l.clock.now())
-	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	go l.watch(ctx, hard, stop)
-	var all sync.WaitGroup
-	for _, p := range l.producers {
-		all.Go(func() { p.produce(ctx, hard) })
-	}
-	all.Wait()
+	go l.watch(ctx, hard, giveUp)
+	l.each(func(p *producer) { p.send(ctx, hard) })
+	end()
+	l.each(func(p *producer) { p.drain(hard) })
 	if l.acked.Load() < l.sent.Load() {
 		l.gaps.acked(l.clock.now())
 	}
 }
 
-// watch gives up, by stop, on a broker that answers nothing for a whole grace after ctx has ended.
-func (l *load) watch(ctx, hard context.Context, stop context.CancelFunc) {
+func (l *load) each(do func(*producer)) {
+	var all sync.WaitGroup
+	for _, p := range l.producers {
+		all.Go(func() { do(p) })
+	}
+	all.Wait()
+}
+
+// watch gives up on a broker that answers nothing for a whole grace after ctx has ended.
+func (l *load) watch(ctx, hard context.Context, giveUp func()) {
 	<-ctx.Done()
-	l.last.Store(max(l.last.Load(), l.clock.now()))
+	l.last.Store(l.clock.now())
 	for hard.Err() == nil {
 		idle := time.Duration(l.clock.now() - l.last.Load())
 		if idle >= l.config.Grace {
-			stop()
+			giveUp()
 			return
 		}
 		select {
@@ -124,8 +130,8 @@ func (l *load) watch(ctx, hard context.Context, stop context.CancelFunc) {
 	}
 }
 
-// produce sends until ctx ends; hard ends the waiting for acknowledgements.
-func (p *producer) produce(ctx, hard context.Context) {
+// send ends with ctx; hard ends its waiting for room.
+func (p *producer) send(ctx, hard context.Context) {
 	c := p.load.config
 	pace := newPace(p.load.clock, c.Rate, int(p.id), c.Clients)
 	share := c.Records / int64(c.Clients)
@@ -135,11 +141,15 @@ func (p *producer) produce(ctx, hard context.Context) {
 	for n := int64(0); c.Records == 0 || n < share; n++ {
 		at := pace.wait(ctx, n)
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		p.load.sent.Add(1)
 		p.client.Produce(hard, p.record(p.index(n), at), p.promise)
 	}
+}
+
+// drain waits for the acknowledgements of what was sent.
+func (p *producer) drain(hard context.Context) {
 	if err := p.client.Flush(hard); err != nil {
 		p.load.errors.add(fmt.Errorf("given up on the records that were not acknowledged: %w", err))
 		_ = p.client.AbortBufferedRecords(context.Background()) // it ends once the promises are broken, and fails never
