@@ -46,7 +46,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	c := &crashes{t: t, d: d, mem: d.fs.(*vfs.Mem), seq: map[wal.StreamID]int32{}, known: known{
 		map[wal.StreamID][]sent{}, map[wal.StreamID]sent{}, map[wal.StreamID]int64{}, map[wal.StreamID]int64{}, map[wal.StreamID]bool{},
 	}}
-	for id := wal.StreamID(1); id <= 3; id++ {
+	for id := wal.StreamID(1); id <= 4; id++ {
 		d.configs[id] = smallSegments()
 	}
 	c.mem.Watch(c.look)
@@ -75,6 +75,9 @@ func (c *crashes) workload() {
 	c.expire(2, 6, 5)
 	c.cut()
 	c.remove(3)
+	c.produce(6, 4)
+	c.cut()
+	c.remove(4)
 	c.produce(2, 1)
 	c.raise(1, 14)
 	c.reopen()
@@ -199,12 +202,15 @@ func (k *known) check(t *testing.T, left *vfs.Mem) error {
 		if err != nil {
 			return err
 		}
-		for id := wal.StreamID(1); id <= 3 && err == nil; id++ {
+		for id := wal.StreamID(1); id <= 4 && err == nil; id++ {
 			if !k.deleted[id] {
 				err = k.checkLog(t, id, d.log(s, id), again)
 			}
 		}
 		closeStore(t, s)
+		if names, _ := left.List(quarantineDir); err == nil && len(names) > 0 {
+			err = fmt.Errorf("set aside: %v", names)
+		}
 		if err != nil {
 			return fmt.Errorf("again %v: %w", again, err)
 		}

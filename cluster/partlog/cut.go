@@ -50,7 +50,11 @@ func (s *Store) cutEnd() int64 {
 
 // cutTo copies what lies below pos.
 func (s *Store) cutTo(pos int64) error {
-	for _, stream := range s.liveBelow(pos) {
+	streams := s.liveBelow(pos)
+	if err := s.house(streams); err != nil {
+		return err
+	}
+	for _, stream := range streams {
 		if s.stopping() {
 			return nil
 		}

@@ -443,3 +443,33 @@ func TestReadsStayBelowWhatSegmentsHoldDurably(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A topic that was deleted right after its first records were cut: no checkpoint knows its directory, which is removed
+// at the next start all the same.
+func TestDirectoryOfADeletedTopicIsRemoved(t *testing.T) {
+	d := newDisk(t)
+	s := d.open()
+	mem := d.fs.(*vfs.Mem)
+	fill(t, d, s, 10, 1, 2)
+	s.tending.Lock()
+	err := s.cutTo(everything)
+	s.tending.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pick := range []vfs.Pick{vfs.Oldest, vfs.Newest} {
+		left := newDisk(t)
+		left.fs, left.deleted[2] = mem.Crash(pick), true
+		again := left.open()
+		tend(t, again, false)
+		closeStore(t, again)
+		if names, err := left.fs.List(quarantineDir); err == nil {
+			t.Errorf("set aside: %v", names)
+		}
+		names, err := left.fs.List(segmentsDir)
+		if err != nil || len(names) != 1 || names[0] != testID(1).name() {
+			t.Errorf("%v %v", names, err)
+		}
+	}
+	closeStore(t, s)
+}

@@ -15,6 +15,7 @@ type Log struct {
 	id     ID
 	store  *Store
 	config atomic.Pointer[config.Topic]
+	housed bool // the disk knows whose directory the log's is; of the background work
 
 	mu         sync.Mutex // guards what follows; wal.Append is called under it, so that offsets and the log agree
 	closed     bool

@@ -98,6 +98,7 @@ func (r *recovery) restoreLog(v *saved) error {
 }
 
 func (l *Log) restore(v *saved) {
+	l.housed = true // its checkpoint says whose directory it is
 	l.start, l.starting, l.cut, l.untimed = v.start, v.start, v.cut, v.untimed
 	l.end = max(v.start, v.cut)
 	l.tail.base = l.end
@@ -169,9 +170,16 @@ func (r *recovery) asOf(stream wal.StreamID) int64 {
 
 func (r *recovery) replayFact(e wal.Replayed) error {
 	r.facts = max(r.facts, e.End)
-	if e.Kind != kindLogStart {
-		return nil
+	switch e.Kind {
+	case kindLogStart:
+		return r.replayLogStart(e)
+	case kindDirectory:
+		return r.replayDirectory(e.Data)
 	}
+	return nil
+}
+
+func (r *recovery) replayLogStart(e wal.Replayed) error {
 	stream, start, err := decodeLogStart(e.Data)
 	if err != nil {
 		return err
