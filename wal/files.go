@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -120,8 +121,8 @@ func (l *Log) Trim(s StreamID, end int64) {
 
 // File describes one file of the log, oldest first in Files.
 type File struct {
-	Pos, Size int64              // its range in the address space
-	Live      map[StreamID]int64 // streams with untrimmed entries in it -> greatest End there
+	Pos, Size int64 // its range in the address space
+	Streams   int   // how many have untrimmed entries in it
 }
 
 // Files lists the log's files that hold entries, the one being written last.
@@ -131,10 +132,29 @@ func (l *Log) Files() []File {
 	var all []File
 	for i, f := range l.files.list {
 		if f.first != 0 || i == len(l.files.list)-1 {
-			all = append(all, File{Pos: f.base, Size: f.size, Live: maps.Clone(f.live)})
+			all = append(all, File{Pos: f.base, Size: f.size, Streams: len(f.live)})
 		}
 	}
 	return all
+}
+
+// Streams lists the streams with untrimmed entries in the files that begin before end, in order.
+func (l *Log) Streams(end int64) []StreamID {
+	l.files.mu.RLock()
+	list := slices.Clone(l.files.list)
+	l.files.mu.RUnlock()
+	var all []StreamID
+	for _, f := range list {
+		if f.base >= end {
+			break
+		}
+		// One by one: the writer must not wait until all are copied.
+		l.files.mu.RLock()
+		all = slices.AppendSeq(all, maps.Keys(f.live))
+		l.files.mu.RUnlock()
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // hold returns the file with the bytes at loc, which the caller must Release.

@@ -352,3 +352,23 @@ func TestColdBuffersAreAsSmallAsTheirEntries(t *testing.T) {
 		xs[i].Release()
 	}
 }
+
+// Where the records should be and are not, the answer is an error: with nothing, a reader would wait for ever.
+func TestMissingRecordsAreAnError(t *testing.T) {
+	d := small(newDisk(t))
+	s := d.open()
+	fill(t, d, s, 200, 1)
+	tend(t, s, false)
+	l := d.log(s, 1)
+	l.mu.Lock()
+	segments := l.segments
+	l.segments = nil
+	l.mu.Unlock()
+	if xs, err := l.Read(nil, 0, everything, 1000, true); kerr.Of(err) != kerr.KafkaStorageError {
+		t.Error(xs, err)
+	}
+	l.mu.Lock()
+	l.segments = segments
+	l.mu.Unlock()
+	closeStore(t, s)
+}

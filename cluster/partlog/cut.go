@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chronik/segment"
-	"chronik/wal"
 	"chronik/wal/arena"
 )
 
@@ -50,7 +49,7 @@ func (s *Store) cutEnd() int64 {
 
 // cutTo copies what lies below pos.
 func (s *Store) cutTo(pos int64) error {
-	streams := s.liveBelow(pos)
+	streams := s.wal.Streams(pos)
 	if err := s.house(streams); err != nil {
 		return err
 	}
@@ -71,21 +70,6 @@ func (s *Store) cutTo(pos int64) error {
 		}
 	}
 	return nil
-}
-
-// liveBelow lists the streams with entries below pos, in order.
-func (s *Store) liveBelow(pos int64) []wal.StreamID {
-	var streams []wal.StreamID
-	for _, f := range s.wal.Files() {
-		if f.Pos >= pos {
-			break
-		}
-		for stream := range f.Live {
-			streams = append(streams, stream)
-		}
-	}
-	slices.Sort(streams)
-	return slices.Compact(streams)
 }
 
 // cutting is one log's run of entries below pos on its way into segments.

@@ -126,7 +126,7 @@ func (s *Store) dig(g grave) error {
 func (s *Store) recyclable() bool {
 	files := s.wal.Files()
 	for _, f := range files[:max(len(files)-1, 0)] {
-		if len(f.Live) == 0 {
+		if f.Streams == 0 {
 			return true
 		}
 	}

@@ -85,7 +85,11 @@ func (r *reading) plan() (seg *segment.Segment, n int, err error) {
 	}
 	if r.from < l.tail.base {
 		r.inSegments = min(limit, l.tail.base)
-		return l.segmentOf(r.from), 0, nil
+		if seg = l.segmentOf(r.from); seg == nil {
+			// Not even damage makes this; answering nothing would have readers wait for ever.
+			err = fmt.Errorf("read %s: no segment holds offset %d: %w", l.id.name(), r.from, kerr.KafkaStorageError)
+		}
+		return seg, 0, err
 	}
 	c := l.tail.seek(r.from)
 	for bytes := 0; n < len(r.found) && (n == 0 || bytes < r.room); n++ {
