@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -55,6 +57,7 @@ type Node struct {
 	Controller *controller.Controller
 	Groups     *group.Coordinator
 
+	dir      io.Closer // the data directory
 	logger   *slog.Logger
 	failed   chan struct{}
 	failOnce sync.Once
@@ -80,7 +83,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
 		return err
 	}
-	if n.Store, err = openStore(o, n.Meta, n.Settings); err != nil {
+	if err = n.openStore(o); err != nil {
 		return fmt.Errorf("partition logs: %w", err)
 	}
 	n.Replicas = replica.New(replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger})
@@ -115,23 +118,47 @@ func (n *Node) groupConfig() group.Config {
 // newMemberID makes ids as Kafka's, which tools show to people: the client's own id, then something unique.
 func newMemberID(clientID string) string { return clientID + "-" + uuid.NewString() }
 
-func openStore(o Options, meta *metalog.Log, settings *Settings) (*partlog.Store, error) {
+func (n *Node) openStore(o Options) error {
+	img, b := n.Meta.Image(), n.Settings.Broker()
+	if err := checkLost(o.Dir, img); err != nil {
+		return err
+	}
 	fs, err := vfs.OS(o.Dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return partlog.Open(partlog.Options{
+	n.dir, _ = fs.(io.Closer)
+	n.Store, err = partlog.Open(partlog.Options{
 		FS:          fs,
 		Pool:        o.Pool,
 		WALFileSize: o.WALFileSize,
 		WALBudget:   o.WALBudget,
 		Sync:        o.Sync,
 		SyncEvery:   o.SyncEvery,
-		Incarnation: meta.Incarnation(),
+		Incarnation: n.Meta.Incarnation(),
 		Now:         time.Now,
 		Logger:      o.Logger,
-		Known:       known(meta.Image(), settings),
+		Known:       known(img, n.Settings),
+
+		RetentionCheckInterval: time.Duration(b.LogRetentionCheckIntervalMs) * time.Millisecond,
+		ProducerExpiration:     time.Duration(b.ProducerIDExpirationMs) * time.Millisecond,
 	})
+	return err
+}
+
+// checkLost refuses a directory without its write-ahead log. That log begins before the first partition does: where the
+// metadata has given out streams and there is none, records are lost, and offsets would begin anew.
+func checkLost(dir string, img *image.Image) error {
+	path := filepath.Join(dir, "wal")
+	found, err := os.ReadDir(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(found) == 0 && img.NextStream() > image.Empty().NextStream() {
+		return fmt.Errorf("%s is missing or empty although the metadata log beside it knows of partitions: "+
+			"their records are lost; restore the data directory as a whole, or remove it to begin anew", path)
+	}
+	return nil
 }
 
 // known tells the store whose stream it found. A stream that was given out and that no partition has any more belonged
@@ -199,6 +226,9 @@ func (n *Node) Close() error {
 	}
 	if n.Store != nil {
 		errs = append(errs, n.Store.Close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.Close())
 	}
 	if n.Meta != nil {
 		errs = append(errs, n.Meta.Close())
