@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -290,5 +291,45 @@ func TestMissingEntryIsRefused(t *testing.T) {
 	}
 	if _, err := Open(Options{Dir: dir, NodeID: 1}); !errors.Is(err, image.ErrCorrupt) {
 		t.Fatal(err)
+	}
+}
+
+// slow takes its time to write a vote and an entry: longer than a cluster of one waits before it stands for election.
+type slow struct{ backend }
+
+const slowWrite = 3 * soloTimeout
+
+func (s slow) Set(key, value []byte) error {
+	<-time.After(slowWrite)
+	return s.backend.Set(key, value)
+}
+
+func (s slow) StoreLogs(entries []*raft.Log) error {
+	<-time.After(slowWrite)
+	return s.backend.StoreLogs(entries)
+}
+
+// The only voter wins its first election and leads until it is closed, however slow its disk is.
+func TestASlowDiskMustNotCostTheLeadership(t *testing.T) {
+	dir := t.TempDir()
+	mustClose(t, mustOpen(t, dir))
+	var before uint64
+	for range 8 {
+		l, err := open(Options{Dir: dir, NodeID: 1}, func(b backend) backend { return slow{b} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		term := l.raft.CurrentTerm()
+		if before > 0 && term != before+1 {
+			t.Errorf("it took %d elections", term-before)
+		}
+		for i := range 3 {
+			mustPropose(t, l, topic(fmt.Sprint(term, "-", i)))
+		}
+		if now := l.raft.CurrentTerm(); now != term {
+			t.Errorf("the leadership of term %d was lost", term)
+		}
+		before = term
+		mustClose(t, l)
 	}
 }

@@ -25,8 +25,8 @@ const (
 // keyIdentity is where the store keeps the identity.
 var keyIdentity = []byte("ChronikIdentity")
 
-// startTimeout bounds the wait for this node, the only voter, to lead: it is over in tens of milliseconds plus the time
-// to replay the log.
+// startTimeout bounds how long a start may go without any progress: this node, the only voter, leads within tens of
+// milliseconds and then replays the log.
 const startTimeout = 60 * time.Second
 
 // open is Open with something between the store and its file, when between is not nil.

@@ -12,8 +12,12 @@ import (
 )
 
 const (
-	// soloTimeout is the election timeout of a cluster of one: nobody's heartbeat can be late.
+	// soloTimeout is how soon a cluster of one stands for election: nobody's heartbeat can be late.
 	soloTimeout = 20 * time.Millisecond
+
+	// soloElection is when it gives an election up and stands anew. Its own vote is the only one, and comes when the disk
+	// has it: giving up sooner than that would only write another vote.
+	soloElection = 10 * time.Second
 
 	// A snapshot is made when more entries than snapshotAfter have come since the last one, looked at every
 	// snapshotInterval to twice that; that bounds the replay at start.
@@ -29,7 +33,7 @@ func (s *starting) config(who identity) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = who.serverID()
 	c.HeartbeatTimeout = soloTimeout
-	c.ElectionTimeout = soloTimeout
+	c.ElectionTimeout = soloElection
 	c.LeaderLeaseTimeout = soloTimeout
 	c.SnapshotThreshold = snapshotAfter
 	c.SnapshotInterval = snapshotInterval
@@ -112,17 +116,24 @@ func (s *starting) newRaft(c *raft.Config, f *fsm, st *store, snaps raft.Snapsho
 	return r, err
 }
 
-// replayed waits for the first tenure, whose barrier comes after all that the log holds.
+// replayed waits for the first tenure, whose barrier comes after all that the log holds. A long log on a slow machine
+// may take its time; one that does not get on is given up.
 func (s *starting) replayed(l *Log) error {
-	timeout := time.NewTimer(startTimeout)
-	defer timeout.Stop()
-	select {
-	case <-l.tenures.begun:
-		return nil
-	case <-s.failure.happened:
-		return s.failure.err()
-	case <-timeout.C:
-		return fmt.Errorf("no leader and no whole log within %s", startTimeout)
+	stuck := time.NewTicker(startTimeout)
+	defer stuck.Stop()
+	for at := l.raft.AppliedIndex(); ; {
+		select {
+		case <-l.tenures.begun:
+			return nil
+		case <-s.failure.happened:
+			return s.failure.err()
+		case <-stuck.C:
+			now := l.raft.AppliedIndex()
+			if now == at {
+				return fmt.Errorf("no leader, or nothing applied, for %s; entry %d was the last", startTimeout, at)
+			}
+			at = now
+		}
 	}
 }
 
