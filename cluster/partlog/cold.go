@@ -1,6 +1,7 @@
 package partlog
 
 import (
+	"errors"
 	"os"
 
 	"chronik/kafka/batch"
@@ -21,7 +22,8 @@ const (
 
 // cold is the memory of one Read for entries that come from a file. The zero cold is ready.
 type cold struct {
-	all bool // the entries ahead of each call of read are all that will be read
+	all    bool // the entries ahead of each call of read are all that will be read
+	modest bool // read gives up with errScarce when there is little memory
 
 	buf  *arena.Buf // what becomes extents: small entries, one behind the other
 	used int
@@ -32,9 +34,15 @@ type cold struct {
 	size   int64
 }
 
+// errScarce says that readers hold far more memory than there should be.
+var errScarce = errors.New("partlog: memory is scarce")
+
 // read fills memory with the file's bytes that x stands for; take makes them an extent. x is the first of the entries
 // ahead, the others are going to be read after it. (They are not kept here: that would move each Read to the heap.)
 func (c *cold) read(pool *arena.Pool, x *batch.Extent, ahead []located) ([]byte, error) {
+	if c.modest && scarce(pool) {
+		return nil, errScarce
+	}
 	data := c.room(pool, int(x.Len), ahead)
 	if c.has(x, ahead[0].pos) || c.look(pool, x, ahead) {
 		copy(data, c.window.Bytes()[ahead[0].pos-c.pos:])
@@ -50,6 +58,10 @@ func (c *cold) alone(pool *arena.Pool, x *batch.Extent) ([]byte, error) {
 	_, err := x.File.ReadAt(data, x.Off)
 	return data, err
 }
+
+// scarce says that far more memory is in use than there should be. The memory tail is given up long before that, so it is
+// slow readers who hold it.
+func scarce(pool *arena.Pool) bool { return pool.InUse() > pool.Limit()/2*3 }
 
 // room returns n bytes of the buffer, or of a new one.
 func (c *cold) room(pool *arena.Pool, n int, ahead []located) []byte {

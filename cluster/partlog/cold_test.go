@@ -372,3 +372,32 @@ func TestMissingRecordsAreAnError(t *testing.T) {
 	l.mu.Unlock()
 	closeStore(t, s)
 }
+
+// Readers that take in slowly what they asked for must not take all memory: while they hold too much, a read gives no
+// more of what is not in memory than it must.
+func TestColdReadsAreModestWhenMemoryIsScarce(t *testing.T) {
+	d, _ := onDisk(t)
+	s := d.open()
+	for i := range 10 {
+		produce(t, d.log(s, 1), records(1, fmt.Sprint(i)))
+	}
+	closeStore(t, s)
+	s = d.open()
+	defer closeStore(t, s)
+	l, pool := d.log(s, 1), s.options.Pool
+	slow := pool.Overdraw(int(2 * pool.Limit()))
+	for _, c := range []struct {
+		minOne bool
+		want   int
+	}{{true, 1}, {false, 0}} {
+		xs, err := l.Read(nil, 0, everything, 1<<20, c.minOne)
+		if n := len(batches(t, xs)); err != nil || n != c.want {
+			t.Errorf("%d batches, want %d: %v", n, c.want, err)
+		}
+	}
+	slow.Release()
+	xs, err := l.Read(nil, 0, everything, 1<<20, true)
+	if n := len(batches(t, xs)); err != nil || n != 10 {
+		t.Errorf("%d batches: %v", n, err)
+	}
+}

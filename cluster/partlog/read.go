@@ -146,7 +146,11 @@ func (r *reading) entries(es []located) (more bool, err error) {
 		if int(e.size) > r.room && !first && e.flags&severalBatches == 0 {
 			return false, nil
 		}
+		r.cold.modest = !first
 		x, err := r.log.load(es[i:], &r.cold)
+		if errors.Is(err, errScarce) {
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}
