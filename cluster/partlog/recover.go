@@ -109,10 +109,8 @@ func (l *Log) restore(v *saved) {
 	for i := range v.producers {
 		p := &v.producers[i]
 		l.producers[p.id] = p
-		if p.txnFirst != noTxn {
-			l.txns.open++
-		}
 	}
+	l.txns.reopen(l.producers)
 }
 
 // bury remembers a deleted partition until its files are gone.
@@ -267,12 +265,7 @@ func (r *recovery) check(l *Log) error {
 	}
 	r.store.options.Logger.Warn("records were lost that had not been synced", "partition", l.id.name(), "end", l.end, "was", asOf)
 	l.producers.forget(l.end)
-	l.txns.open = 0
-	for _, p := range l.producers {
-		if p.txnFirst != noTxn {
-			l.txns.open++
-		}
-	}
+	l.txns.reopen(l.producers)
 	return nil
 }
 

@@ -13,10 +13,12 @@ import (
 type txns struct {
 	ended   []endedTxn // whose marker is not durable yet, by marker
 	aborted []rolledBack
-	open    int // producers with an open transaction
+	open    []openTxn // by first offset
 }
 
 type endedTxn struct{ first, marker int64 }
+
+type openTxn struct{ producer, first int64 }
 
 // rolledBack is an aborted transaction; stable is the last stable offset just after its marker.
 type rolledBack struct{ producer, first, marker int64 }
@@ -35,7 +37,7 @@ func (l *Log) track(b batch.Batch) error {
 	p := l.producers.note(b)
 	if b.IsTransactional() && p.txnFirst == noTxn {
 		p.txnFirst = b.BaseOffset()
-		l.txns.open++
+		l.txns.open = append(l.txns.open, openTxn{p.id, p.txnFirst})
 	}
 	return nil
 }
@@ -56,31 +58,35 @@ func (l *Log) endTxn(b batch.Batch) error {
 	if !m.Commit {
 		l.txns.aborted = append(l.txns.aborted, rolledBack{p.id, p.txnFirst, b.BaseOffset()})
 	}
+	l.txns.open = slices.DeleteFunc(l.txns.open, func(t openTxn) bool { return t.producer == p.id })
 	p.txnFirst = noTxn
-	l.txns.open--
 	return nil
 }
 
 // lastStable is the first offset below mark of a transaction that is open, or whose marker is not below mark: nobody may
 // read past it who wants only what is committed.
 func (l *Log) lastStable(mark int64) int64 {
-	if l.txns.open == 0 && len(l.txns.ended) == 0 {
-		return mark
-	}
 	stable := mark
 	for _, t := range l.txns.ended {
 		if t.marker >= mark {
 			stable = min(stable, t.first)
 		}
 	}
-	if l.txns.open > 0 {
-		for _, p := range l.producers {
-			if p.txnFirst != noTxn {
-				stable = min(stable, p.txnFirst)
-			}
-		}
+	if len(l.txns.open) > 0 {
+		stable = min(stable, l.txns.open[0].first)
 	}
 	return stable
+}
+
+// reopen makes the list of open transactions from what the producers' states say.
+func (t *txns) reopen(ps producers) {
+	t.open = nil
+	for _, p := range ps {
+		if p.txnFirst != noTxn {
+			t.open = append(t.open, openTxn{p.id, p.txnFirst})
+		}
+	}
+	slices.SortFunc(t.open, func(a, b openTxn) int { return cmp.Compare(a.first, b.first) })
 }
 
 // settle forgets ended transactions whose markers are durable.
@@ -156,9 +162,9 @@ func (l *Log) ongoingAt(base int64) []segment.Ongoing {
 			open = append(open, segment.Ongoing{ProducerID: a.producer, FirstOffset: a.first})
 		}
 	}
-	for _, p := range l.producers {
-		if p.txnFirst != noTxn && p.txnFirst < base {
-			open = append(open, segment.Ongoing{ProducerID: p.id, FirstOffset: p.txnFirst})
+	for _, t := range l.txns.open {
+		if t.first < base {
+			open = append(open, segment.Ongoing{ProducerID: t.producer, FirstOffset: t.first})
 		}
 	}
 	return open
