@@ -57,18 +57,19 @@ type Node struct {
 	Controller *controller.Controller
 	Groups     *group.Coordinator
 
-	dir      io.Closer // the data directory
-	logger   *slog.Logger
-	failed   chan struct{}
-	failOnce sync.Once
-	stop     chan struct{}
-	watching sync.WaitGroup
-	drained  sync.Once
+	dir       io.Closer // the data directory
+	logger    *slog.Logger
+	failed    chan struct{}
+	failOnce  sync.Once
+	stop      chan struct{}
+	watching  sync.WaitGroup
+	drainOnce sync.Once
+	draining  chan struct{}
 }
 
 // Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
 func Start(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{ID: o.ID, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{})}
+	n := &Node{ID: o.ID, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{})}
 	if err := n.open(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -110,6 +111,7 @@ func (n *Node) groupConfig() group.Config {
 		InitialRebalanceDelay: ms(b.GroupInitialRebalanceDelayMs),
 		MaxSize:               int(b.GroupMaxSize),
 		OffsetMetadataMax:     int(b.OffsetMetadataMaxBytes),
+		CommitTimeout:         ms(b.OffsetsCommitTimeoutMs),
 		OffsetsRetention:      time.Duration(b.OffsetsRetentionMs) * time.Millisecond,
 		OffsetsCheckInterval:  time.Duration(b.OffsetsRetentionCheckIntervalMs) * time.Millisecond,
 	}
@@ -207,13 +209,19 @@ func (n *Node) Err() error {
 	return errors.Join(n.Meta.Err(), n.Store.Err())
 }
 
-// Drain answers whoever waits for members of a group, which can take minutes, so that the requests can end. Records are
-// still taken and served.
+// Drain answers whoever waits for members of a group, which can take minutes, and closes Draining, so that the requests
+// can end. Records are still taken and served.
 func (n *Node) Drain() {
-	if n.Groups != nil {
-		n.drained.Do(n.Groups.Close)
-	}
+	n.drainOnce.Do(func() {
+		close(n.draining)
+		if n.Groups != nil {
+			n.Groups.Close()
+		}
+	})
 }
+
+// Draining is closed when requests should not wait for more than there is.
+func (n *Node) Draining() <-chan struct{} { return n.draining }
 
 // Close stops the parts in the reverse order of their start. Requests must have ended.
 func (n *Node) Close() error {

@@ -82,24 +82,25 @@ func (s *shard[M]) tellAll(batch []queuedProposal, err error) {
 	}
 }
 
-// commit proposes a batch as one. When the image refuses it, nothing of it has happened, and each proposal is tried by
-// itself: one that is wrong must not take the others down.
+// commit proposes a batch as one. When the image refuses it, nothing of it has happened, and each half is tried by
+// itself: one that is wrong must not take the others down, and many that are too large together must not end as one
+// entry of the log for each.
 func (r *Runtime[M]) commit(low bool, batch []queuedProposal, tell func([]queuedProposal, error)) {
 	var recs []image.Record
 	for _, p := range batch {
 		recs = append(recs, p.records...)
 	}
 	err := r.submit(low, recs)
-	if !refused(err) || len(batch) == 1 {
-		if err != nil && r.ctx.Err() == nil {
-			r.logger.Warn("coordinator: records were not agreed on", "records", len(recs), "error", err)
-		}
-		tell(batch, err)
+	if refused(err) && len(batch) > 1 {
+		half := len(batch) / 2
+		r.commit(low, batch[:half], tell)
+		r.commit(low, batch[half:], tell)
 		return
 	}
-	for i := range batch {
-		r.commit(low, batch[i:i+1], tell)
+	if err != nil && r.ctx.Err() == nil {
+		r.logger.Warn("coordinator: records were not agreed on", "records", len(recs), "error", err)
 	}
+	tell(batch, err)
 }
 
 func (r *Runtime[M]) submit(low bool, recs []image.Record) error {

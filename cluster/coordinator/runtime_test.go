@@ -19,8 +19,10 @@ import (
 type journal struct {
 	delay  time.Duration
 	refuse string
+	most   int // records in an entry; 0: any number
 
 	mu      sync.Mutex
+	tried   int
 	entries [][]image.Record
 }
 
@@ -32,6 +34,10 @@ func (j *journal) Propose(ctx context.Context, recs ...image.Record) (image.Inde
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.tried++
+	if j.most > 0 && len(recs) > j.most {
+		return 0, kerr.RecordListTooLarge
+	}
 	if j.refuse != "" && slices.Contains(recs, image.Record(image.RemoveGroupRecord{ID: j.refuse})) {
 		return 0, fmt.Errorf("applying: %w", kerr.InvalidRequest)
 	}
@@ -112,6 +118,37 @@ func TestARefusedRecordMustNotTakeOthersDown(t *testing.T) {
 		for i, got := range outcomes {
 			if err, _ := got.(error); (i == 2) != errors.Is(err, kerr.InvalidRequest) {
 				t.Errorf("%d: %v", i, got)
+			}
+		}
+		r.Close()
+	})
+}
+
+// Commits that are too large together must not cost an entry each: that would be a thousand syncs in a row.
+func TestWhatIsTooLargeTogetherIsSplit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &journal{delay: time.Millisecond, most: 16}
+		r := start(j)
+		var callers sync.WaitGroup
+		for i := range 65 {
+			callers.Go(func() {
+				if got, err := record(t.Context(), r, "k", fmt.Sprint(i)); got != nil || err != nil {
+					t.Error(got, err)
+				}
+			})
+			synctest.Wait()
+		}
+		callers.Wait()
+		if len(j.entries) != 5 || j.tried != 8 {
+			t.Errorf("%d entries in %d attempts", len(j.entries), j.tried)
+		}
+		next := 0
+		for _, e := range j.entries {
+			for _, rec := range e {
+				if want := fmt.Sprint(next); rec != image.Record(image.RemoveGroupRecord{ID: want}) {
+					t.Fatalf("%v where %s should be: not in the order of the calls", rec, want)
+				}
+				next++
 			}
 		}
 		r.Close()

@@ -32,6 +32,7 @@ type Config struct {
 	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
 	MaxSize               int           // group.max.size, members
 	OffsetMetadataMax     int           // offset.metadata.max.bytes
+	CommitTimeout         time.Duration // offsets.commit.timeout.ms, also for groups' own records; asked for once
 	OffsetsRetention      time.Duration // offsets.retention.minutes
 	OffsetsCheckInterval  time.Duration // offsets.retention.check.interval.ms; 0: ten minutes
 }
@@ -64,7 +65,7 @@ type Coordinator struct {
 func New(o Options) *Coordinator {
 	c := &Coordinator{env: env{o.Log.Image, o.Config}, newMemberID: o.NewMemberID}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
-		Log: o.Log, Now: o.Now, Logger: o.Logger,
+		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout,
 		New: func(id string, now coordinator.Instant) *machine { return newMachine(c.env, id, now) },
 	})
 	img := o.Log.Image()

@@ -327,6 +327,50 @@ func TestOffsetsOfAnAbandonedGroupExpire(t *testing.T) {
 	})
 }
 
+// refusing is a log that will not have what is proposed, or never says whether it does.
+type refusing struct {
+	*memoryLog
+	err error // nil: no answer
+}
+
+func (l refusing) Propose(ctx context.Context, _ ...image.Record) (image.Index, error) {
+	if l.err == nil {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return 0, l.err
+}
+
+func (l refusing) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
+	return l.Propose(ctx, recs...)
+}
+
+// A commit that is too large for the log will be so again: a client that is told to retry would do so for ever.
+func TestCommitsThatAreNotTaken(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want kerr.Code
+		wait time.Duration
+	}{
+		{kerr.Detail(kerr.RecordListTooLarge, "2 MiB"), kerr.InvalidCommitOffsetSize, 0},
+		{kerr.NotController, kerr.NotCoordinator, 0},
+		{nil, kerr.CoordinatorNotAvailable, 3 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			group := New(Options{
+				Log: refusing{newMemoryLog(t), c.err}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+				Config: func() Config { return Config{OffsetMetadataMax: 100, CommitTimeout: 3 * time.Second} },
+			})
+			defer group.Close()
+			begin := time.Now()
+			resp := group.OffsetCommit(t.Context(), 9, newCommit("g", "t", 0, 1))
+			if got := kerr.Code(resp.Topics[0].Partitions[0].ErrorCode); got != c.want || time.Since(begin) != c.wait {
+				t.Errorf("%v: %v after %v", c.err, got, time.Since(begin))
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openCoordinator(newMemoryLog(t))

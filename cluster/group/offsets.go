@@ -46,7 +46,11 @@ func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinat
 	m.committing++
 	fx.ProposeLow(func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
 		m.committing--
-		fx.Answer(c.ticket, stored(err))
+		code := stored(err)
+		if kerr.Of(err) == kerr.RecordListTooLarge {
+			code = kerr.InvalidCommitOffsetSize
+		}
+		fx.Answer(c.ticket, code)
 	}, image.OffsetsRecord{Group: m.id, Offsets: c.offsets})
 }
 

@@ -132,14 +132,16 @@ func syncRefused(code kerr.Code) *kmsg.SyncGroupResponse {
 	return r
 }
 
-// stored is what a client is told when a record did not get into the log: to find the coordinator again and retry.
-// Nothing else would do, since the outcome may be unknown.
+// stored is what a client is told when a record did not get into the log: to find the coordinator again and retry,
+// since the outcome may be unknown. What is too large for the log will be so the next time too.
 func stored(err error) kerr.Code {
 	switch kerr.Of(err) {
 	case kerr.None:
 		return kerr.None
 	case kerr.NotController:
 		return kerr.NotCoordinator
+	case kerr.RecordListTooLarge:
+		return kerr.UnknownServerError
 	}
 	return kerr.CoordinatorNotAvailable
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -129,6 +130,37 @@ func TestApplyIsAllOrNone(t *testing.T) {
 	}
 	if topic, ok := m.TopicNamed("t"); !ok || len(topic.Partitions) != 0 || m.NextStream() != 1 {
 		t.Fatal("a refused proposal left traces")
+	}
+}
+
+// A snapshot that cannot be written leaves a log that grows for ever: long metadata, each committed in a record of its
+// own, must not add up to an item that is too large.
+func TestSnapshotHoldsLongMetadata(t *testing.T) {
+	id := uuid.UUID{1}
+	m, _, err := Empty().Apply(1, []Record{TopicRecord{ID: id, Name: "t"}})
+	for p := int32(0); p < 2*offsetsPerItem && err == nil; p++ {
+		o := PartitionOffset{TopicPartition{id, p}, Offset{Offset: int64(p), Metadata: strings.Repeat("m", 100_000)}}
+		m, _, err = m.Apply(2, []Record{OffsetsRecord{Group: "g", Offsets: []PartitionOffset{o}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := m.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Read(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := Between(m, again); again.Index() != 2 || len(d.Groups) != 1 {
+		t.Fatal(d)
+	}
+	for p := range int32(2 * offsetsPerItem) {
+		was, _ := m.Offset("g", id, p)
+		if is, ok := again.Offset("g", id, p); !ok || is != was {
+			t.Fatalf("partition %d: %v", p, is.Offset)
+		}
 	}
 }
 

@@ -20,8 +20,9 @@ const (
 	// has been through the log, whose entries hold 1 MiB.
 	maxItem = 4 << 20
 
-	// offsetsPerItem keeps an item with a group's offsets far below maxItem whatever their metadata.
-	offsetsPerItem = 64
+	// offsetsPerItem and metadataPerItem keep an item with a group's offsets far below maxItem: metadata may be long.
+	offsetsPerItem  = 64
+	metadataPerItem = 64 << 10 // bytes, before the last offset
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -99,15 +100,16 @@ func (m *Image) encodeGroups(w *itemWriter) {
 		return w.err != nil
 	})
 	m.offsets.Root().Walk(func(group []byte, c *committed) bool {
-		chunk := make([]PartitionOffset, 0, offsetsPerItem)
+		chunk, metadata := make([]PartitionOffset, 0, offsetsPerItem), 0
 		flush := func() {
 			r := OffsetsRecord{Group: string(group), Offsets: chunk}
 			w.item(itemOffsets, func(b []byte) []byte { return writeOffsets(b, r) })
-			chunk = chunk[:0]
+			chunk, metadata = chunk[:0], 0
 		}
 		c.walk(nil, func(t TopicID, partition int32, o Offset) bool {
 			chunk = append(chunk, PartitionOffset{TopicPartition{t, partition}, o})
-			if len(chunk) == offsetsPerItem {
+			metadata += len(o.Metadata)
+			if len(chunk) == offsetsPerItem || metadata >= metadataPerItem {
 				flush()
 			}
 			return true
