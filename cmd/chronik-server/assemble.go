@@ -134,6 +134,7 @@ func (b *broker) handler() *api.Broker {
 		Controller: b.node.Controller,
 		Groups:     b.node.Groups,
 		Config:     b.node.Settings.Broker,
+		Draining:   b.node.Draining(),
 		DataDir:    b.config.DataDir,
 		Logger:     b.logger,
 	}

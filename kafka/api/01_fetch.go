@@ -265,6 +265,9 @@ func (c *fetchCall) wait(ctx context.Context) {
 		case <-ctx.Done():
 			c.done = true
 			return
+		case <-c.broker.Draining:
+			c.done = true
+			return
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Broker struct {
 	Controller *controller.Controller
 	Groups     *group.Coordinator
 	Config     func() *config.Broker // the broker's, compiled; one atomic load
+	Draining   <-chan struct{}       // closed when the node stops: fetches then answer with what there is
 	DataDir    string                // as DescribeLogDirs shows it
 	Logger     *slog.Logger
 

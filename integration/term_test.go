@@ -1,0 +1,53 @@
+package integration
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A consumer that waits for records must not hold up the end of the broker until its own time is over.
+func TestTermWakesWaitingFetches(t *testing.T) {
+	b := newBroker(t)
+	b.start()
+	sent := make(fetchSent, 1)
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.address()), kgo.ConsumeTopics("t"), kgo.DefaultProduceTopic("t"), kgo.AllowAutoTopicCreation(),
+		kgo.FetchMaxWait(patience), kgo.FetchMinBytes(1<<20), kgo.WithHooks(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := client.ProduceSync(ctx, kgo.StringRecord("v")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-sent:
+	case <-ctx.Done():
+		t.Fatal("no fetch was sent")
+	}
+	begun := time.Now()
+	b.signal(syscall.SIGTERM)
+	if code := b.wait(); code != 0 || time.Since(begun) > 5*time.Second {
+		t.Errorf("exit code %d after %s:\n%s", code, time.Since(begun), b.said())
+	}
+}
+
+// fetchSent hears of the first fetch that left.
+type fetchSent chan struct{}
+
+const fetchKey = 1
+
+func (s fetchSent) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if key != fetchKey || err != nil {
+		return
+	}
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}
