@@ -13,6 +13,7 @@ import (
 	"chronik/cluster"
 	"chronik/kafka/api"
 	"chronik/kafka/console"
+	"chronik/kafka/kerr"
 	"chronik/kafka/server"
 	"chronik/metalog/image"
 	"chronik/wal"
@@ -40,7 +41,7 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	b := &broker{config: c, logger: logger, health: new(health)}
 	started := time.Now()
 	if err := b.start(ctx); err != nil {
-		return errors.Join(err, b.stop())
+		return errors.Join(pointToDump(err, c.DataDir), b.stop())
 	}
 	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())
 	select {
@@ -52,6 +53,14 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 		logger.Info("stopping: no new connections, requests that have begun are answered")
 		return b.stop()
 	}
+}
+
+// pointToDump adds to an error of damaged storage how to look into it.
+func pointToDump(err error, dir string) error {
+	if errors.Is(err, kerr.KafkaStorageError) || errors.Is(err, image.ErrCorrupt) {
+		return fmt.Errorf("%w\nnothing was changed; see all damage with: chronik dump --verify %s", err, dir)
+	}
+	return err
 }
 
 func (b *broker) start(ctx context.Context) (err error) {
