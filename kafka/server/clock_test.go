@@ -74,6 +74,17 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	})
 }
 
+func TestIdleForEver(t *testing.T) {
+	bubble(t, echo, func(o *Options) { o.IdleTimeout = -1 }, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		c.send(heartbeat(1))
+		c.expect(1)
+		<-time.After(24 * time.Hour)
+		c.send(heartbeat(2))
+		c.expect(2)
+	})
+}
+
 func TestAConnectionThatWaitsForAResponseIsNotIdle(t *testing.T) {
 	bubble(t, nil, nil, func(t *testing.T, x *harness) {
 		c := x.pipes.dial(t)

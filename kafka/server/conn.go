@@ -63,7 +63,7 @@ func (b begun) ready() bool { return b.p.Ready == nil || b.p.Ready() }
 
 func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
 	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetNoDelay(true) // fails only when the connection is gone, which reading finds out
+		s.o.tune(tcp)
 	}
 	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load()}
 	c.log = s.log.With("listener", peer.Listener, "peer", peer.Remote)
@@ -74,6 +74,17 @@ func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
 	c.out.sender = wire.NewSender(nc)
 	c.readBy.Store(c.started + firstRequest + 1)
 	return c
+}
+
+// tune fails only when the connection is gone, which reading finds out.
+func (o *Options) tune(tcp *net.TCPConn) {
+	_ = tcp.SetNoDelay(true)
+	if o.SendBuffer > 0 {
+		_ = tcp.SetWriteBuffer(o.SendBuffer)
+	}
+	if o.ReceiveBuffer > 0 {
+		_ = tcp.SetReadBuffer(o.ReceiveBuffer)
+	}
 }
 
 // serve is the reader; it returns when nothing of the connection is left.
@@ -177,10 +188,10 @@ func (c *conn) write() {
 		if !ready && c.ctx.Err() != nil {
 			c.broken.Store(true) // what it waited for was broken off with the connection: no answer is better than a wrong one
 		}
-		c.settle(err)
-		if len(c.queue) == 0 {
+		if err != nil || len(c.queue) == 0 {
 			c.settle(c.flush())
 		}
+		c.settle(err)
 	}
 }
 
@@ -200,11 +211,17 @@ func (c *conn) begin(rq *wire.Request) (p wire.Pending, err error) {
 	return c.s.o.Handler.Begin(c.ctx, rq), nil
 }
 
-// finish calls the request's Finish and puts the response into the outbox, which owns the request from then on.
+// finish calls the request's Finish and puts the response into the outbox, which owns the request from then on. After an
+// error there is no response; those before it may still leave.
 func (c *conn) finish(b begun) error {
 	r := wire.NewReply(b.rq)
+	err := c.call(b, r)
+	if err != nil {
+		r.Release()
+		r = wire.NewReply(b.rq) // an empty one is not sent
+	}
 	c.out.add(b.rq, r)
-	return c.call(b, r)
+	return err
 }
 
 func (c *conn) call(b begun, r *wire.Reply) (err error) {
@@ -213,7 +230,6 @@ func (c *conn) call(b begun, r *wire.Reply) (err error) {
 		err = errors.New("no response was given")
 	}
 	if err != nil {
-		c.broken.Store(true)
 		err = fmt.Errorf("%w: API key %d v%d: %w", errHandler, b.rq.Key, b.rq.Version, err)
 	}
 	return err
@@ -231,7 +247,6 @@ func (c *conn) recovered(rq *wire.Request, err *error) {
 	if v == nil {
 		return
 	}
-	c.broken.Store(true)
 	*err = fmt.Errorf("%w: panic: %v", errHandler, v)
 	c.log.Error("panic while handling a request", "key", rq.Key, "version", rq.Version, "panic", v, "stack", string(debug.Stack()))
 }

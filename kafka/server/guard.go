@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -12,37 +13,42 @@ const reservedFiles = 512
 
 // guard counts connections and says which are too many.
 type guard struct {
-	max, perIP int
-	logged     atomic.Int64 // when a refusal was logged last
+	limits func() Limits
+	files  int          // connections that leave enough files for the rest of the process
+	logged atomic.Int64 // when a refusal was logged last
 
 	mu    sync.Mutex
 	total int                // guarded by mu
 	ips   map[netip.Addr]int // guarded by mu
 }
 
-// newGuard allows max connections, but never so many that no files are left for the rest of the process; 0 is as many
-// as that.
-func newGuard(max, perIP int) *guard {
-	if files := openFiles(); files > 0 {
-		spare := files/2 + files/4
-		if files > 4*reservedFiles {
-			spare = files - reservedFiles
-		}
-		if max == 0 || max > spare {
-			max = spare
-		}
+func newGuard(limits func() Limits) *guard {
+	if limits == nil {
+		limits = func() Limits { return Limits{math.MaxInt, math.MaxInt} }
 	}
-	return &guard{max: max, perIP: perIP, ips: map[netip.Addr]int{}}
+	return &guard{limits: limits, files: spareFiles(openFiles()), ips: map[netip.Addr]int{}}
+}
+
+// spareFiles is how many of that many files are for connections; 0 is an unknown number.
+func spareFiles(files int) int {
+	switch {
+	case files == 0:
+		return math.MaxInt
+	case files > 4*reservedFiles:
+		return files - reservedFiles
+	}
+	return files/2 + files/4
 }
 
 // enter counts a connection, or says why it must not be: "" is yes.
 func (g *guard) enter(ip netip.Addr) (why string) {
+	limits := g.limits()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.max > 0 && g.total >= g.max {
+	if g.total >= min(limits.Connections, g.files) {
 		return fmt.Sprintf("there are %d connections already", g.total)
 	}
-	if g.perIP > 0 && g.ips[ip] >= g.perIP {
+	if g.ips[ip] >= limits.ConnectionsPerIP {
 		return fmt.Sprintf("there are %d connections from that address already", g.ips[ip])
 	}
 	g.total++

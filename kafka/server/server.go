@@ -23,16 +23,23 @@ type Listener struct {
 	Socket net.Listener // instead of Addr: already open
 }
 
-// Options of New. Zero limits have the defaults that are named here.
+// Options of New. What is left zero has the default that is named here.
 type Options struct {
-	Listeners           []Listener
-	Handler             wire.Handler
-	Pool                *arena.Pool
-	MaxRequestBytes     int           // socket.request.max.bytes; 100 MiB
-	MaxConnections      int           // max.connections; what the limit on open files allows
-	MaxConnectionsPerIP int           // max.connections.per.ip; unlimited
-	IdleTimeout         time.Duration // connections.max.idle.ms; 10 min
-	Logger              *slog.Logger
+	Listeners       []Listener
+	Handler         wire.Handler
+	Pool            *arena.Pool
+	MaxRequestBytes int           // socket.request.max.bytes; 100 MiB
+	IdleTimeout     time.Duration // connections.max.idle.ms; 10 min, negative: a connection may be idle for ever
+	SendBuffer      int           // socket.send.buffer.bytes; what the system gives
+	ReceiveBuffer   int           // socket.receive.buffer.bytes; what the system gives
+	Limits          func() Limits // asked for each new connection, since they may change; as many as the open files allow
+	Logger          *slog.Logger
+}
+
+// Limits is how many connections there may be. The limit on open files counts besides them.
+type Limits struct {
+	Connections      int // max.connections
+	ConnectionsPerIP int // max.connections.per.ip
 }
 
 const (
@@ -76,7 +83,7 @@ func New(o Options) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.clock.now.Store(1)
-	s.guard = newGuard(o.MaxConnections, o.MaxConnectionsPerIP)
+	s.guard = newGuard(o.Limits)
 	if err := s.open(); err != nil {
 		s.closeListeners()
 		return nil, err
@@ -124,8 +131,10 @@ func (s *Server) Serve() error {
 		if err == nil {
 			err = e
 			s.closeListeners()
-			s.each(func(c *conn) { c.abort() })
 		}
+	}
+	if err != nil {
+		s.each(func(c *conn) { c.abort() })
 	}
 	s.running.Wait()
 	return err
@@ -181,7 +190,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) idleBy() int64 { return s.clock.after(int64(s.o.IdleTimeout / tickLength)) }
+// idleBy is the tick by which a connection that is idle from now on has been so for too long, 0 for never.
+func (s *Server) idleBy() int64 {
+	if s.o.IdleTimeout < 0 {
+		return 0
+	}
+	return s.clock.after(int64(s.o.IdleTimeout / tickLength))
+}
 
 // Connections is the number of open connections.
 func (s *Server) Connections() int {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +183,29 @@ func TestAHandlersErrorClosesTheConnection(t *testing.T) {
 	}
 }
 
+// A request that fails, as a produce without acks may, must not cost those before it their answers; those after it get
+// none. The first of them is ready at once, or waits.
+func TestWhatWasRightBeforeAFailureIsAnswered(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+			p := echo(ctx, rq)
+			if rq.CorrelationID == 1 && waits {
+				p.Ready = wire.Waits
+			}
+			if rq.CorrelationID == 3 {
+				p.Finish = func(context.Context, *wire.Reply) error { return errors.New("refused") }
+			}
+			return p
+		}
+		bubble(t, h, nil, func(t *testing.T, x *harness) {
+			c := x.pipes.dial(t)
+			c.send(heartbeat(1), heartbeat(2), heartbeat(3), heartbeat(4))
+			c.expect(1, 2)
+			c.expectClosed()
+		})
+	}
+}
+
 // Every request that began is finished once, and at once, when the peer goes.
 func TestWhoHangsUpEndsTheWait(t *testing.T) {
 	finished := make(chan error, 10)
@@ -258,13 +283,16 @@ func produceOf(n int) *kmsg.ProduceRequest {
 	return rq
 }
 
+// The limits are those of the moment: a connection that was refused is taken when they have been raised.
 func TestLimitsOnConnections(t *testing.T) {
-	for name, change := range map[string]func(*Options){
-		"total":  func(o *Options) { tcp(o); o.MaxConnections = 2 },
-		"per IP": func(o *Options) { tcp(o); o.MaxConnectionsPerIP = 2 },
-	} {
+	for name, l := range map[string]Limits{"total": {2, math.MaxInt}, "per IP": {math.MaxInt, 2}} {
 		t.Run(name, func(t *testing.T) {
-			x := start(t, echo, change)
+			var limits atomic.Pointer[Limits]
+			limits.Store(&l)
+			x := start(t, echo, func(o *Options) {
+				tcp(o)
+				o.Limits = func() Limits { return *limits.Load() }
+			})
 			a, b := x.dialTCP(), x.dialTCP()
 			for _, c := range []*client{a, b} {
 				c.send(heartbeat(1))
@@ -273,8 +301,23 @@ func TestLimitsOnConnections(t *testing.T) {
 			x.dialTCP().expectClosed()
 			b.send(heartbeat(2))
 			b.expect(2)
+			limits.Store(&Limits{l.Connections + 1, l.ConnectionsPerIP})
+			if l.Connections == math.MaxInt {
+				limits.Store(&Limits{l.Connections, l.ConnectionsPerIP + 1})
+			}
+			c := x.dialTCP()
+			c.send(heartbeat(3))
+			c.expect(3)
 			x.stop()
 		})
+	}
+}
+
+func TestSpareFiles(t *testing.T) {
+	for files, want := range map[int]int{0: math.MaxInt, 1024: 768, 2048: 1536, 4096: 3584, 1 << 20: 1<<20 - 512} {
+		if got := spareFiles(files); got != want {
+			t.Errorf("of %d files %d are for connections, not %d", files, got, want)
+		}
 	}
 }
 
