@@ -21,6 +21,7 @@ func (n *Node) bootstrap(ctx context.Context, o Options) error {
 	_, err := n.Controller.RegisterBroker(ctx, image.BrokerRecord{
 		ID:          o.ID,
 		Incarnation: n.Meta.Incarnation(),
+		Rack:        o.Static["broker.rack"],
 		Endpoints:   o.Endpoints,
 	})
 	if kerr.Of(err) == kerr.DuplicateBrokerRegistration {

@@ -104,7 +104,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 
 func (n *Node) groupConfig() group.Config {
 	b := n.Settings.Broker()
-	ms := func(v int32) time.Duration { return time.Duration(v) * time.Millisecond }
+	ms := func(v int32) time.Duration { return Millis(int64(v)) }
 	return group.Config{
 		MinSessionTimeout:     ms(b.GroupMinSessionTimeoutMs),
 		MaxSessionTimeout:     ms(b.GroupMaxSessionTimeoutMs),
@@ -112,8 +112,8 @@ func (n *Node) groupConfig() group.Config {
 		MaxSize:               int(b.GroupMaxSize),
 		OffsetMetadataMax:     int(b.OffsetMetadataMaxBytes),
 		CommitTimeout:         ms(b.OffsetsCommitTimeoutMs),
-		OffsetsRetention:      time.Duration(b.OffsetsRetentionMs) * time.Millisecond,
-		OffsetsCheckInterval:  time.Duration(b.OffsetsRetentionCheckIntervalMs) * time.Millisecond,
+		OffsetsRetention:      Millis(b.OffsetsRetentionMs),
+		OffsetsCheckInterval:  Millis(b.OffsetsRetentionCheckIntervalMs),
 	}
 }
 
@@ -142,8 +142,8 @@ func (n *Node) openStore(o Options) error {
 		Logger:      o.Logger,
 		Known:       known(img, n.Settings),
 
-		RetentionCheckInterval: time.Duration(b.LogRetentionCheckIntervalMs) * time.Millisecond,
-		ProducerExpiration:     time.Duration(b.ProducerIDExpirationMs) * time.Millisecond,
+		RetentionCheckInterval: Millis(b.LogRetentionCheckIntervalMs),
+		ProducerExpiration:     Millis(b.ProducerIDExpirationMs),
 	})
 	return err
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -340,6 +342,24 @@ func TestSettingsFollowTheMetadata(t *testing.T) {
 		if set(c.broker, c.value); topic() != c.want {
 			t.Errorf("broker %q set to %s: %d", c.broker, c.value, topic())
 		}
+	}
+}
+
+// offsets.retention.minutes=2147483647 stands for "for ever"; as nanoseconds it came out negative, and every committed
+// offset expired at once.
+func TestLongTimesStayLong(t *testing.T) {
+	o := options(t.TempDir())
+	o.Static = map[string]string{"offsets.retention.minutes": "2147483647", "broker.rack": "r1"}
+	n := mustStart(t, o)
+	defer mustClose(t, n)
+	if got := n.groupConfig().OffsetsRetention; got < 250*365*24*time.Hour {
+		t.Errorf("offsets are kept for %s", got)
+	}
+	if Millis(-1) != -time.Millisecond || Millis(math.MinInt64) >= 0 || Millis(1500) != 1500*time.Millisecond {
+		t.Error(Millis(-1), Millis(math.MinInt64), Millis(1500))
+	}
+	if b, _ := n.Meta.Image().Broker(1); b.Rack != "r1" {
+		t.Errorf("the rack is %q", b.Rack)
 	}
 }
 

@@ -3,8 +3,10 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"chronik/kafka/config"
 	"chronik/metalog/image"
@@ -53,6 +55,13 @@ func (s *Settings) Apply(d *image.Delta) {
 		s.broker.Store(b)
 		return
 	}
+}
+
+// Millis is a time that Kafka has in milliseconds. What is too long for a Duration is the longest one: configs that say
+// "for ever" by a large number must not come out negative.
+func Millis(ms int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(ms, -most), most)) * time.Millisecond
 }
 
 // Broker is the configuration now: one atomic load.

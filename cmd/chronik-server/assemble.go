@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -99,40 +98,21 @@ func (b *broker) nodeOptions() cluster.Options {
 		ID:        image.BrokerID(c.NodeID),
 		ClusterID: c.ClusterID,
 		Endpoints: []image.Endpoint{{Name: listener, Host: c.AdvertisedAddr, Port: int32(c.AdvertisedPort)}},
-		Static:    b.static(),
+		Static:    c.static(portOf(b.socket.Addr())),
 		Pool:      b.pool, WALFileSize: c.WALFileSize, WALBudget: c.WALSize, Sync: c.WALSync, SyncEvery: c.WALSyncInterval,
 		Logger: b.logger,
 	}
 }
 
-// static is the Kafka configs that were given, and those that the server's own settings stand for: clients read them by
-// DescribeConfigs.
-func (b *broker) static() map[string]string {
-	c := b.config
-	s := maps.Clone(c.Kafka)
-	if s == nil {
-		s = make(map[string]string)
-	}
-	port := b.socket.Addr().(*net.TCPAddr).Port
-	s["node.id"] = strconv.Itoa(int(c.NodeID))
-	s["broker.id"] = s["node.id"]
-	s["log.dirs"] = c.DataDir
-	s["listeners"] = listener + "://" + hostPort(c.BindAddr, port)
-	if c.AdvertisedAddr != "" {
-		s["advertised.listeners"] = listener + "://" + c.advertised(port)
-	}
-	return s
-}
-
 func (b *broker) serverOptions() server.Options {
-	return server.Options{
-		Listeners:       []server.Listener{{Name: listener, Socket: b.socket}},
-		Handler:         b.handler(),
-		Pool:            b.pool,
-		MaxRequestBytes: int(b.config.MaxRequestSize),
-		MaxConnections:  b.config.MaxConnections,
-		Logger:          b.logger,
+	o := server.Options{
+		Listeners: []server.Listener{{Name: listener, Socket: b.socket}},
+		Handler:   b.handler(),
+		Pool:      b.pool,
+		Logger:    b.logger,
 	}
+	limit(&o, b.node.Settings.Broker)
+	return o
 }
 
 func (b *broker) handler() *api.Broker {
@@ -153,11 +133,11 @@ func (b *broker) handler() *api.Broker {
 // may use it, and what it may lose.
 func (b *broker) announce() {
 	c, kafka, http := b.config, b.socket.Addr(), b.console.Addr()
-	port := kafka.(*net.TCPAddr).Port
+	port := portOf(kafka)
 	b.logger.Info("serving", "kafka", kafka.String(), "http", http.String(),
 		"data_dir", c.DataDir, "node_id", c.NodeID, "clients_are_told", c.advertised(port))
 	b.logger.Warn(fmt.Sprintf("anyone who reaches them may use ports %d (Kafka) and %d (HTTP): authentication is not there yet; "+
-		"bind to 127.0.0.1 or use a firewall where that matters", port, http.(*net.TCPAddr).Port))
+		"bind to 127.0.0.1 or use a firewall where that matters", port, portOf(http)))
 	switch c.WALSync {
 	case wal.SyncInterval:
 		b.logger.Warn(fmt.Sprintf("wal-sync is interval: a power cut loses up to %s of acknowledged records", c.WALSyncInterval))
@@ -177,7 +157,9 @@ func (b *broker) stop() error {
 	var errs []error
 	switch {
 	case b.server != nil:
-		errs = append(errs, b.server.Shutdown(ctx))
+		if err := b.server.Shutdown(ctx); err != nil {
+			b.logger.Warn("requests were broken off: they did not end in time", "drain_timeout", drainTimeout)
+		}
 	case b.socket != nil:
 		errs = append(errs, b.socket.Close())
 	}

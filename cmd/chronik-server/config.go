@@ -188,7 +188,7 @@ func (c *Config) check() error {
 	if c.MaxRequestSize > c.MemoryLimit {
 		errs = append(errs, fmt.Errorf("max-request-size is more than memory-limit, so the largest request would never be taken: write at most %d", c.MemoryLimit))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.checkKafka())...)
 }
 
 // A layer is what one source gives.

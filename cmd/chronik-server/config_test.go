@@ -129,11 +129,11 @@ func TestKafkaConfigs(t *testing.T) {
 	inYAML := write(t, "c.yaml", "kafka:\n  num.partitions: 3\n  log.cleaner.min.cleanable.ratio: 0.5\n"+
 		"  auto.create.topics.enable: false\n  log:\n    retention.ms: -1\n  log.cleanup.policy: [compact, delete]\n")
 	for _, file := range []string{inTOML, inYAML} {
-		got := mustLoad(t, []string{"--config", file, "--set", "num.partitions=5", "--set", "log.dir=a=b"},
+		got := mustLoad(t, []string{"--config", file, "--set", "num.partitions=5", "--set", "broker.rack=a=b"},
 			[]string{"CHRONIK_KAFKA_NUM_PARTITIONS=4", "CHRONIK_KAFKA_LOG_RETENTION_MS=60000"}).Kafka
 		want := map[string]string{
 			"num.partitions": "5", "log.cleaner.min.cleanable.ratio": "0.5", "auto.create.topics.enable": "false",
-			"log.retention.ms": "60000", "log.cleanup.policy": "compact,delete", "log.dir": "a=b",
+			"log.retention.ms": "60000", "log.cleanup.policy": "compact,delete", "broker.rack": "a=b",
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %v, want %v", filepath.Base(file), got, want)
@@ -177,6 +177,9 @@ func TestWrong(t *testing.T) {
 		{[]string{"--http-port", "9092"}, nil, `kafka-port and http-port are both 9092: give one of them another port`},
 		{[]string{"--max-connections", "many"}, nil, `--max-connections: "many" is out of range: write a whole number from 0 to 2147483647`},
 		{[]string{"--set", "num.partitions"}, nil, `--set num.partitions: write name=value, as in --set num.partitions=3`},
+		{[]string{"--set", "socket.request.max.bytes=1"}, nil, `socket.request.max.bytes is not set by Kafka's name: write max-request-size`},
+		{nil, []string{"CHRONIK_KAFKA_LISTENERS=PLAINTEXT://:1"}, `listeners is not set by Kafka's name: write bind-addr and kafka-port`},
+		{[]string{"--set", "queued.max.requests=1"}, nil, `queued.max.requests has no effect here: memory-limit bounds the requests that wait: leave it out`},
 		{[]string{"--node-id", "x"}, []string{"CHRONIK_KAFKA_PORT=x"}, "CHRONIK_KAFKA_PORT: \"x\" is no port: write a number from 0 to 65535\n" +
 			`--node-id: "x" is out of range: write a whole number from 0 to 2147483647`},
 	} {

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// startBroker runs a whole broker in this process, on free ports.
+func startBroker(t *testing.T, args ...string) *broker {
+	t.Helper()
+	args = append(args, "--data-dir", t.TempDir(), "--bind-addr", "127.0.0.1", "--kafka-port", "0", "--http-port", "0",
+		"--wal-sync", "never", "--wal-file-size", "1MiB", "--wal-size", "4MiB")
+	b := &broker{config: mustLoad(t, args, nil), logger: slog.New(slog.DiscardHandler), health: new(health)}
+	if err := b.start(t.Context()); err != nil {
+		t.Fatal(err, b.stop())
+	}
+	return b
+}
+
+func (b *broker) dial(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", b.socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// What DescribeConfigs says of the server's own settings is what is in force.
+func TestSettingsAreDescribed(t *testing.T) {
+	b := startBroker(t, "--max-request-size", "65536", "--max-connections", "7", "--node-id", "3", "--set", "connections.max.idle.ms=60000")
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.socket.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rq := kmsg.NewPtrDescribeConfigsRequest()
+	r := kmsg.NewDescribeConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, "3"
+	rq.Resources = append(rq.Resources, r)
+	resp, err := rq.RequestWith(t.Context(), client)
+	if err != nil || resp.Resources[0].ErrorCode != 0 {
+		t.Fatal(err, resp)
+	}
+	got := map[string]string{}
+	for _, c := range resp.Resources[0].Configs {
+		if c.Value != nil {
+			got[c.Name] = *c.Value
+		}
+	}
+	for name, want := range map[string]string{
+		"node.id": "3", "broker.id": "3", "log.dir": b.config.DataDir, "log.dirs": b.config.DataDir,
+		"listeners":                "PLAINTEXT://" + b.socket.Addr().String(),
+		"socket.request.max.bytes": "65536", "max.connections": "7", "connections.max.idle.ms": "60000",
+		"socket.send.buffer.bytes": "-1", "socket.receive.buffer.bytes": "-1",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is described as %q, not %q", name, got[name], want)
+		}
+	}
+	client.Close()
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSettingsAreInForce(t *testing.T) {
+	b := startBroker(t, "--max-request-size", "65536", "--max-connections", "1")
+	if o := b.serverOptions(); o.MaxRequestBytes != 65536 || o.IdleTimeout.Minutes() != 10 || o.SendBuffer != -1 {
+		t.Errorf("%+v", o)
+	}
+	first := b.dial(t)
+	if _, err := first.Write([]byte{0, 0, 0, 14, 0, 18, 0, 0, 0, 0, 0, 9, 0, 4, 't', 'e', 's', 't'}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(first, make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(b.dial(t)); len(rest) > 0 {
+		t.Error("a second connection was taken", rest, err)
+	}
+	if _, err := first.Write([]byte{0, 1, 0, 1}); err != nil { // 65,537 bytes
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, first); err != nil {
+		t.Log(err) // reset instead of closed
+	}
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a limit of its own the broker takes connections, and an address may have several.
+func TestConnectionsWithoutALimit(t *testing.T) {
+	b := startBroker(t)
+	if l := b.serverOptions().Limits(); l.Connections < 1<<30 || l.ConnectionsPerIP < 1<<30 {
+		t.Errorf("%+v", l)
+	}
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+}
