@@ -244,6 +244,17 @@ func TestClosedLogRefuses(t *testing.T) {
 	mustClose(t, l)
 }
 
+// The directories that a first start makes, and what cannot be one.
+func TestDirectoryIsMade(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b", "metalog")
+	mustClose(t, mustOpen(t, dir))
+	mustClose(t, mustOpen(t, dir+string(filepath.Separator)))
+	file := filepath.Join(dir, lockFile)
+	if _, err := Open(Options{Dir: filepath.Join(file, "c"), NodeID: 1}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Error(err)
+	}
+}
+
 func TestOneNodeWithAPort(t *testing.T) {
 	l, err := Open(Options{Dir: t.TempDir(), NodeID: 7, Bind: "127.0.0.1:0"})
 	if err != nil {

@@ -92,7 +92,7 @@ func (s *starting) open(between func(backend) backend) (*Log, error) {
 
 // lockDir keeps a second process out, also while the store is not there yet to be locked itself.
 func (s *starting) lockDir() error {
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	if err := makeDir(filepath.Clean(s.Dir)); err != nil {
 		return err
 	}
 	if err := syncFile(filepath.Dir(s.Dir)); err != nil {
@@ -107,6 +107,22 @@ func (s *starting) lockDir() error {
 		return fmt.Errorf("%s is in use by another process: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// makeDir is os.MkdirAll, and what it makes is still there after a power cut: also the data directory around this one,
+// in which others keep what they acknowledge.
+func makeDir(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncFile(parent)
 }
 
 // identify reads node.id, or begins a directory that nothing is in. The store is put there before node.id, so that with

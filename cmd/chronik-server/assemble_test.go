@@ -4,10 +4,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"chronik/kafka/kerr"
 )
 
 // startBroker runs a whole broker in this process, on free ports.
@@ -92,6 +97,49 @@ func TestSettingsAreInForce(t *testing.T) {
 	}
 	if err := b.stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who waits for the other members of its group is answered when the broker stops, and does not hold it up.
+func TestStopAnswersWhoWaitsForItsGroup(t *testing.T) {
+	b := startBroker(t, "--set", "group.initial.rebalance.delay.ms=600000")
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.socket.Addr().String()), kgo.RequestRetries(0),
+		kgo.MaxVersions(kversion.V2_0_0())) // whose members need no id to join
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Group, join.ProtocolType, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = "g", "consumer", 10_000, 600_000
+	join.Protocols = append(join.Protocols, kmsg.JoinGroupRequestProtocol{Name: "range"})
+	seed := client.SeedBrokers()[0]
+	joined := make(chan *kmsg.JoinGroupResponse, 1)
+	go func() {
+		resp, err := seed.Request(t.Context(), join)
+		if err != nil {
+			t.Error(err)
+		}
+		answer, _ := resp.(*kmsg.JoinGroupResponse)
+		joined <- answer
+	}()
+	for state := ""; state != "PreparingRebalance"; {
+		list := b.node.Groups.ListGroups(t.Context(), 5, kmsg.NewPtrListGroupsRequest())
+		if len(list.Groups) > 0 {
+			state = list.Groups[0].GroupState
+		}
+		select {
+		case resp := <-joined:
+			t.Fatalf("answered before the end: %+v", resp)
+		default:
+			runtime.Gosched()
+		}
+	}
+	begun := time.Now()
+	if err := b.stop(); err != nil || time.Since(begun) > drainTimeout/2 {
+		t.Errorf("stopped after %s: %v", time.Since(begun), err)
+	}
+	if resp := <-joined; resp == nil || kerr.Code(resp.ErrorCode) != kerr.CoordinatorNotAvailable {
+		t.Errorf("%+v", resp)
 	}
 }
 
