@@ -170,6 +170,38 @@ func TestALogThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	})
 }
 
+// A proposal that finds its queue full fails at once. Its machine must not be forgotten by that while another of its
+// proposals is queued: there would be two machines of one key.
+func TestAFullQueueMustNotMakeTwoMachines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(&journal{delay: time.Second})
+		crowd, key := "crowd", "0"
+		for i := 0; r.shard(key) != r.shard(crowd); i++ {
+			key = fmt.Sprint(i)
+		}
+		none := func(Instant, error, *Effects) {}
+		r.Tell(crowd, func(c *counter, _ Instant, fx *Effects) {
+			for range maxQueued {
+				fx.ProposeLow(none, image.RemoveGroupRecord{})
+			}
+		})
+		var outcomes []error
+		tell := func(_ Instant, err error, _ *Effects) { outcomes = append(outcomes, err) }
+		r.Tell(key, func(_ *counter, _ Instant, fx *Effects) {
+			fx.ProposeLow(tell, image.RemoveGroupRecord{})
+			fx.Propose(tell, image.RemoveGroupRecord{})
+		})
+		if !slices.Contains(r.Keys(), key) || len(outcomes) != 1 || !errors.Is(outcomes[0], kerr.CoordinatorNotAvailable) {
+			t.Errorf("machines %v, outcomes %v", r.Keys(), outcomes)
+		}
+		<-time.After(2 * time.Second)
+		if slices.Contains(r.Keys(), key) || len(outcomes) != 2 || outcomes[1] != nil {
+			t.Errorf("machines %v, outcomes %v", r.Keys(), outcomes)
+		}
+		r.Close()
+	})
+}
+
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(&journal{})

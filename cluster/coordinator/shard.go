@@ -101,9 +101,11 @@ func (s *shard[M]) settle(e *entry[M], fx *Effects) {
 			answer <- a.Body
 		}
 	}
+	e.inFlight++ // what fails at once must not forget the machine before the rest is queued
 	for _, p := range fx.Proposals {
 		s.propose(e, p)
 	}
+	e.inFlight--
 	if e.inFlight == 0 && e.machine.Idle() {
 		s.due.drop(e)
 		delete(s.entries, e.key)
