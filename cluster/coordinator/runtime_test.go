@@ -180,23 +180,27 @@ func TestAFullQueueMustNotMakeTwoMachines(t *testing.T) {
 			key = fmt.Sprint(i)
 		}
 		none := func(Instant, error, *Effects) {}
-		r.Tell(crowd, func(c *counter, _ Instant, fx *Effects) {
-			for range maxQueued {
-				fx.ProposeLow(none, image.RemoveGroupRecord{})
-			}
-		})
-		var outcomes []error
-		tell := func(_ Instant, err error, _ *Effects) { outcomes = append(outcomes, err) }
+		for _, n := range []int{maxBatch, maxQueued} { // the first batch is in flight when the others queue
+			r.Tell(crowd, func(c *counter, _ Instant, fx *Effects) {
+				for range n {
+					fx.ProposeLow(none, image.RemoveGroupRecord{})
+				}
+			})
+			synctest.Wait()
+		}
+		outcomes := make(chan error, 2)
+		tell := func(_ Instant, err error, _ *Effects) { outcomes <- err }
 		r.Tell(key, func(_ *counter, _ Instant, fx *Effects) {
 			fx.ProposeLow(tell, image.RemoveGroupRecord{})
 			fx.Propose(tell, image.RemoveGroupRecord{})
 		})
-		if !slices.Contains(r.Keys(), key) || len(outcomes) != 1 || !errors.Is(outcomes[0], kerr.CoordinatorNotAvailable) {
-			t.Errorf("machines %v, outcomes %v", r.Keys(), outcomes)
+		if err := <-outcomes; !errors.Is(err, kerr.CoordinatorNotAvailable) || !slices.Contains(r.Keys(), key) {
+			t.Errorf("machines %v, outcome %v", r.Keys(), err)
 		}
-		<-time.After(2 * time.Second)
-		if slices.Contains(r.Keys(), key) || len(outcomes) != 2 || outcomes[1] != nil {
-			t.Errorf("machines %v, outcomes %v", r.Keys(), outcomes)
+		err := <-outcomes
+		synctest.Wait()
+		if err != nil || slices.Contains(r.Keys(), key) {
+			t.Errorf("machines %v, outcome %v", r.Keys(), err)
 		}
 		r.Close()
 	})
