@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"errors"
 	"math"
 
 	"chronik/kafka/kerr"
@@ -61,6 +62,9 @@ func only(records []byte) (Batch, error) {
 		return nil, errOldMagic
 	}
 	b, rest, err := Next(records)
+	if errors.Is(err, ErrTruncated) {
+		return nil, errNoBatch // as Kafka sees it; CORRUPT_MESSAGE would make clients send the same again
+	}
 	if err != nil {
 		return nil, err
 	}
