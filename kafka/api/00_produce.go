@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/cluster/replica"
+	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
@@ -50,7 +51,7 @@ func produce(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
 	img, i := b.Meta.Image(), 0
 	for t := range c.req.Topics {
 		topic := &c.req.Topics[t]
-		id, err := topicID(img, topic)
+		id, err := topicID(img, topic, c.rq.Version)
 		if refused != nil {
 			err = refused
 		}
@@ -75,14 +76,14 @@ func (c *produceCall) refused() error {
 	return nil
 }
 
-func topicID(img *image.Image, t *kmsg.ProduceRequestTopic) (uuid.UUID, error) {
+func topicID(img *image.Image, t *kmsg.ProduceRequestTopic, version int16) (uuid.UUID, error) {
 	if id := uuid.UUID(t.TopicID); id != uuid.Nil {
 		return id, nil // replica knows ids
 	}
 	if topic, ok := img.TopicNamed(t.Topic); ok {
 		return topic.ID, nil
 	}
-	if t.Topic == "" {
+	if version >= 13 {
 		return uuid.Nil, kerr.UnknownTopicID
 	}
 	return uuid.Nil, kerr.UnknownTopicOrPartition
@@ -90,10 +91,20 @@ func topicID(img *image.Image, t *kmsg.ProduceRequestTopic) (uuid.UUID, error) {
 
 func (c *produceCall) begin(i int, id uuid.UUID, p *kmsg.ProduceRequestTopicPartition, err error) {
 	var part *replica.Partition
+	if err == nil && transactional(p.Records) {
+		// The request has no transactional id, and without one nothing would ever end the transaction: it would hold
+		// back all that read committed records only.
+		err = kerr.TransactionalIDAuthorizationFailed
+	}
 	if err == nil {
 		part, err = c.broker.Parts.Leader(id, p.Partition, -1)
 	}
 	c.parts.Begin(i, part, err, p.Records, c.rq.Buf, c.rq.Version)
+}
+
+func transactional(records []byte) bool {
+	b, _, err := batch.Next(records)
+	return err == nil && b.IsTransactional()
 }
 
 func (c *produceCall) ready() bool { return c.parts.Ready() }

@@ -14,7 +14,7 @@ import (
 func initProducerID(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.InitProducerIDRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
-	if req.TransactionalID != nil {
+	if req.TransactionalID != nil || req.Version >= 3 && (req.ProducerID < 0) != (req.ProducerEpoch < 0) {
 		resp.ErrorCode = int16(kerr.InvalidRequest)
 		return resp, nil
 	}

@@ -107,4 +107,9 @@ func TestInitProducerID(t *testing.T) {
 		}
 		seen[got.ProducerID] = true
 	}
+	for _, half := range [][2]int64{{5, -1}, {-1, 5}} {
+		rq := kmsg.NewPtrInitProducerIDRequest()
+		rq.Version, rq.ProducerID, rq.ProducerEpoch = 3, half[0], int16(half[1])
+		n.code(ask[*kmsg.InitProducerIDResponse](n, rq).ErrorCode, kerr.InvalidRequest)
+	}
 }

@@ -23,6 +23,12 @@ func TestProduceRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	part := batch.Builder{Transactional: true, Producer: &batch.Producer{ID: 3}}
+	part.Add(&batch.Record{Timestamp: 1, Value: []byte("v")})
+	inTransaction, err := part.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	many := make([]int64, 40)
 	for name, c := range map[string]struct {
 		rq   *kmsg.ProduceRequest
@@ -34,8 +40,11 @@ func TestProduceRefuses(t *testing.T) {
 		"an unknown partition":  {produceRequest(9, "t", uuid.Nil, 1, good), kerr.UnknownTopicOrPartition},
 		"an unknown id":         {produceRequest(13, "", uuid.New(), 0, good), kerr.UnknownTopicID},
 		"a damaged batch":       {produceRequest(9, "t", uuid.Nil, 0, damaged), kerr.CorruptMessage},
-		"half a batch":          {produceRequest(9, "t", uuid.Nil, 0, good[:30]), kerr.CorruptMessage},
+		"half a batch":          {produceRequest(9, "t", uuid.Nil, 0, good[:30]), kerr.InvalidRecord},
 		"a large batch":         {produceRequest(9, "t", uuid.Nil, 0, stamped(t, many...)), kerr.MessageTooLarge},
+		"no topic":              {produceRequest(9, "", uuid.Nil, 0, good), kerr.UnknownTopicOrPartition},
+		"no id":                 {produceRequest(13, "", uuid.Nil, 0, good), kerr.UnknownTopicID},
+		"of no transaction":     {produceRequest(9, "t", uuid.Nil, 0, inTransaction), kerr.TransactionalIDAuthorizationFailed},
 		"no key to compact by":  {produceRequest(9, "compacted", uuid.Nil, 0, noKey), kerr.InvalidRecord},
 		"old message, old form": {produceRequest(2, "t", uuid.Nil, 0, oldMessage(1)), kerr.None},
 	} {
