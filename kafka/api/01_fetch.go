@@ -54,7 +54,7 @@ func (c *fetchCall) open() error {
 		c.items = asked
 		return nil
 	}
-	if c.req.SessionEpoch <= 0 { // a full fetch: it ends the session it names, and 0 opens a new one
+	if c.req.SessionEpoch == 0 || c.req.SessionEpoch == -1 { // a full fetch: it ends the session it names, and 0 opens a new one
 		if c.req.SessionID != 0 {
 			c.broker.sessions.close(c.req.SessionID)
 		}
@@ -71,10 +71,15 @@ func (c *fetchCall) open() error {
 	if err != nil {
 		return err
 	}
-	if c.items, err = session.update(c.req, asked); err == nil {
-		c.session = session // whose id only a success carries
+	if c.items, err = session.update(c.req, asked); err != nil {
+		return err
 	}
-	return err
+	if len(c.items) == 0 {
+		c.broker.sessions.close(session.id) // the answer's session id, 0, says so
+		return nil
+	}
+	c.session = session // whose id only a success carries
+	return nil
 }
 
 func (c *fetchCall) asked() []*fetchItem {
@@ -100,7 +105,7 @@ func (c *fetchCall) attempt() {
 		}}
 		n, err := c.read(&a, room)
 		if err != nil {
-			a.Err = kerr.Of(err)
+			a.Err, a.Aborted = kerr.Of(err), noneAborted
 		}
 		c.done = c.done || err != nil || a.DivergingEpoch >= 0
 		c.bytes += n
@@ -128,8 +133,11 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	in := &a.item.part
 	m := p.Marks()
 	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
-	if c.diverges(a, p) {
-		return 0, nil
+	if away, err := c.diverges(a, p); away || err != nil {
+		if err != nil {
+			a.HighWatermark, a.LastStable, a.LogStart = -1, -1, -1
+		}
+		return 0, err
 	}
 	committed := c.req.IsolationLevel == 1
 	limit := max(0, min(room, int(in.PartitionMaxBytes)))
@@ -175,18 +183,25 @@ func (c *fetchCall) leader(it *fetchItem) (*replica.Partition, error) {
 }
 
 // diverges tells a reader whose last epoch ended earlier here to truncate (KIP-595's part of Fetch v12).
-func (c *fetchCall) diverges(a *answer, p *replica.Partition) bool {
+// An epoch that is newer than all that are known here ends nowhere.
+func (c *fetchCall) diverges(a *answer, p *replica.Partition) (bool, error) {
 	in := &a.item.part
 	if c.req.Version < 12 || in.LastFetchedEpoch < 0 {
-		return false
+		return false, nil
 	}
 	epoch, end := p.Log().EpochEnd(in.LastFetchedEpoch)
-	if epoch < 0 || epoch == in.LastFetchedEpoch && end >= in.FetchOffset {
-		return false
+	if epoch < 0 {
+		return false, kerr.OffsetOutOfRange
+	}
+	if epoch == in.LastFetchedEpoch && end >= in.FetchOffset {
+		return false, nil
 	}
 	a.DivergingEpoch, a.DivergingEnd = epoch, end
-	return true
+	return true, nil
 }
+
+// noneAborted goes with an error: null would mean that nobody asked.
+var noneAborted = []wire.AbortedTxn{}
 
 // aborted lists the transactions to skip, as an empty list rather than none for a read_committed reader.
 func aborted(p *replica.Partition, from, end int64) ([]wire.AbortedTxn, error) {

@@ -53,7 +53,7 @@ func listOffsets(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.ListOf
 }
 
 func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg.ListOffsetsRequestTopicPartition, out *kmsg.ListOffsetsResponseTopicPartition) error {
-	if req.Version > 0 && !knownTimestamp(in.Timestamp, req.Version) {
+	if !knownTimestamp(in.Timestamp, req.Version) {
 		return kerr.UnsupportedVersion
 	}
 	p, err := b.leaderNamed(topic, in.Partition, in.CurrentLeaderEpoch)

@@ -88,6 +88,7 @@ func TestFetch(t *testing.T) {
 		"an unknown topic":                {fetchRequest(12, "none", uuid.Nil, 0), "none/0 UNKNOWN_TOPIC_OR_PARTITION"},
 		"an unknown partition":            {with(func(rq *kmsg.FetchRequest) { part(rq).Partition = 2 }), "t/2 UNKNOWN_TOPIC_OR_PARTITION"},
 		"a later epoch":                   {with(func(rq *kmsg.FetchRequest) { part(rq).CurrentLeaderEpoch = 1 }), "t/0 UNKNOWN_LEADER_EPOCH"},
+		"a last epoch to come":            {with(func(rq *kmsg.FetchRequest) { part(rq).LastFetchedEpoch = 7 }), "t/0 OFFSET_OUT_OF_RANGE"},
 		"an old client's epoch":           {with(func(rq *kmsg.FetchRequest) { rq.Version = 8; part(rq).CurrentLeaderEpoch = 1 }), "t/0 0-2 3-4 <5"},
 		"one byte gives one batch":        {with(func(rq *kmsg.FetchRequest) { part(rq).PartitionMaxBytes = 1 }), "t/0 0-2 <5"},
 		"no bytes give one batch":         {with(func(rq *kmsg.FetchRequest) { rq.MaxBytes = 0 }), "t/0 0-2 <5"},
@@ -278,6 +279,9 @@ func testSession(t *testing.T, byID bool) {
 	epoch += 5
 	expect("an epoch that is not the next", request(), "INVALID_FETCH_SESSION_EPOCH")
 	epoch -= 5
+	negative := request()
+	negative.SessionEpoch = -7
+	expect("an epoch that is none", negative, "INVALID_FETCH_SESSION_EPOCH")
 	mixed := request()
 	mixed.Version = 25 - version // ids and names are never mixed
 	expect("the other kind of names", mixed, "FETCH_SESSION_TOPIC_ID_ERROR")
@@ -287,6 +291,17 @@ func testSession(t *testing.T, byID bool) {
 		t.Errorf("the session's end: %+v", got)
 	}
 	expect("a session that has ended", request(), "FETCH_SESSION_ID_NOT_FOUND")
+
+	session, epoch = 0, 0
+	expect("another session", request(0), "t/0 0-0 <1")
+	forget = request()
+	forget.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{Topic: name, TopicID: id, Partitions: []int32{0}}}
+	before := session
+	if got := ask[*kmsg.FetchResponse](n, forget); got.SessionID != 0 || got.ErrorCode != 0 {
+		t.Errorf("a session without partitions: %+v", got)
+	}
+	session, epoch = before, epoch+1
+	expect("which has ended", request(), "FETCH_SESSION_ID_NOT_FOUND")
 }
 
 // A cache that is full of sessions in use answers without one.

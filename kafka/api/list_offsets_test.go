@@ -85,6 +85,7 @@ func TestListOffsets(t *testing.T) {
 		{0, "t", 0, earliestTimestamp, "[0]", nil},
 		{0, "t", 0, latestTimestamp, "[6]", func(rq *kmsg.ListOffsetsRequest) { rq.Topics[0].Partitions[0].MaxNumOffsets = 1 }},
 		{0, "t", 1, latestTimestamp, "[0]", nil},
+		{0, "t", 0, maxTimestamp, "UNSUPPORTED_VERSION", nil},
 		{0, "none", 0, latestTimestamp, "UNKNOWN_TOPIC_OR_PARTITION", nil},
 		{3, "t", 0, latestTimestamp, "INVALID_REQUEST", func(rq *kmsg.ListOffsetsRequest) {
 			rq.Topics[0].Partitions = append(rq.Topics[0].Partitions, rq.Topics[0].Partitions[0])
