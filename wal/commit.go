@@ -92,7 +92,7 @@ func (l *Log) store(g *group) error {
 	}
 	h := groupHeader{salt: l.salt, seq: f.seq, durable: l.durable.Load()}
 	always := l.opt.Sync == SyncAlways || g.closing
-	if err := f.f.WriteSync(g.vector(&h), off, always); err != nil {
+	if err := l.put(f, g, &h, off, always); err != nil {
 		g.release()
 		return &failure{fmt.Errorf("write %s at %d: %w", f.name, off, err)}
 	}

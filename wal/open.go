@@ -30,6 +30,9 @@ func Open(o Options, restore func(checkpoint []byte) error, replay func(Replayed
 		return nil, errors.Join(err, lock.Close())
 	}
 	l.lock = lock
+	if err := l.announceSink(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	l.run()
 	return l, nil
 }
