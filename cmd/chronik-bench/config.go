@@ -33,6 +33,13 @@ type Config struct {
 	Clients     int
 	Consumers   int
 
+	Connections         int // of raw and raw-fetch
+	InFlight            int
+	Serial              bool
+	Behind              int64 // records before the end of a partition
+	FetchBytes          int32
+	FetchPartitionBytes int32
+
 	VerifyFile string
 	Grace      time.Duration
 	Format     string
@@ -53,9 +60,7 @@ func (c *Config) commonFlags(fs *pflag.FlagSet) {
 
 func (c *Config) produceFlags(fs *pflag.FlagSet) {
 	c.Size = sizes{1024, 1024}
-	fs.Int32Var(&c.Partitions, "partitions", 12, "`number` of partitions if the topic has to be created")
-	fs.Int16Var(&c.Replication, "replication", -1, "`number` of replicas if the topic has to be created; -1 is the broker's default")
-	fs.StringArrayVar(&c.TopicConfig, "topic-config", nil, "`name=value` if the topic has to be created; may be repeated")
+	c.topicFlags(fs)
 	fs.Float64Var(&c.Rate, "rate", 0, "open loop at this many `records` per second of all clients together; 0 is as fast as it goes")
 	fs.Var(&c.Size, "size", "size of a record's value, or a range as in 100-2000")
 	fs.Int32Var(&c.Batch, "batch", 1_000_000, "most `bytes` in a batch, before compression")
@@ -64,6 +69,33 @@ func (c *Config) produceFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Acks, "acks", "all", "`replicas` to wait for: all, 1 or 0")
 	fs.IntVar(&c.Buffer, "buffer", 64<<20, "most `bytes` that a client holds unacknowledged")
 	fs.IntVar(&c.Clients, "clients", 1, "`number` of producers, each with its own connections")
+}
+
+// topicFlags are those of every subcommand that may have to create the topic.
+func (c *Config) topicFlags(fs *pflag.FlagSet) {
+	fs.Int32Var(&c.Partitions, "partitions", 12, "`number` of partitions if the topic has to be created")
+	fs.Int16Var(&c.Replication, "replication", -1, "`number` of replicas if the topic has to be created; -1 is the broker's default")
+	fs.StringArrayVar(&c.TopicConfig, "topic-config", nil, "`name=value` if the topic has to be created; may be repeated")
+}
+
+// connFlags are those of raw and raw-fetch.
+func (c *Config) connFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&c.Connections, "connections", 4, "`number` of connections")
+}
+
+func (c *Config) rawFlags(fs *pflag.FlagSet) {
+	c.Size = sizes{1024, 1024}
+	fs.IntVar(&c.InFlight, "in-flight", 5, "`number` of requests that a connection has in flight")
+	fs.Int32Var(&c.Batch, "batch", 1<<20, "`bytes` of a batch, of which a request has one")
+	fs.Var(&c.Size, "size", "size of a record's value; a smaller batch has one smaller record")
+	fs.StringVar(&c.Acks, "acks", "all", "`replicas` to wait for: all or 1")
+	fs.BoolVar(&c.Serial, "serial", false, "one connection, one request of 1 KiB at a time")
+}
+
+func (c *Config) rawFetchFlags(fs *pflag.FlagSet) {
+	fs.Int64Var(&c.Behind, "behind", 1024, "`records` before the end of a partition at which to read")
+	fs.Int32Var(&c.FetchBytes, "fetch-bytes", 8<<20, "most `bytes` of a response")
+	fs.Int32Var(&c.FetchPartitionBytes, "fetch-partition-bytes", 1<<20, "most `bytes` of a partition in a response")
 }
 
 func (c *Config) consumeFlags(fs *pflag.FlagSet) {
@@ -79,20 +111,30 @@ var (
 )
 
 // check also settles the defaults that depend on other flags.
-func (c *Config) check(fs *pflag.FlagSet, produces bool) error {
-	if produces {
-		if c.Records == 0 && c.Duration == 0 {
-			c.Duration = 10 * time.Second
-		}
-		if err := c.checkProduce(fs); err != nil {
-			return err
-		}
+func (c *Config) check(fs *pflag.FlagSet, subcommand string) error {
+	if subcommand == "raw-fetch" {
+		c.Records = 0
+	}
+	if subcommand != "consume" && c.Records == 0 && c.Duration == 0 {
+		c.Duration = 10 * time.Second
+	}
+	var err error
+	switch subcommand {
+	case "produce", "both":
+		err = c.checkProduce(fs)
+	case "raw":
+		err = c.checkRaw()
+	}
+	if err != nil {
+		return err
 	}
 	switch {
 	case c.Records < 0 || c.Duration < 0 || c.Warmup < 0 || c.Grace <= 0:
 		return errors.New("--records, --duration and --warmup take no negative value, --grace more than 0")
 	case c.Duration > 0 && c.Warmup >= c.Duration:
 		return errors.New("--warmup leaves nothing of --duration to measure")
+	case fs.Lookup("connections") != nil && c.Connections < 1:
+		return errors.New("--connections: write 1 or more")
 	case fs.Lookup("consumers") != nil && c.Consumers < 1:
 		return errors.New("--consumers: write 1 or more")
 	case !slices.Contains([]string{"table", "json"}, c.Format):
@@ -123,6 +165,21 @@ func (c *Config) checkProduce(fs *pflag.FlagSet) error {
 		return fmt.Errorf("--batch %d is too small for a record of %d bytes", c.Batch, c.Size.most)
 	case c.Buffer < int(c.Batch):
 		return fmt.Errorf("--buffer %d is smaller than a batch", c.Buffer)
+	}
+	return nil
+}
+
+func (c *Config) checkRaw() error {
+	if c.Serial {
+		c.Connections, c.InFlight, c.Batch = 1, 1, 1<<10
+	}
+	switch {
+	case c.InFlight < 1 || c.Partitions < 1:
+		return errors.New("--in-flight and --partitions take 1 or more")
+	case c.Acks != "all" && c.Acks != "-1" && c.Acks != "1":
+		return fmt.Errorf("--acks %q: write all or 1, a request without an answer cannot be measured", c.Acks)
+	case c.Batch < 100:
+		return fmt.Errorf("--batch %d is too small for a record", c.Batch)
 	}
 	return nil
 }

@@ -52,6 +52,10 @@ func command() *cobra.Command {
 			(*Config).consumeFlags),
 		subcommand("both", "Produce and consume at once, then verify that every acknowledged record was read, in order, once", runBoth,
 			(*Config).produceFlags, (*Config).consumeFlags),
+		subcommand("raw", "Produce requests that were encoded before, so that the broker is measured and not the client", runRaw,
+			(*Config).connFlags, (*Config).topicFlags, (*Config).rawFlags),
+		subcommand("raw-fetch", "Fetch the newest records of the topic again and again, and count their bytes", runRawFetch,
+			(*Config).connFlags, (*Config).rawFetchFlags),
 	)
 	return root
 }
@@ -65,7 +69,7 @@ func subcommand(name, short string, run func(context.Context, *Config) (*report,
 		define(c, cmd.Flags())
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := c.check(cmd.Flags(), name != "consume"); err != nil {
+		if err := c.check(cmd.Flags(), name); err != nil {
 			return err
 		}
 		r, err := run(cmd.Context(), c)

@@ -24,11 +24,14 @@ func newMeter(from int64) *meter {
 }
 
 // record measures a record that was to be sent at intended; all times in nanoseconds since 1970.
-func (m *meter) record(intended, now int64, size int) {
+func (m *meter) record(intended, now int64, size int) { m.batch(intended, now, 1, size) }
+
+// batch measures records of size bytes in all that were sent as one.
+func (m *meter) batch(intended, now int64, records, size int) {
 	if intended < m.from {
 		return
 	}
-	m.records++
+	m.records += int64(records)
 	m.bytes += int64(size)
 	m.last = now
 	_ = m.histogram.RecordValue(min(max(now-intended, 0), longestLatency)) // it fails only out of range

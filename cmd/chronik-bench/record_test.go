@@ -71,7 +71,7 @@ func TestConfigRefusesWhatCannotBe(t *testing.T) {
 		if err := flags.Parse(strings.Fields(c.flags)); err != nil {
 			t.Fatal(err)
 		}
-		err := config.check(flags, true)
+		err := config.check(flags, "produce")
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
 		}

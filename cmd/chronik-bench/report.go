@@ -16,6 +16,7 @@ type report struct {
 	Topic    string         `json:"topic"`
 	Produce  *produceReport `json:"produce,omitempty"`
 	Consume  *consumeReport `json:"consume,omitempty"`
+	Fetch    *fetchReport   `json:"fetch,omitempty"`
 	Verified *findings      `json:"verified,omitempty"`
 	Failure  string         `json:"failure,omitempty"`
 }
@@ -66,6 +67,9 @@ func (r *report) table(out io.Writer) error {
 	} else if c != nil {
 		c.row(w, "consume", false)
 	}
+	if f := r.Fetch; f != nil {
+		f.row(w, "responses", true)
+	}
 	fmt.Fprintln(w)
 	if err := w.Flush(); err != nil {
 		return err
@@ -85,7 +89,11 @@ func (t throughput) row(w io.Writer, name string, latency bool) {
 func (r *report) notes() string {
 	var b strings.Builder
 	if p := r.Produce; p != nil {
-		fmt.Fprintf(&b, "acknowledged %d of %d sent, longest gap without an acknowledgement %.3f s\n", p.Acked, p.Sent, p.LongestGap)
+		fmt.Fprintf(&b, "acknowledged %d of %d sent", p.Acked, p.Sent)
+		if p.LongestGap > 0 { // raw does not look for one
+			fmt.Fprintf(&b, ", longest gap without an acknowledgement %.3f s", p.LongestGap)
+		}
+		b.WriteByte('\n')
 		for _, g := range p.Gaps {
 			fmt.Fprintf(&b, "  none for %.3f s from %.1f s on\n", g.Seconds, g.At)
 		}
