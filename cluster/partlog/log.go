@@ -12,10 +12,11 @@ import (
 
 // Log is one partition's log. All methods may be called concurrently.
 type Log struct {
-	id     ID
-	store  *Store
-	config atomic.Pointer[config.Topic]
-	housed bool // the disk knows whose directory the log's is; of the background work
+	id         ID
+	store      *Store
+	config     atomic.Pointer[config.Topic]
+	complained atomic.Int64 // when damage was last logged, s
+	housed     bool         // the disk knows whose directory the log's is; of the background work
 
 	mu         sync.Mutex // guards what follows; wal.Append is called under it, so that offsets and the log agree
 	closed     bool

@@ -280,15 +280,31 @@ func (e located) verify(data []byte) error {
 	return nil
 }
 
-// storageError gives an error that is not Kafka's yet a code and says whose it is.
+// storageError gives an error that is not Kafka's yet a code and says whose it is. Damage goes to the log too: clients try
+// again without a word.
 func (l *Log) storageError(err error) error {
 	if errors.Is(err, errMoved) {
 		return fmt.Errorf("%s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
 	}
-	if kerr.Of(err) == kerr.UnknownServerError {
-		return fmt.Errorf("read %s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
+	code := kerr.Of(err)
+	if code == kerr.UnknownServerError {
+		err = fmt.Errorf("read %s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
+	} else {
+		err = fmt.Errorf("read %s: %w", l.id.name(), err)
 	}
-	return fmt.Errorf("read %s: %w", l.id.name(), err)
+	if code != kerr.OffsetOutOfRange {
+		l.complain(err)
+	}
+	return err
+}
+
+// complain logs damage once a minute for each partition, however often it is asked for.
+func (l *Log) complain(err error) {
+	now, before := l.store.options.Now().Unix(), l.complained.Load()
+	if now-before >= 60 && l.complained.CompareAndSwap(before, now) {
+		l.store.options.Logger.Error("records cannot be read and are not served; see all damage with chronik dump --verify once the "+
+			"broker is stopped", "partition", l.id.name(), "error", err)
+	}
 }
 
 // everything is a limit for readers that want all there is.

@@ -50,7 +50,9 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 		return errors.Join(err, b.stop())
 	case <-ctx.Done():
 		logger.Info("stopping: no new connections, requests that have begun are answered")
-		return b.stop()
+		err := b.stop()
+		logger.Info("stopped")
+		return err
 	}
 }
 
@@ -136,8 +138,13 @@ func (b *broker) announce() {
 	port := portOf(kafka)
 	b.logger.Info("serving", "kafka", kafka.String(), "http", http.String(),
 		"data_dir", c.DataDir, "node_id", c.NodeID, "clients_are_told", c.advertised(port))
-	b.logger.Warn(fmt.Sprintf("anyone who reaches them may use ports %d (Kafka) and %d (HTTP): authentication is not there yet; "+
-		"bind to 127.0.0.1 or use a firewall where that matters", port, portOf(http)))
+	if at := kafka.(*net.TCPAddr).IP; !at.IsLoopback() {
+		b.logger.Warn(fmt.Sprintf("anyone who reaches them may use ports %d (Kafka) and %d (HTTP): authentication is not there yet; "+
+			"bind to 127.0.0.1 or use a firewall where that matters", port, http.(*net.TCPAddr).Port))
+	} else {
+		b.logger.Info(fmt.Sprintf("anyone on this machine may use ports %d (Kafka) and %d (HTTP): authentication is not there yet",
+			port, http.(*net.TCPAddr).Port))
+	}
 	switch c.WALSync {
 	case wal.SyncInterval:
 		b.logger.Warn(fmt.Sprintf("wal-sync is interval: a power cut loses up to %s of acknowledged records", c.WALSyncInterval))

@@ -81,13 +81,13 @@ var settings = []setting{
 		func(c *Config, v string) (err error) { c.AdvertisedAddr, err = parseAdvertised(v); return }},
 	{"advertised-port", "0", "`port` that clients are told to connect to; 0 is the one of kafka-port",
 		func(c *Config, v string) error { return parsePort(&c.AdvertisedPort, v) }},
-	{"http-port", "6092", "`port` for health, metrics and administration",
+	{"http-port", "6092", "`port` for /healthz and /readyz",
 		func(c *Config, v string) error { return parsePort(&c.HTTPPort, v) }},
-	{"http-pprof", "false", "`whether` the HTTP port also serves profiles of the process under /debug/pprof/: true or false",
+	{"http-pprof", "false", "`bool`: the HTTP port also serves profiles of the process under /debug/pprof/: true or false",
 		func(c *Config, v string) error { return parseBool(&c.HTTPPprof, v) }},
-	{"raft-port", "9192", "`port` for the metadata log of other nodes",
+	{"raft-port", "9192", "`port` for the metadata log of other nodes; a standalone node does not open it",
 		func(c *Config, v string) error { return parsePort(&c.RaftPort, v) }},
-	{"gossip-port", "7946", "`port` for finding other nodes",
+	{"gossip-port", "7946", "`port` for finding other nodes; a standalone node does not open it",
 		func(c *Config, v string) error { return parsePort(&c.GossipPort, v) }},
 	{"node-id", "1", "`number` of this node, 0 or more; kept from the first start on",
 		func(c *Config, v string) error { return parseInt(&c.NodeID, v, 0, 1<<31-1) }},
@@ -124,7 +124,7 @@ func AddFlags(fs *pflag.FlagSet) {
 	for _, s := range settings {
 		fs.String(s.name, s.value, s.doc+" ["+envName(s.name)+"]")
 	}
-	fs.StringArray(kafkaFlag, nil, "`name=value` of a Kafka broker config, as num.partitions=3; may be repeated ["+kafkaEnv+"NUM_PARTITIONS]")
+	fs.StringArray(kafkaFlag, nil, "`name=value` of a Kafka broker config, as num.partitions=3; may be repeated ["+kafkaEnv+"NUM_PARTITIONS; in a file below the key "+kafkaKey+"]")
 }
 
 // Load builds the Config from the flags that were given, then environ (as
@@ -297,7 +297,7 @@ func (l layer) addTree(file string, tree map[string]any) error {
 			l.kafka[config] = flat[key]
 		case key == fileFlag:
 			errs = append(errs, fmt.Errorf("%s: a file cannot name another one: leave it out", key))
-		case strings.Contains(key, "."):
+		case strings.Contains(key, "."), key == kafkaFlag:
 			errs = append(errs, fmt.Errorf("%s: there is no such setting: write Kafka's configs below the key %s", key, kafkaKey))
 		default:
 			errs = append(errs, fmt.Errorf("%s: there is no such setting: %s", key, advise(key, func(s string) string { return s })))

@@ -112,7 +112,7 @@ func (b *Broker) autoCreate(ctx context.Context, req *kmsg.MetadataRequest) {
 	if len(missing) == 0 {
 		return
 	}
-	if err := b.Controller.AutoCreate(ctx, missing); err != nil {
+	if err := b.Controller.AutoCreate(ctx, missing); err != nil && ctx.Err() == nil { // else the client is gone, not the topic
 		b.Logger.Warn("auto-creation of topics failed", "topics", missing, "error", err)
 	}
 }

@@ -29,8 +29,9 @@ const groupCoordinator = 0 // FindCoordinatorRequest.CoordinatorType: group, tra
 func (b *Broker) coordinator(kind int8, key string, peer *wire.Peer) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: -1, Port: -1}
 	if kind != groupCoordinator {
-		c.ErrorCode = int16(kerr.InvalidRequest)
-		c.ErrorMessage = orNil("this broker coordinates consumer groups only")
+		// Not INVALID_REQUEST, which says it best: librdkafka asks again for ever after that, while this one ends the producer.
+		c.ErrorCode = int16(kerr.TransactionalIDAuthorizationFailed)
+		c.ErrorMessage = orNil("transactions and share groups are not served by this broker")
 		return c
 	}
 	if self, ok := b.Meta.Image().Broker(b.Self); ok {

@@ -97,7 +97,7 @@ func (f *Frames) size() (int, error) {
 	}
 	n := int32(binary.BigEndian.Uint32(b))
 	if n <= 0 || int(n) > f.max {
-		return 0, fmt.Errorf("%w: size %d, the limit is %d: %s", ErrFrame, n, f.max, looksLike(b))
+		return 0, fmt.Errorf("%w: size %d, the limit is %d (max-request-size): %s", ErrFrame, n, f.max, looksLike(b))
 	}
 	_, err = f.src.Discard(4)
 	return int(n), err
@@ -112,7 +112,7 @@ func looksLike(b []byte) string {
 	case "GET ", "PUT ", "POST", "HEAD", "OPTI", "DELE", "PATC", "CONN", "TRAC", "PRI ":
 		return "the peer speaks HTTP to a Kafka listener"
 	}
-	return "the peer does not speak Kafka"
+	return "the request is too large, or the peer does not speak Kafka"
 }
 
 func (f *Frames) small(n int) (Frame, error) {
