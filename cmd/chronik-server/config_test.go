@@ -307,3 +307,15 @@ func message(err error) string {
 	}
 	return err.Error()
 }
+
+// A wrong Kafka config must not leave a data folder behind, nor be heard of only after the ports are taken.
+func TestWrongKafkaConfigsAreRefusedBeforeAnythingIsMade(t *testing.T) {
+	fs := pflag.NewFlagSet("t", pflag.ContinueOnError)
+	AddFlags(fs)
+	if err := fs.Parse([]string{"--set", "foo=bar"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(fs, nil); err == nil || !strings.Contains(err.Error(), "foo") {
+		t.Error(err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"chronik/cluster"
 	"chronik/kafka/config"
+	"chronik/kafka/kerr"
 	"chronik/kafka/server"
 )
 
@@ -37,7 +38,7 @@ var inert = map[string]string{
 	"queued.max.requests":            "memory-limit bounds the requests that wait",
 }
 
-// checkKafka refuses Kafka configs that would not be in force.
+// checkKafka refuses Kafka configs that are wrong, or would not be in force, before anything is opened or made.
 func (c *Config) checkKafka() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Kafka)) {
@@ -47,6 +48,9 @@ func (c *Config) checkKafka() error {
 		if why := inert[name]; why != "" {
 			errs = append(errs, fmt.Errorf("%s has no effect here: %s: leave it out", name, why))
 		}
+	}
+	if _, err := config.CompileBroker(c.Kafka, nil, nil); err != nil {
+		errs = append(errs, fmt.Errorf("broker configs of Kafka: %s", kerr.Message(err)))
 	}
 	return errors.Join(errs...)
 }
