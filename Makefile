@@ -18,8 +18,10 @@ RACE_PACKAGES = $(addsuffix /...,$(addprefix ./,$(wildcard cluster cmd kafka met
 TEST_TIMEOUT ?= 10m
 export FUZZTIME ?= 20s
 ARGS ?=
+COUNT ?= 1
+BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run check test race test-clients fuzz fmt
+.PHONY: help go build run check test race test-clients fuzz fmt bench bench-e2e
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
@@ -54,6 +56,13 @@ test-clients: go ## real Kafka clients against a started server
 
 fuzz: go ## every fuzz target for FUZZTIME (20s) each
 	@GO=$(GO) .ci/fuzz
+
+bench: go ## Go benchmarks of the hot path, for benchstat (COUNT=6 repeats, ARGS="-bench Append")
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) $(ARGS) $(BENCHMARKED)
+
+bench-e2e: build ## the server against the null sink, into integration/bench/RESULTS.md (ARGS="-rounds 3 -loads raw")
+	CGO_ENABLED=0 $(GO) build -trimpath -tags nullsink -o bin/chronik-server-null ./cmd/chronik-server
+	$(GO) run ./integration/bench $(ARGS)
 
 fmt: go ## format the Go files
 	@$(GO) fmt $(PACKAGES)

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const topic = "bench"
+
+// measured is one run of a load on one server.
+type measured struct{ mbps, cpuPerGB, p50, p99 float64 }
+
+// load warms both servers up, has them take turns, and leaves nothing behind.
+func (b *bench) load(l load) error {
+	servers := []*server{b.null, b.real}
+	if l.realOne {
+		servers = servers[1:]
+	}
+	for _, s := range servers {
+		if err := b.prepare(l, s); err != nil {
+			return err
+		}
+	}
+	got := map[string][]measured{}
+	for range b.Rounds {
+		for _, s := range servers {
+			m, err := b.run(l, s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			got[s.name] = append(got[s.name], m)
+		}
+		slices.Reverse(servers) // neither is always the first
+	}
+	b.result.add(l, got["null"], got["real"])
+	for _, s := range servers {
+		if err := b.deleteTopic(s); err != nil {
+			return err
+		}
+	}
+	return b.ctx.Err()
+}
+
+// prepare creates the topic, fills it where the load reads, and warms the server up.
+func (b *bench) prepare(l load, s *server) error {
+	if strings.HasPrefix(l.args, "raw-fetch") {
+		fill := load{name: "fill", args: "raw --connections 4 --batch 65536", topic: l.topic}
+		if _, err := b.run(fill, s); err != nil {
+			return err
+		}
+	}
+	_, err := b.run(l, s)
+	return err
+}
+
+// benchReport is what the bench takes of chronik-bench's report.
+type benchReport struct {
+	Produce *struct {
+		benchThroughput
+		Acked int64 `json:"acked"`
+	} `json:"produce"`
+	Fetch *struct {
+		benchThroughput
+		Total int64 `json:"total_bytes"`
+	} `json:"fetch"`
+	Failure string `json:"failure"`
+}
+
+type benchThroughput struct {
+	Records  int64   `json:"records"`
+	Bytes    int64   `json:"bytes"`
+	MBPerSec float64 `json:"mb_per_second"`
+	Latency  struct {
+		P50 float64 `json:"p50"`
+		P99 float64 `json:"p99"`
+	} `json:"latency_ms"`
+}
+
+// run is one run of chronik-bench; the CPU time counts over all of it, as its bytes do.
+func (b *bench) run(l load, s *server) (m measured, err error) {
+	before, err := s.cpu()
+	if err != nil {
+		return m, err
+	}
+	r, err := b.chronikBench(l, s)
+	if err != nil {
+		return m, err
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return m, err
+	}
+	t, bytes := r.counts()
+	m = measured{mbps: t.MBPerSec, p50: t.Latency.P50, p99: t.Latency.P99, cpuPerGB: (after - before) / (bytes / 1e9)}
+	fmt.Fprintf(b.progress, "%-50s %-4s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.name, m.mbps, m.cpuPerGB, m.p50, m.p99)
+	return m, nil
+}
+
+// counts returns what was measured, and the bytes of the whole run, warm-up included.
+func (r *benchReport) counts() (benchThroughput, float64) {
+	if r.Fetch != nil {
+		return r.Fetch.benchThroughput, float64(r.Fetch.Total)
+	}
+	t := r.Produce.benchThroughput
+	return t, float64(t.Bytes) / float64(t.Records) * float64(r.Produce.Acked)
+}
+
+func (b *bench) chronikBench(l load, s *server) (*benchReport, error) {
+	args := strings.Fields(l.args)
+	args = append(args, "--brokers", s.addr, "--topic", topic, "--format", "json",
+		"--duration", b.Duration.String(), "--warmup", "500ms")
+	if args[0] != "raw-fetch" {
+		args = append(args, l.topic...)
+	}
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.Bin, "chronik-bench"), args...)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	r := new(benchReport)
+	if json.Unmarshal(out.Bytes(), r) != nil || r.Produce == nil && r.Fetch == nil {
+		return nil, fmt.Errorf("chronik-bench: %w: %s%s", err, out.String(), log.String())
+	}
+	if err != nil || r.Failure != "" {
+		return nil, fmt.Errorf("chronik-bench: %w: %s", err, r.Failure)
+	}
+	return r, nil
+}
+
+func (b *bench) deleteTopic(s *server) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	_, err = kadm.NewClient(client).DeleteTopic(ctx, topic)
+	return err
+}
+
+// idle is the memory of a server that has nothing to do yet.
+func (b *bench) idle() error {
+	select {
+	case <-time.After(2 * time.Second):
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	}
+	rss, err := b.real.memory("VmRSS")
+	b.result.line("idle resident memory", "30 MiB", "", fmt.Sprintf("%.0f MiB", rss), "")
+	return err
+}
+
+// memory is the most that the loads have had the server use.
+func (b *bench) memory() error {
+	rss, err := b.real.memory("VmHWM")
+	b.result.line("greatest resident memory under these loads", "256 MiB", "", fmt.Sprintf("%.0f MiB", rss), "")
+	return err
+}

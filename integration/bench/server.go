@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A server is one process with a data directory, started as often as is wanted.
+type server struct {
+	name    string // null or real
+	command string
+	dir     string
+	flags   []string
+
+	addr string // of Kafka, while it runs
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+	done chan struct{} // closed when it has ended
+}
+
+// start returns when the server takes connections, with the time of the process's start.
+func (s *server) start(ctx context.Context) (time.Time, error) {
+	port, err := freePort()
+	if err != nil {
+		return time.Time{}, err
+	}
+	s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	flags := []string{"--data-dir", s.dir, "--bind-addr", "127.0.0.1", "--kafka-port", strconv.Itoa(port), "--http-port", "0",
+		"--raft-port", "0", "--gossip-port", "0"}
+	s.cmd = exec.CommandContext(ctx, s.command, append(flags, s.flags...)...)
+	s.log.Reset()
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	begin := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return begin, err
+	}
+	s.done = make(chan struct{})
+	go func() {
+		_ = s.cmd.Wait() // how it ended is in its log
+		close(s.done)
+	}()
+	return begin, s.await(ctx)
+}
+
+// await waits until the server takes connections.
+func (s *server) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		nc, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			return nc.Close()
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("%s ended: %s", s.name, s.log.String())
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not take connections: %w", s.name, err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// stop has the server end in order.
+func (s *server) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	<-s.done
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with %d: %s", s.name, code, s.log.String())
+	}
+	return nil
+}
+
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() // it has ended already, or ends
+	<-s.done
+}
+
+// userHz is what /proc counts CPU time in, on every architecture that Go has.
+const userHz = 100
+
+// cpu is the CPU time that the process has used, in seconds.
+func (s *server) cpu() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(text), ") ") // the name before it may hold anything
+	fields := strings.Fields(rest)
+	const user, system = 11, 12
+	if !ok || len(fields) <= system {
+		return 0, errors.New("/proc/PID/stat is not what it was")
+	}
+	u, err1 := strconv.ParseFloat(fields[user], 64)
+	k, err2 := strconv.ParseFloat(fields[system], 64)
+	return (u + k) / userHz, errors.Join(err1, err2)
+}
+
+// memory is a line of /proc/PID/status in MiB, as VmRSS or VmHWM.
+func (s *server) memory(name string) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/PID/status has no %s", name)
+}
