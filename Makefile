@@ -25,7 +25,7 @@ BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 go:
 	@.ci/go >/dev/null
