@@ -105,7 +105,7 @@ func (c *fetchCall) attempt() {
 		}}
 		n, err := c.read(&a, room)
 		if err != nil {
-			a.Err, a.Aborted = kerr.Of(err), noneAborted
+			a.Err = kerr.Of(err)
 		}
 		c.done = c.done || err != nil || a.DivergingEpoch >= 0
 		c.bytes += n
@@ -199,9 +199,6 @@ func (c *fetchCall) diverges(a *answer, p *replica.Partition) (bool, error) {
 	a.DivergingEpoch, a.DivergingEnd = epoch, end
 	return true, nil
 }
-
-// noneAborted goes with an error: null would mean that nobody asked.
-var noneAborted = []wire.AbortedTxn{}
 
 // aborted lists the transactions to skip, as an empty list rather than none for a read_committed reader.
 func aborted(p *replica.Partition, from, end int64) ([]wire.AbortedTxn, error) {
