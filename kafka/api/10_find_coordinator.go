@@ -24,14 +24,23 @@ func findCoordinator(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.F
 	return resp, nil
 }
 
-const groupCoordinator = 0 // FindCoordinatorRequest.CoordinatorType: group, transaction, share
+// FindCoordinatorRequest.CoordinatorType; there is also 2, for share groups.
+const (
+	groupCoordinator       = 0
+	transactionCoordinator = 1
+)
 
 func (b *Broker) coordinator(kind int8, key string, peer *wire.Peer) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: -1, Port: -1}
-	if kind != groupCoordinator {
+	if kind != groupCoordinator && kind != transactionCoordinator {
+		c.ErrorCode = int16(kerr.InvalidRequest)
+		c.ErrorMessage = orNil("only groups have a coordinator here")
+		return c
+	}
+	if kind == transactionCoordinator {
 		// Not INVALID_REQUEST, which says it best: librdkafka asks again for ever after that, while this one ends the producer.
 		c.ErrorCode = int16(kerr.TransactionalIDAuthorizationFailed)
-		c.ErrorMessage = orNil("transactions and share groups are not served by this broker")
+		c.ErrorMessage = orNil("transactions are not served by this broker")
 		return c
 	}
 	if self, ok := b.Meta.Image().Broker(b.Self); ok {

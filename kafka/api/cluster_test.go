@@ -73,7 +73,7 @@ func TestDescribeLogDirs(t *testing.T) {
 func TestFindCoordinator(t *testing.T) {
 	n := start(t, nil)
 	for v := range int16(7) {
-		for kind, want := range []kerr.Code{kerr.None, kerr.TransactionalIDAuthorizationFailed} {
+		for kind, want := range []kerr.Code{kerr.None, kerr.TransactionalIDAuthorizationFailed, kerr.InvalidRequest, kerr.InvalidRequest} {
 			rq := kmsg.NewPtrFindCoordinatorRequest()
 			rq.Version, rq.CoordinatorKey, rq.CoordinatorKeys, rq.CoordinatorType = v, "g", []string{"g", "h"}, int8(kind)
 			if v == 0 {
