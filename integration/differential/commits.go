@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -101,9 +102,9 @@ func commitOffsets(s *script) {
 	})
 	ask("a partition twice", func(r rq, p part) { r.Topics[0].Partitions = append(r.Topics[0].Partitions, *p) })
 	ask("empty group", func(r rq, _ part) { r.Group = "" })
-	ask("a member of an unknown group", func(r rq, _ part) { r.Group, r.MemberID, r.Generation = s.name("nogroup"), "m", 1 })
-	ask("a generation without a member", func(r rq, _ part) { r.Group, r.Generation = s.name("nogroup"), 3 })
-	ask("a member without a generation", func(r rq, _ part) { r.Group, r.MemberID = s.name("nogroup"), "m" })
+	ask("a member of an unknown group", func(r rq, _ part) { r.Group, r.MemberID, r.Generation = r.Group+"-none", "m", 1 })
+	ask("a generation without a member", func(r rq, _ part) { r.Group, r.Generation = r.Group+"-none", 3 })
+	ask("a member without a generation", func(r rq, _ part) { r.Group, r.MemberID = r.Group+"-another", "m" })
 	ask("a member of a group without members", func(r rq, _ part) { r.MemberID, r.Generation = "m", 1 })
 	ask("an instance", func(r rq, _ part) { i := "i"; r.InstanceID = &i })
 	ask("no topics", func(r rq, _ part) { r.Topics = nil })
@@ -218,7 +219,11 @@ func (s *script) forgottenTopic() {
 	t, group := s.topic("doomed", 1), s.name("mourns")
 	s.quiet(7, commitRequest(group, t, 0, 4))
 	s.quiet(3, deleteRequest(3, t))
-	for s.quiet(4, metadataRequest(false, t)).(*kmsg.MetadataResponse).Topics[0].ErrorCode == 0 {
+	for range 200 { // Kafka's coordinator hears of it later
+		if len(s.quiet(5, fetchOffsets(5, group, "")).(*kmsg.OffsetFetchResponse).Topics) == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 	s.all(offsetFetchKey, "of a deleted topic", func(v int16) kmsg.Request {
 		if v < 2 || v >= 10 {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -80,17 +83,21 @@ func (s *script) overrides(label string, kind kmsg.ConfigResourceType, name stri
 	rq := kmsg.NewPtrDescribeConfigsRequest()
 	rq.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kind, ResourceName: name}}
 	resp := s.quiet(2, rq).(*kmsg.DescribeConfigsResponse)
-	what := ""
+	var what []string
 	for _, c := range resp.Resources[0].Configs {
+		if c.Name == "min.insync.replicas" {
+			continue // which Kafka sets for itself
+		}
 		if value := "null"; c.Source == kmsg.ConfigSourceDynamicTopicConfig || c.Source == kmsg.ConfigSourceDynamicBrokerConfig ||
 			c.Source == kmsg.ConfigSourceDynamicDefaultBrokerConfig {
 			if c.Value != nil {
 				value = *c.Value
 			}
-			what += fmt.Sprintf("%s=%s (%d) ", c.Name, value, c.Source)
+			what = append(what, fmt.Sprintf("%s=%s (%d)", c.Name, value, c.Source))
 		}
 	}
-	s.note("configs after: "+label, what)
+	slices.Sort(what)
+	s.note("configs after: "+label, strings.Join(what, " "))
 }
 
 func alterConfigs(s *script) {
@@ -205,16 +212,18 @@ func incrementalAlterConfigs(s *script) {
 }
 
 func brokerConfigs(s *script) {
-	t := s.topic("inherits", 1)
+	t := s.name("inherits")
+	s.quiet(4, createRequest(false, newTopic(t, 1, 1)))
 	ask := func(label string, name string, changes ...change) {
 		s.do(label, 1, incrementalRequest(false, brokerResource, name, changes...))
+		time.Sleep(300 * time.Millisecond) // Kafka's broker hears of it later
 		s.overrides(label, brokerResource, "1")
 		rq := kmsg.NewPtrDescribeConfigsRequest()
 		rq.IncludeSynonyms = true
 		rq.Resources = []kmsg.DescribeConfigsRequestResource{
 			{ResourceType: topicResource, ResourceName: t, ConfigNames: []string{"segment.bytes", "retention.ms"}},
 			{ResourceType: brokerResource, ResourceName: "1", ConfigNames: []string{"log.segment.bytes", "log.retention.ms"}},
-			{ResourceType: brokerResource, ResourceName: ""},
+			{ResourceType: brokerResource, ResourceName: "", ConfigNames: []string{"log.segment.bytes", "log.retention.ms", "log.retention.hours"}},
 		}
 		s.do("after: "+label, 2, rq)
 	}

@@ -62,6 +62,9 @@ func fetch(s *script) {
 		s.all(fetchKey, label, func(v int16) kmsg.Request {
 			rq := fetchRequest(t, 0, 0)
 			change(rq, &rq.Topics[0].Partitions[0])
+			if v < 15 {
+				rq.ReplicaState.ID = -1 // a tag that they do not have
+			}
 			return s.byID(v, rq)
 		})
 	}
@@ -107,7 +110,7 @@ func fetch(s *script) {
 	ask("a partition twice", func(r rq, p part) { r.Topics[0].Partitions = append(r.Topics[0].Partitions, wanted(0, 5)) })
 	ask("a good and a bad partition, waiting", func(r rq, _ part) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, wanted(9, 0))
-		r.MinBytes, r.MaxWaitMillis = 1<<20, 20000
+		r.MinBytes, r.MaxWaitMillis = 1<<20, 300
 	})
 	ask("waiting in vain", func(r rq, p part) { p.FetchOffset, r.MinBytes, r.MaxWaitMillis = 6, 1, 100 })
 	ask("waiting a negative time", func(r rq, p part) { p.FetchOffset, r.MinBytes, r.MaxWaitMillis = 6, 1, -5 })

@@ -193,7 +193,7 @@ func groupOfTwo(s *script) {
 		entered := make(chan string, 1)
 		joined := s.apart(func(other *script) {
 			defer close(entered)
-			rq := joinRequest(group, "", "roundrobin", "range")
+			rq := joinRequest(group, "", "range", "sticky")
 			rq.SessionTimeoutMillis = 20000
 			resp := other.join("the second", v, rq)
 			entered <- resp.MemberID
@@ -225,7 +225,7 @@ func groupOfTwo(s *script) {
 }
 
 func secondAgain(group, member string) *kmsg.JoinGroupRequest {
-	rq := joinRequest(group, member, "roundrobin", "range")
+	rq := joinRequest(group, member, "range", "sticky")
 	rq.SessionTimeoutMillis = 20000
 	return rq
 }

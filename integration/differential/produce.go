@@ -108,13 +108,14 @@ func produce(s *script) {
 		rq.Topics[0].Partitions = append(rq.Topics[0].Partitions, kmsg.ProduceRequestTopicPartition{Partition: 9, Records: sealed(plain("b"))})
 		return rq
 	})
+	twice := s.topic("produce-twice", 2)
 	s.modern("a partition twice", func(v int16) *kmsg.ProduceRequest {
-		rq := to(v, 1, sealed(plain("a")))
+		rq := s.produceRequest(v, twice, 1, sealed(plain("a")))
 		rq.Topics[0].Partitions = append(rq.Topics[0].Partitions, kmsg.ProduceRequestTopicPartition{Partition: 1, Records: sealed(plain("b"))})
 		return rq
 	})
 	s.modern("a transactional id that was never begun", func(v int16) *kmsg.ProduceRequest {
-		rq := to(v, 1, sealed(plain("a")))
+		rq := s.produceRequest(v, twice, 0, sealed(plain("a")))
 		id := s.name("txn")
 		rq.TransactionID = &id
 		return rq
@@ -145,9 +146,10 @@ func with(b *kmsg.RecordBatch, change func(b *kmsg.RecordBatch)) []byte {
 }
 
 func produceBad(s *script) {
-	t := s.topic("bad", 1)
 	ask := func(label string, raw []byte) {
+		t := s.topic(strings.NewReplacer(" ", "-", ",", "").Replace(label), 1)
 		s.modern(label, func(v int16) *kmsg.ProduceRequest { return s.produceRequest(v, t, 0, raw) })
+		s.fetched(label, t, 0)
 	}
 	ask("null records", nil)
 	ask("no records", []byte{})
@@ -197,7 +199,6 @@ func produceBad(s *script) {
 	ask("length zero", setLength(sealed(plain("a")), 0))
 	ask("length negative", setLength(sealed(plain("a")), -5))
 	ask("too large", sealed(plain(strings.Repeat("x", 1<<20))))
-	s.fetched("after all", t, 0)
 }
 
 func setByte(raw []byte, at int, to byte) []byte {

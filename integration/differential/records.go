@@ -43,8 +43,8 @@ func describe(b []byte) string {
 	if crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[17:]) {
 		sum = "wrong"
 	}
-	return fmt.Sprintf("offset %d epoch %d magic 2 attributes %#x last-delta %d times %d..%s producer %d sequence %d count %d crc %s records %08x",
+	return fmt.Sprintf("offset %d epoch %d magic 2 attributes %#x last-delta %d times %d..%s producer %t epoch %d sequence %d count %d crc %s records %08x",
 		offset, int32(binary.BigEndian.Uint32(b[12:])), attributes, int32(binary.BigEndian.Uint32(b[23:])),
-		int64(binary.BigEndian.Uint64(b[27:])), maxTimestamp, int16(binary.BigEndian.Uint16(b[51:])),
+		int64(binary.BigEndian.Uint64(b[27:])), maxTimestamp, int64(binary.BigEndian.Uint64(b[43:])) >= 0, int16(binary.BigEndian.Uint16(b[51:])),
 		int32(binary.BigEndian.Uint32(b[53:])), int32(binary.BigEndian.Uint32(b[57:])), sum, crc32.ChecksumIEEE(b[61:]))
 }

@@ -38,6 +38,32 @@ var unordered = map[string]func(a, b reflect.Value) int{
 	"ConfigResources": byField("Name"),
 }
 
+// hashed are the keys whose answers have their topics in the order of a hash table.
+var hashed = []int16{metadataKey, offsetCommitKey, deleteTopicsKey, createPartitionsKey, offsetDeleteKey}
+
+// byTopic orders topics by name, or by that they have none.
+func byTopic(a, b reflect.Value) int {
+	return strings.Compare(topicText(a), topicText(b))
+}
+
+func topicText(v reflect.Value) string {
+	name := v.FieldByName("Topic")
+	if name.Kind() == reflect.Pointer {
+		name = name.Elem()
+	}
+	text := ""
+	if name.IsValid() {
+		text = name.String()
+	}
+	if id := v.FieldByName("TopicID"); id.IsValid() && text == "" {
+		text = fmt.Sprint(id.Interface().([16]byte)[0] != 0xee)
+	}
+	if code := v.FieldByName("ErrorCode"); code.IsValid() {
+		text += fmt.Sprint(code.Int())
+	}
+	return text
+}
+
 var uuidText = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
 func byField(name string) func(a, b reflect.Value) int {
@@ -52,6 +78,7 @@ func byField(name string) func(a, b reflect.Value) int {
 
 // render turns an answer into lines, with all that may differ between two brokers replaced by what it is.
 func (s *script) render(resp kmsg.Response) []line {
+	s.key = resp.Key()
 	var out []line
 	s.value(reflect.ValueOf(resp).Elem(), "", "", &out)
 	return out
@@ -95,7 +122,7 @@ func (s *script) slice(v reflect.Value, path, field string, out *[]line) {
 	items := s.ours(v, field)
 	*out = append(*out, line{path: path, value: fmt.Sprintf("%d items", len(items))})
 	for i, item := range items {
-		s.value(item, fmt.Sprintf("%s[%s]", path, s.key(field, i, item)), field, out)
+		s.value(item, fmt.Sprintf("%s[%s]", path, s.place(field, i, item)), field, out)
 	}
 }
 
@@ -103,18 +130,24 @@ func (s *script) slice(v reflect.Value, path, field string, out *[]line) {
 func (s *script) ours(v reflect.Value, field string) []reflect.Value {
 	var items []reflect.Value
 	for i := range v.Len() {
-		if e := v.Index(i); field != "Groups" && field != "Topics" && field != "Dirs" || s.isOurs(e) {
+		if e := v.Index(i); field != "Groups" && field != "Topics" && field != "ConfigResources" || s.isOurs(e) {
 			items = append(items, e)
 		}
 	}
-	if less := unordered[field]; less != nil {
+	less := unordered[field]
+	if less == nil && slices.Contains(hashed, s.key) && field == "Topics" {
+		less = byTopic
+	} else if less == nil && field == "Partitions" && (s.key == offsetDeleteKey || s.key == metadataKey) {
+		less = byField("Partition")
+	}
+	if less != nil {
 		slices.SortStableFunc(items, less)
 	}
 	return items
 }
 
 func (s *script) isOurs(e reflect.Value) bool {
-	for _, name := range []string{"Topic", "Group"} {
+	for _, name := range []string{"Topic", "Group", "Name"} {
 		f := e.FieldByName(name)
 		if f.IsValid() && f.Kind() == reflect.Pointer {
 			f = f.Elem()
@@ -129,8 +162,8 @@ func (s *script) isOurs(e reflect.Value) bool {
 	return true
 }
 
-// key names an element by what it is about where that is shorter to read than its place.
-func (s *script) key(field string, i int, item reflect.Value) string {
+// place names an element by what it is about where that is shorter to read than its place.
+func (s *script) place(field string, i int, item reflect.Value) string {
 	if (field == "Configs" || field == "ApiKeys") && item.Kind() == reflect.Struct {
 		return strings.Trim(fmt.Sprint(item.Field(0).Interface()), "{}")
 	}

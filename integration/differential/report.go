@@ -59,12 +59,13 @@ func (r *report) lines(scenario string, a, b answer) {
 	for _, l := range b.lines {
 		theirs[l.path] = l
 	}
+	failed := failures(a, theirs)
 	for _, l := range a.lines {
 		t, ok := theirs[l.path]
 		delete(theirs, l.path)
 		if !ok {
 			r.add(scenario, a.label, l.path, l.String(), absent)
-		} else if t.value != l.value {
+		} else if t.value != l.value && !follows(l.path, failed) {
 			r.add(scenario, a.label, l.path, l.String(), t.String())
 		}
 	}
@@ -73,6 +74,26 @@ func (r *report) lines(scenario string, a, b answer) {
 			r.add(scenario, a.label, l.path, absent, l.String())
 		}
 	}
+}
+
+// failures are the parts of an answer whose error codes differ: what else differs in them follows from that.
+func failures(a answer, theirs map[string]line) []string {
+	var parts []string
+	for _, l := range a.lines {
+		if part, ok := strings.CutSuffix(l.path, "ErrorCode"); ok && theirs[l.path].value != l.value {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+func follows(path string, failed []string) bool {
+	for _, part := range failed {
+		if strings.HasPrefix(path, part) && path != part+"ErrorCode" {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *report) add(scenario, label, path, ours, theirs string) {
@@ -84,14 +105,14 @@ func (r *report) add(scenario, label, path, ours, theirs string) {
 	if (ours == absent || theirs == absent) && !named.MatchString(path) {
 		return // the array that it belongs to differs in length, and says so
 	}
-	key := strings.Join([]string{scenario, label, path, ours, theirs}, "\x00")
-	d := r.index[key]
-	if d == nil {
-		d = &difference{scenario: scenario, label: label, path: path, ours: ours, theirs: theirs}
-		d.meant = why(d)
+	d := &difference{scenario: scenario, label: label, path: path, ours: ours, theirs: theirs}
+	d.meant = why(d, version)
+	key := strings.Join([]string{scenario, label, path, ours, theirs, d.meant}, "\x00")
+	if r.index[key] == nil {
 		r.index[key] = d
 		r.all = append(r.all, d)
 	}
+	d = r.index[key]
 	d.versions = append(d.versions, version)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,6 +22,7 @@ type script struct {
 	common  map[int16]versions
 	conn    *conn
 	ids     map[[16]byte]string // topics by id
+	key     int16               // of the answer that is being rendered
 	answers []answer
 }
 
@@ -185,7 +187,7 @@ func (s *script) apart(part func(s *script)) (join func()) {
 	}
 }
 
-// warmUp waits until groups have their coordinators, which Kafka makes at the first question.
+// warmUp waits until there are coordinators and producer ids, which Kafka makes at the first question.
 func (s *script) warmUp() error {
 	defer s.close()
 	for i, end := 0, time.Now().Add(time.Minute); i < 300; {
@@ -195,12 +197,15 @@ func (s *script) warmUp() error {
 		fetch.Group = find.CoordinatorKey
 		found := s.quiet(2, find).(*kmsg.FindCoordinatorResponse).ErrorCode
 		fetched := s.quiet(5, fetch).(*kmsg.OffsetFetchResponse).ErrorCode
-		if found == 0 && fetched == 0 {
+		producer := kmsg.NewPtrInitProducerIDRequest()
+		producer.ProducerID, producer.ProducerEpoch = -1, -1
+		made := s.quiet(3, producer).(*kmsg.InitProducerIDResponse).ErrorCode
+		if found == 0 && fetched == 0 && made == 0 {
 			i++
 			continue
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%s has no coordinator: errors %d, %d", s.addr, found, fetched)
+			return fmt.Errorf("%s is not ready: errors %d, %d, %d", s.addr, found, fetched, made)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -213,6 +218,9 @@ func (s *script) topic(base string, partitions int32, configs ...string) string 
 	rq.TimeoutMillis = 10000
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = s.name(base), partitions, 1
+	if !slices.Contains(configs, "retention.ms") {
+		configs = append(configs, "retention.ms", "-1") // or else the old times of the records would end them, at some moment
+	}
 	for i := 0; i < len(configs); i += 2 {
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
 		c.Name, c.Value = configs[i], &configs[i+1]

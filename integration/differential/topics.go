@@ -188,7 +188,6 @@ func createPartitions(s *script) {
 	ask("assigned to nobody", true, topic(one, 3, []int32{}))
 	ask("assigned to one twice", true, topic(one, 3, []int32{1, 1}))
 	ask("more replicas than the others", true, topic(one, 4, []int32{1}, []int32{1, 2}))
-	ask("too many", true, topic(one, 2_000_000))
 	ask("nothing", false)
 	s.all(createPartitionsKey, "done", func(v int16) kmsg.Request {
 		rq := kmsg.NewPtrCreatePartitionsRequest()
