@@ -11,7 +11,9 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 GO = $(shell .ci/go 2>/dev/null || echo go)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-PACKAGES = ./... ./.ci/tally
+PACKAGES = ./... ./.ci/tally ./.ci/table
+# The fault campaigns have their own targets: they want root.
+TESTED = $(shell $(GO) list $(PACKAGES) | grep -v /integration/faults)
 # Real processes under the race detector cost minutes and find nothing more:
 # what races is below them.
 RACE_PACKAGES = $(addsuffix /...,$(addprefix ./,$(wildcard cluster cmd kafka metalog objstore segment wal)))
@@ -21,7 +23,7 @@ ARGS ?=
 COUNT ?= 1
 BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run check test race test-clients fuzz fmt bench bench-e2e
+.PHONY: help go build run check test race test-clients faults soak fuzz fmt bench bench-e2e
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
@@ -46,13 +48,19 @@ check: go ## format, vet, staticcheck, govulncheck, floors and tidiness
 	$(GO) test -count=1 -run 'Floors|Tidy' ./integration
 
 test: go ## unit and integration tests, without the client suites
-	@$(GO) test -json -timeout $(TEST_TIMEOUT) $(PACKAGES) | $(GO) run ./.ci/tally
+	@$(GO) test -json -timeout $(TEST_TIMEOUT) $(TESTED) | $(GO) run ./.ci/tally
 
 race: go ## the same below the integration tests, under the race detector
 	@CGO_ENABLED=1 $(GO) test -json -race -short -timeout $(TEST_TIMEOUT) $(RACE_PACKAGES) | $(GO) run ./.ci/tally
 
 test-clients: go ## real Kafka clients against a started server
 	@integration/clients/run.sh
+
+faults: build ## a share of the fault campaigns, with new seeds (as root; RUN=TestFaultsKill runs some)
+	@GO=$(GO) .ci/faults share
+
+soak: build ## all of the fault campaigns: this takes an hour
+	@GO=$(GO) .ci/faults soak
 
 fuzz: go ## every fuzz target for FUZZTIME (20s) each
 	@GO=$(GO) .ci/fuzz

@@ -6,15 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// verifyDump checks the folder of the stopped broker with chronik dump.
-func (b *broker) verifyDump() {
-	b.t.Helper()
-	if out, said, code := run(b.t, command(b.t, "chronik"), "dump", "--verify", b.dir); code != 0 {
-		b.t.Errorf("dump ended with %d: %s%s", code, out, said)
-	}
-}
+	"chronik/integration/broker"
+)
 
 type dumpLine struct {
 	What     string
@@ -24,16 +18,16 @@ type dumpLine struct {
 }
 
 // dump returns what chronik dump shows of a part of the folder.
-func (b *broker) dump(what, path string) (lines []dumpLine) {
-	b.t.Helper()
-	out, said, code := run(b.t, command(b.t, "chronik"), "dump", what, filepath.Join(b.dir, path), "--format", "json")
+func dump(t *testing.T, b *broker.Broker, what, path string) (lines []dumpLine) {
+	t.Helper()
+	out, said, code := broker.Run(t, broker.Command(t, "chronik"), "dump", what, filepath.Join(b.Dir, path), "--format", "json")
 	if code != 0 {
-		b.t.Fatalf("dump ended with %d: %s", code, said)
+		t.Fatalf("dump ended with %d: %s", code, said)
 	}
 	for text := range strings.Lines(out) {
 		var l dumpLine
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			b.t.Fatalf("%v in %s", err, text)
+			t.Fatalf("%v in %s", err, text)
 		}
 		lines = append(lines, l)
 	}
@@ -42,21 +36,21 @@ func (b *broker) dump(what, path string) (lines []dumpLine) {
 
 // A byte that changed in any file that holds what was acknowledged must be found, and the broker must not start on it.
 func TestDumpFindsDamage(t *testing.T) {
-	b := newBroker(t, smallLog...)
-	b.start()
-	bench := b.bench("both", "--records", "60000", "--size", "1000", "--partitions", "2")
-	bench.wait()
+	b := broker.New(t, broker.SmallLog...)
+	b.Start()
+	bench := b.Bench("both", "--records", "60000", "--size", "1000", "--partitions", "2")
+	bench.Wait()
 	benchReport(t, bench)
-	if _, said, code := run(t, command(t, "chronik"), "dump", "--verify", b.dir); code != 1 || !strings.Contains(said, "stop the node first") {
+	if _, said, code := broker.Run(t, broker.Command(t, "chronik"), "dump", "--verify", b.Dir); code != 1 || !strings.Contains(said, "stop the node first") {
 		t.Errorf("of a node that runs: %d: %s", code, said)
 	}
-	b.kill()
-	b.verifyDump()
+	b.Kill()
+	b.VerifyDump()
 	for _, c := range []struct{ dump, dir, what string }{
 		{"wal", "wal", "batch"},
 		{"segment", "partitions", "batch"},
 	} {
-		lines := b.dump(c.dump, c.dir)
+		lines := dump(t, b, c.dump, c.dir)
 		i := 0
 		for i < len(lines) && lines[i].What != c.what {
 			i++
@@ -67,16 +61,16 @@ func TestDumpFindsDamage(t *testing.T) {
 		}
 		file := lines[i].File
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(b.dir, c.dir, file)
+			file = filepath.Join(b.Dir, c.dir, file)
 		}
 		flipByte(t, file, lines[i].Position+lines[i].Bytes/2)
-		out, said, code := run(t, command(t, "chronik"), "dump", "--verify", b.dir)
+		out, said, code := broker.Run(t, broker.Command(t, "chronik"), "dump", "--verify", b.Dir)
 		if code != 2 || !strings.Contains(out, "damage: "+file+" at ") {
 			t.Errorf("a byte of %s: %d: %s%s", file, code, out, said)
 		}
 		flipByte(t, file, lines[i].Position+lines[i].Bytes/2)
 	}
-	b.verifyDump()
+	b.VerifyDump()
 }
 
 func flipByte(t *testing.T, path string, at int64) {

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
+
+	"chronik/integration/broker"
 )
 
 // benchResult is the part of chronik-bench's report that the tests read.
@@ -21,27 +22,16 @@ type benchResult struct {
 	Verified struct{ Read, Acked, Lost, Moved, Duplicates, Reordered, Missing int64 }
 }
 
-func benchReport(t *testing.T, p *process) (r benchResult) {
+func benchReport(t *testing.T, p *broker.Process) (r benchResult) {
 	t.Helper()
-	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
-		t.Fatalf("%v in what the bench printed: %s", err, p.out.String())
+	if err := json.Unmarshal(p.Out.Bytes(), &r); err != nil {
+		t.Fatalf("%v in what the bench printed: %s", err, p.Out.String())
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 || r.Failure != "" {
-		t.Errorf("the bench ended with %d: %s", code, p.out.String())
+	if code := p.Cmd.ProcessState.ExitCode(); code != 0 || r.Failure != "" {
+		t.Errorf("the bench ended with %d: %s", code, p.Out.String())
 	}
 	return r
 }
-
-// bench starts chronik-bench against b; what is acknowledged is kept beside b's data.
-func (b *broker) bench(subcommand string, flags ...string) *process {
-	b.t.Helper()
-	file := filepath.Join(filepath.Dir(b.dir), "acknowledged")
-	args := append([]string{subcommand, "--brokers", b.address(), "--format", "json", "--verify-file", file}, flags...)
-	return start(b.t, command(b.t, "chronik-bench"), args...)
-}
-
-// smallLog makes the log roll, be cut into segments and be recycled all the time.
-var smallLog = []string{"--wal-size", "32MiB", "--wal-file-size", "4MiB", "--set", "log.segment.bytes=8388608"}
 
 // Idempotent producers and readers go on while the broker is killed and started again; in the end every acknowledged
 // record is there, at its offset, in order, once. CHRONIK_KILL_DURATION=10m makes the long run of it, with a kill every
@@ -49,25 +39,25 @@ var smallLog = []string{"--wal-size", "32MiB", "--wal-file-size", "4MiB", "--set
 func TestKillMinusNineLosesNothing(t *testing.T) {
 	duration, least, most := killTimes(t)
 	moments := rand.New(rand.NewPCG(killSeed(t), 0))
-	b := newBroker(t, smallLog...)
-	b.start()
-	bench := b.bench("both", "--duration", duration.String(), "--rate", "10000", "--size", "100-2000",
+	b := broker.New(t, broker.SmallLog...)
+	b.Start()
+	bench := b.Bench("both", "--duration", duration.String(), "--rate", "10000", "--size", "100-2000",
 		"--clients", "3", "--partitions", "8", "--linger", "2ms", "--compression", "lz4")
 	kills := 0
 	for end := time.After(duration); ; kills++ {
 		next := least + time.Duration(moments.Int64N(int64(most-least)+1))
 		select {
 		case <-time.After(next):
-			b.kill()
-			b.start()
+			b.Kill()
+			b.Start()
 			continue
-		case <-bench.done:
+		case <-bench.Done:
 			t.Errorf("the bench ended early")
 		case <-end:
 		}
 		break
 	}
-	bench.waitFor(2 * patience)
+	bench.WaitFor(2 * broker.Patience)
 	r := benchReport(t, bench)
 	t.Logf("%d kills, %d records acknowledged, %.2f s the longest time without", kills, r.Produce.Acked, r.Produce.LongestGap)
 	if kills == 0 || r.Produce.Acked == 0 || r.Verified.Acked != r.Produce.Acked {
@@ -75,11 +65,11 @@ func TestKillMinusNineLosesNothing(t *testing.T) {
 	}
 
 	// What a reader is given from memory need not be what is on disk.
-	b.kill()
-	b.verifyDump()
-	b.start()
-	again := b.bench("consume")
-	again.waitFor(2 * patience)
+	b.Kill()
+	b.VerifyDump()
+	b.Start()
+	again := b.Bench("consume")
+	again.WaitFor(2 * broker.Patience)
 	if v := benchReport(t, again).Verified; v.Acked != r.Produce.Acked {
 		t.Errorf("after the last kill: %+v", v)
 	}
@@ -112,23 +102,23 @@ func killSeed(t *testing.T) uint64 {
 // SIGTERM under load: the broker answers what has begun, ends by itself and without an error, and its successor serves
 // all that was acknowledged.
 func TestTermDrains(t *testing.T) {
-	b := newBroker(t)
-	b.start()
-	bench := b.bench("both", "--duration", patience.String(), "--rate", "20000", "--size", "200", "--clients", "2", "--partitions", "4")
+	b := broker.New(t)
+	b.Start()
+	bench := b.Bench("both", "--duration", broker.Patience.String(), "--rate", "20000", "--size", "200", "--clients", "2", "--partitions", "4")
 	for range 3 {
 		select {
 		case <-time.After(700 * time.Millisecond):
-		case <-bench.done:
+		case <-bench.Done:
 			t.Fatal("the bench ended early")
 		}
-		b.signal(syscall.SIGTERM)
-		if code := b.wait(); code != 0 {
+		b.Signal(syscall.SIGTERM)
+		if code := b.Wait(); code != 0 {
 			t.Fatalf("exit code %d", code)
 		}
-		b.start()
+		b.Start()
 	}
-	bench.signal(syscall.SIGTERM) // it stops to send, and verifies
-	bench.wait()
+	bench.Signal(syscall.SIGTERM) // it stops to send, and verifies
+	bench.Wait()
 	if r := benchReport(t, bench); r.Produce.Acked == 0 || r.Verified.Acked != r.Produce.Acked {
 		t.Errorf("%+v", r)
 	}

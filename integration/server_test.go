@@ -8,10 +8,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"chronik/integration/broker"
 )
 
 func TestServerPrintsVersion(t *testing.T) {
-	out, _, code := run(t, command(t, "chronik-server"), "version", "--advertised-addr", "broker.example.org")
+	out, _, code := broker.Run(t, broker.Command(t, "chronik-server"), "version", "--advertised-addr", "broker.example.org")
 	want := regexp.MustCompile(`^chronik-server \S+\nclients are told: broker\.example\.org:9092\n$`)
 	if code != 0 || !want.MatchString(out) {
 		t.Errorf("exit code %d: %q", code, out)
@@ -19,7 +21,7 @@ func TestServerPrintsVersion(t *testing.T) {
 }
 
 func TestServerPrintsHelp(t *testing.T) {
-	out, _, code := run(t, command(t, "chronik-server"), "--help")
+	out, _, code := broker.Run(t, broker.Command(t, "chronik-server"), "--help")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -43,7 +45,7 @@ func TestServerRefusesWrongSettings(t *testing.T) {
 		{[]string{"--config", "missing.toml"}, "missing.toml"},
 		{[]string{"--advertised-addr", "0.0.0.0"}, "no client can connect to 0.0.0.0"},
 	} {
-		out, said, code := run(t, command(t, "chronik-server"), append(c.args, "--data-dir", t.TempDir())...)
+		out, said, code := broker.Run(t, broker.Command(t, "chronik-server"), append(c.args, "--data-dir", t.TempDir())...)
 		if code != 1 || out != "" || !strings.Contains(said, c.want) {
 			t.Errorf("%v: exit code %d, %q, want %q", c.args, code, said, c.want)
 		}
@@ -51,18 +53,18 @@ func TestServerRefusesWrongSettings(t *testing.T) {
 }
 
 func TestServerTellsItsHealth(t *testing.T) {
-	b := newBroker(t)
-	b.start()
+	b := broker.New(t)
+	b.Start()
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if status, body := b.get(path); status != http.StatusOK || body != "ok" {
+		if status, body := b.Get(path); status != http.StatusOK || body != "ok" {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
-	if status, _ := b.get("/nothing"); status != http.StatusNotFound {
+	if status, _ := b.Get("/nothing"); status != http.StatusNotFound {
 		t.Errorf("/nothing: %d", status)
 	}
-	b.signal(syscall.SIGTERM)
-	if code := b.wait(); code != 0 {
+	b.Signal(syscall.SIGTERM)
+	if code := b.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -75,8 +77,8 @@ func TestServerRefusesATakenPort(t *testing.T) {
 	defer socket.Close()
 	taken := socket.Addr().(*net.TCPAddr).Port
 	for _, setting := range []string{"kafka-port", "http-port"} {
-		b := newBroker(t, "--"+setting, strconv.Itoa(taken))
-		_, said, code := run(t, command(t, "chronik-server"), b.args()...)
+		b := broker.New(t, "--"+setting, strconv.Itoa(taken))
+		_, said, code := broker.Run(t, broker.Command(t, "chronik-server"), b.Args()...)
 		for _, want := range []string{setting + ": ", socket.Addr().String(), "address already in use"} {
 			if code != 1 || !strings.Contains(said, want) {
 				t.Errorf("%s: exit code %d, %q, want %q", setting, code, said, want)
@@ -87,16 +89,16 @@ func TestServerRefusesATakenPort(t *testing.T) {
 
 // Two processes on one folder would write over each other.
 func TestServerRefusesAFolderInUse(t *testing.T) {
-	first := newBroker(t)
-	first.start()
-	second := &broker{t: t, dir: first.dir, kafkaPort: freePort(t), httpPort: freePort(t)}
-	_, said, code := run(t, command(t, "chronik-server"), second.args()...)
-	if code != 1 || !strings.Contains(said, first.dir) || !strings.Contains(said, "in use by another process") {
+	first := broker.New(t)
+	first.Start()
+	second := broker.At(t, first.Dir)
+	_, said, code := broker.Run(t, broker.Command(t, "chronik-server"), second.Args()...)
+	if code != 1 || !strings.Contains(said, first.Dir) || !strings.Contains(said, "in use by another process") {
 		t.Errorf("exit code %d: %s", code, said)
 	}
-	if status, body := first.get("/readyz"); status != http.StatusOK {
+	if status, body := first.Get("/readyz"); status != http.StatusOK {
 		t.Errorf("the first: %d %q", status, body)
 	}
-	first.kill()
-	second.start() // the lock goes with its holder
+	first.Kill()
+	second.Start() // the lock goes with its holder
 }

@@ -1,0 +1,182 @@
+// Package broker starts the project's commands as processes, for the tests: servers on free ports of loopback, and the
+// tools against them. It does not know what a test wants of them.
+package broker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait for something that takes a second at most on an idle machine.
+const Patience = time.Minute
+
+// Commands is the folder with the project's commands. It is CHRONIK_BIN, or they are built once, with the tags of
+// CHRONIK_TAGS, into a folder that Main removes.
+var Commands = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("CHRONIK_BIN"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.MkdirTemp("", "chronik-commands-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	build := exec.Command("go", "build", "-buildvcs=false", "-tags", os.Getenv("CHRONIK_TAGS"), "-o", dir+"/", "chronik/cmd/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, nil
+})
+
+var built string // by Commands
+
+// Main is the TestMain of the packages that start commands.
+func Main(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(built) // of no use any more, whatever the tests said
+	os.Exit(code)
+}
+
+// Command returns the path of one of the project's commands.
+func Command(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := Commands()
+	if err != nil {
+		t.Fatalf("build: %v", err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// DataDir is a folder that stays if the test fails.
+func DataDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chronik-data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the data is kept in %s", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// FreePort is outside of the range that the system takes ports of outgoing connections from: a client that looks for a
+// stopped broker on a port of that range can end up connected to itself.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 10000 + rand.IntN(20000)
+		socket, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = socket.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+// A Broker is a data folder with ports, and the process that serves it between start and its end.
+type Broker struct {
+	t         testing.TB
+	Dir       string
+	KafkaPort int
+	HTTPPort  int
+	Flags     []string
+	*Process
+}
+
+// New starts nothing yet.
+func New(t testing.TB, flags ...string) *Broker {
+	t.Helper()
+	return At(t, filepath.Join(DataDir(t), "data"), flags...)
+}
+
+// At is New with a data folder of the caller's.
+func At(t testing.TB, dir string, flags ...string) *Broker {
+	t.Helper()
+	return &Broker{t: t, Dir: dir, KafkaPort: FreePort(t), HTTPPort: FreePort(t), Flags: flags}
+}
+
+// SmallLog makes the log roll, be cut into segments and be recycled all the time.
+var SmallLog = []string{"--wal-size", "32MiB", "--wal-file-size", "4MiB", "--set", "log.segment.bytes=8388608"}
+
+// Address is where Kafka clients find it.
+func (b *Broker) Address() string { return "127.0.0.1:" + strconv.Itoa(b.KafkaPort) }
+
+// Args are the server's flags.
+func (b *Broker) Args() []string {
+	return append([]string{
+		"--data-dir", b.Dir, "--bind-addr", "127.0.0.1", "--log-format", "json",
+		"--kafka-port", strconv.Itoa(b.KafkaPort), "--http-port", strconv.Itoa(b.HTTPPort),
+	}, b.Flags...)
+}
+
+// Start returns when the broker says that it is ready.
+func (b *Broker) Start() {
+	b.t.Helper()
+	b.Process = Start(b.t, Command(b.t, "chronik-server"), b.Args()...)
+	b.AwaitMessage("ready")
+}
+
+// Kill ends the process as kill -9 does.
+func (b *Broker) Kill() {
+	b.t.Helper()
+	b.Signal(syscall.SIGKILL)
+	b.Wait()
+}
+
+// Bench starts chronik-bench against b; what is acknowledged is kept beside b's data.
+func (b *Broker) Bench(subcommand string, flags ...string) *Process {
+	b.t.Helper()
+	file := filepath.Join(filepath.Dir(b.Dir), "acknowledged")
+	args := append([]string{subcommand, "--brokers", b.Address(), "--format", "json", "--verify-file", file}, flags...)
+	return Start(b.t, Command(b.t, "chronik-bench"), args...)
+}
+
+// VerifyDump checks the folder of the stopped broker with chronik dump.
+func (b *Broker) VerifyDump() {
+	b.t.Helper()
+	if out, said, code := Run(b.t, Command(b.t, "chronik"), "dump", "--verify", b.Dir); code != 0 {
+		b.t.Errorf("dump ended with %d: %s%s", code, out, said)
+	}
+}
+
+// Get returns the status and the body of an HTTP endpoint.
+func (b *Broker) Get(path string) (int, string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)
+	defer cancel()
+	rq, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(b.HTTPPort)+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(rq)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return response.StatusCode, strings.TrimSpace(string(body))
+}
