@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"chronik/wal"
 	"chronik/wal/vfs"
 )
@@ -65,25 +67,25 @@ func (c *crashes) workload() {
 	c.s = c.d.open()
 	c.produce(6, 1, 2, 3)
 	late := c.begin(3)
-	c.cut()
+	cutAll(c.t, c.s)
 	c.finish(3, late)
 	c.produce(3, 1, 2)
 	c.raise(1, 5)
-	c.cut()
+	cutAll(c.t, c.s)
 	c.reopen()
 	c.produce(3, 1, 2)
 	c.expire(2, 6, 5)
-	c.cut()
+	cutAll(c.t, c.s)
 	c.remove(3)
 	c.produce(6, 4)
-	c.cut()
+	cutAll(c.t, c.s)
 	c.remove(4)
 	c.produce(2, 1)
 	c.raise(1, 14)
 	c.reopen()
-	c.cut()
+	cutAll(c.t, c.s)
 	c.produce(2, 1, 2)
-	c.cut()
+	cutAll(c.t, c.s)
 	c.reopen()
 }
 
@@ -123,16 +125,18 @@ func (c *crashes) finish(id wal.StreamID, try sent) {
 	c.update(func(k *known) { k.acked[id] = append(k.acked[id], try); delete(k.trying, id) })
 }
 
-func (c *crashes) cut() {
-	c.s.tending.Lock()
-	defer c.s.tending.Unlock()
-	files := c.s.wal.Files()
+// cutAll copies all of the write-ahead log into segments.
+func cutAll(t rapid.TB, s *Store) {
+	t.Helper()
+	s.tending.Lock()
+	defer s.tending.Unlock()
+	files := s.wal.Files()
 	last := files[len(files)-1]
-	if err := c.s.cutTo(last.Pos + last.Size); err != nil {
-		c.t.Fatal(err)
+	if err := s.cutTo(last.Pos + last.Size); err != nil {
+		t.Fatal(err)
 	}
-	if err := c.s.checkpoint(); err != nil {
-		c.t.Fatal(err)
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
 	}
 }
 

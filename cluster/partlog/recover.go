@@ -43,7 +43,8 @@ type recovery struct {
 
 func (r *recovery) run() error {
 	s, o := r.store, &r.store.options
-	if err := errors.Join(o.FS.MkdirAll(walDir), o.FS.SyncDir(".")); err != nil {
+	// A directory that is not synced into its parent takes all that was synced in it along.
+	if err := errors.Join(o.FS.MkdirAll(walDir), o.FS.MkdirAll(segmentsDir), o.FS.SyncDir(".")); err != nil {
 		return err
 	}
 	dir, err := vfs.Sub(o.FS, walDir)
@@ -361,7 +362,7 @@ func (r *recovery) quarantine() error {
 	if len(names) == 0 {
 		return nil
 	}
-	if err := s.files.MkdirAll(quarantineDir); err != nil {
+	if err := errors.Join(s.files.MkdirAll(quarantineDir), s.files.SyncDir(".")); err != nil {
 		return err
 	}
 	for _, n := range names {
@@ -392,7 +393,7 @@ func (s *Store) moveDir(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.files.MkdirAll(to); err != nil {
+	if err := errors.Join(s.files.MkdirAll(to), s.files.SyncDir(quarantineDir)); err != nil {
 		return err
 	}
 	for _, n := range names {
