@@ -116,6 +116,8 @@ func TestNothingThatWasSyncedIsLostByAPowerCut(t *testing.T) {
 		picks[fmt.Sprint("seed ", seed)] = vfs.Random(uint64(seed))
 	}
 	h := &history{fs: vfs.NewMem()}
+	must(t, h.fs.MkdirAll("d"))
+	must(t, h.fs.SyncDir("."))
 	h.fs.Watch(func(op vfs.Op) {
 		if h.seg == nil {
 			return

@@ -80,7 +80,7 @@ func (e *CorruptError) Error() string {
 func (e *CorruptError) Unwrap() error { return kerr.KafkaStorageError }
 
 // Create makes an empty segment in dir, which it creates too; files of the same base are overwritten. Nothing is durable
-// before the first Sync.
+// before the first Sync, which makes dir durable in the directory above, but not that one.
 func Create(fs vfs.FS, dir string, base int64, o Options) (*Segment, error) {
 	s := newSegment(fs, dir, base, o)
 	ix, err := s.emptyIndex()

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -38,31 +40,17 @@ const (
 func (k OpKind) Changes() bool { return k != OpRead && k != OpOpen }
 
 // Mem is a file system in memory that knows, like a disk behind a cache, what would survive a power cut: see Crash.
-// Directories are durable at once; the names in them are not. All methods may be called concurrently.
+// All methods may be called concurrently.
 type Mem struct {
 	mu    sync.Mutex
-	dirs  map[string]*memDir
+	root  *memNode
 	locks map[string]bool
 	watch func(Op)
 }
 
-// memDir is the names of one directory: as seen now, as they are on the disk, and the changes between.
-type memDir struct {
-	names   map[string]*memNode
-	durable map[string]*memNode
-	pending []dirChange
-}
-
-// dirChange sets names together, as a rename does; nil removes.
-type dirChange map[string]*memNode
-
 // NewMem returns an empty file system.
 func NewMem() *Mem {
-	return &Mem{dirs: map[string]*memDir{".": newMemDir()}, locks: map[string]bool{}}
-}
-
-func newMemDir() *memDir {
-	return &memDir{names: map[string]*memNode{}, durable: map[string]*memNode{}}
+	return &Mem{root: &memNode{dir: newMemDir()}, locks: map[string]bool{}}
 }
 
 // Watch calls fn in every operation that changes something, at its worst moment: the change is made, but none of what
@@ -82,16 +70,35 @@ func (m *Mem) told(op Op) {
 	}
 }
 
+// find returns what name stands for, nil when there is nothing; the caller holds m.mu.
+func (m *Mem) find(name string) *memNode {
+	n := m.root
+	if name == "." {
+		return n
+	}
+	for _, base := range strings.Split(name, "/") {
+		if n == nil || n.dir == nil {
+			return nil
+		}
+		n = n.dir.names[base]
+	}
+	return n
+}
+
+func (m *Mem) findDir(op, name string) (*memDir, error) {
+	if n := m.find(name); n != nil && n.dir != nil {
+		return n.dir, nil
+	}
+	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+}
+
 // lookup returns the directory and the base of name; the caller holds m.mu.
 func (m *Mem) lookup(op, name string) (*memDir, string, error) {
 	if !fs.ValidPath(name) {
 		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
-	d := m.dirs[path.Dir(name)]
-	if d == nil {
-		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
-	}
-	return d, path.Base(name), nil
+	d, err := m.findDir(op, path.Dir(name))
+	return d, path.Base(name), err
 }
 
 // Open is FS.Open.
@@ -121,47 +128,52 @@ func (m *Mem) open(name string, flag Flag) (n *memNode, created bool, err error)
 	switch {
 	case n != nil && flag&Create != 0 && flag&Excl != 0:
 		return nil, false, &fs.PathError{Op: "open", Path: name, Err: fs.ErrExist}
+	case name == "." || n != nil && n.dir != nil:
+		return nil, false, &fs.PathError{Op: "open", Path: name, Err: errIsDirectory}
 	case n != nil:
 		return n, false, nil
-	case m.dirs[name] != nil:
-		return nil, false, &fs.PathError{Op: "open", Path: name, Err: errors.New("is a directory")}
 	case flag&Create == 0:
 		return nil, false, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	n = &memNode{}
-	d.change(dirChange{base: n})
+	d.change(map[string]*memNode{base: n})
 	return n, true, nil
 }
 
-func (d *memDir) change(c dirChange) {
-	apply(d.names, c)
-	d.pending = append(d.pending, c)
-}
-
-func apply(names map[string]*memNode, c dirChange) {
-	for name, n := range c {
-		if n == nil {
-			delete(names, name)
-		} else {
-			names[name] = n
-		}
-	}
-}
+var errIsDirectory = errors.New("is a directory")
 
 // MkdirAll is FS.MkdirAll.
 func (m *Mem) MkdirAll(name string) error {
 	if !fs.ValidPath(name) {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrInvalid}
 	}
+	if parent := path.Dir(name); parent != "." {
+		if err := m.MkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	made, err := m.mkdir(name)
+	if made {
+		m.told(Op{Kind: OpMkdir, Name: name})
+	}
+	return err
+}
+
+func (m *Mem) mkdir(name string) (made bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for dir := name; m.dirs[dir] == nil; dir = path.Dir(dir) {
-		if d := m.dirs[path.Dir(dir)]; d != nil && d.names[path.Base(dir)] != nil {
-			return &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrExist}
+	if n := m.find(name); n != nil {
+		if n.dir == nil {
+			err = &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrExist}
 		}
-		m.dirs[dir] = newMemDir()
+		return false, err
 	}
-	return nil
+	d, base, err := m.lookup("mkdir", name)
+	if err != nil {
+		return false, err
+	}
+	d.change(map[string]*memNode{base: {dir: newMemDir()}})
+	return true, nil
 }
 
 // Remove is FS.Remove.
@@ -180,17 +192,13 @@ func (m *Mem) remove(name string) error {
 	if err != nil {
 		return err
 	}
-	if d.names[base] != nil {
-		d.change(dirChange{base: nil})
-		return nil
-	}
-	switch sub := m.dirs[name]; {
-	case sub == nil || name == ".":
+	switch n := d.names[base]; {
+	case n == nil:
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
-	case len(m.list(name)) > 0:
+	case n.dir != nil && len(n.dir.names) > 0:
 		return &fs.PathError{Op: "remove", Path: name, Err: errors.New("directory not empty")}
 	}
-	delete(m.dirs, name)
+	d.change(map[string]*memNode{base: nil})
 	return nil
 }
 
@@ -215,15 +223,17 @@ func (m *Mem) rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	n := d.names[base]
+	n, over := d.names[base], d2.names[base2]
 	switch {
 	case n == nil:
 		return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
+	case n.dir != nil || over != nil && over.dir != nil:
+		return &fs.PathError{Op: "rename", Path: from, Err: errIsDirectory}
 	case d != d2:
-		d2.change(dirChange{base2: n})
-		d.change(dirChange{base: nil})
+		d2.change(map[string]*memNode{base2: n})
+		d.change(map[string]*memNode{base: nil})
 	case base != base2:
-		d.change(dirChange{base: nil, base2: n})
+		d.change(map[string]*memNode{base: nil, base2: n})
 	}
 	return nil
 }
@@ -232,41 +242,27 @@ func (m *Mem) rename(from, to string) error {
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dirs[dir] == nil {
-		return nil, &fs.PathError{Op: "list", Path: dir, Err: fs.ErrNotExist}
+	d, err := m.findDir("list", dir)
+	if err != nil {
+		return nil, err
 	}
-	return m.list(dir), nil
-}
-
-func (m *Mem) list(dir string) []string {
-	var names []string
-	for name := range m.dirs[dir].names {
-		names = append(names, name)
-	}
-	for sub := range m.dirs {
-		if sub != "." && path.Dir(sub) == dir {
-			names = append(names, path.Base(sub))
-		}
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(d.names)), nil
 }
 
 // SyncDir is FS.SyncDir.
 func (m *Mem) SyncDir(dir string) error {
 	m.mu.Lock()
-	d := m.dirs[dir]
-	m.mu.Unlock()
-	if d == nil {
-		return &fs.PathError{Op: "sync", Path: dir, Err: fs.ErrNotExist}
+	d, err := m.findDir("sync", dir)
+	if err != nil {
+		m.mu.Unlock()
+		return err
 	}
+	upTo := d.changes
+	m.mu.Unlock()
 	m.told(Op{Kind: OpSyncDir, Name: dir})
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, c := range d.pending {
-		apply(d.durable, c)
-	}
-	d.pending = nil
+	d.settle(upTo)
 	return nil
 }
 

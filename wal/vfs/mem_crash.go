@@ -1,32 +1,20 @@
 package vfs
 
 import (
-	"bytes"
 	"maps"
 	"math/rand/v2"
 	"slices"
 )
 
 // Crash returns what a power cut at this moment could leave: for every sector of 512 bytes, size of a file and name in
-// a directory that was changed since it was made durable, one of its states since then, as pick chooses. Changes of
-// the size and of names are otherwise free of each other, harder than any journal. The Mem itself goes on.
+// a directory that was changed since it was made durable, one of its states since then, as pick chooses. They are free
+// of each other, harder than any journal: a name may be there without the content, the newer of two writes without the
+// older, and a directory that was not synced into its parent takes all that is in it along. The Mem itself goes on.
 func (m *Mem) Crash(pick Pick) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := NewMem()
-	nodes := map[*memNode]*memNode{}
-	for _, name := range slices.Sorted(maps.Keys(m.dirs)) {
-		c := newMemDir()
-		after.dirs[name] = c
-		left := m.dirs[name].crash(pick)
-		for _, base := range slices.Sorted(maps.Keys(left)) {
-			n := left[base]
-			if nodes[n] == nil {
-				nodes[n] = n.crash(pick)
-			}
-			c.names[base], c.durable[base] = nodes[n], nodes[n]
-		}
-	}
+	after.root = m.root.crash(pick, map[*memNode]*memNode{})
 	return after
 }
 
@@ -44,45 +32,49 @@ func Random(seed uint64) Pick {
 	return func(n int) int { return r.IntN(n) }
 }
 
+// crash returns what is left of n; done holds the nodes that were met before, by another name.
+func (n *memNode) crash(pick Pick, done map[*memNode]*memNode) *memNode {
+	if left := done[n]; left != nil {
+		return left
+	}
+	left := &memNode{}
+	done[n] = left
+	if n.dir == nil {
+		left.data = n.crashData(pick)
+		return left
+	}
+	left.dir = newMemDir()
+	names := n.dir.crash(pick)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		left.dir.names[name] = names[name].crash(pick, done)
+	}
+	left.dir.durable = maps.Clone(left.dir.names)
+	return left
+}
+
 // crash returns the names that are left. A change is kept or lost as a whole: a rename is atomic.
 func (d *memDir) crash(pick Pick) map[string]*memNode {
-	names := map[string]*memNode{}
-	apply(names, d.durable)
+	names := maps.Clone(d.durable)
 	for _, c := range d.pending {
 		if pick(2) == 1 {
-			apply(names, c)
+			c.apply(names)
 		}
 	}
 	return names
 }
 
-func (n *memNode) crash(pick Pick) *memNode {
-	left := &memNode{data: bytes.Clone(n.disk)}
-	size := int64(len(n.disk))
-	if k := pick(len(n.sizes) + 1); k > 0 {
-		size = n.sizes[k-1]
+func (n *memNode) crashData(pick Pick) []byte {
+	size := int64(len(n.data))
+	if len(n.sizes) > 0 {
+		size = n.sizes[pick(len(n.sizes))].size
 	}
-	for s := int64(0); s*sector < int64(len(n.data)) && len(n.sectors) > 0; s++ {
-		versions := n.sectors[s]
-		if len(versions) == 0 {
-			continue
-		}
-		if k := pick(len(versions) + 1); k > 0 {
-			left.place(versions[k-1], s*sector)
+	left := make([]byte, size)
+	copy(left, n.data)
+	for _, s := range slices.Sorted(maps.Keys(n.sectors)) {
+		states := n.sectors[s]
+		if state := states[pick(len(states))]; s*sector < size {
+			copy(left[s*sector:], state.data)
 		}
 	}
-	if size <= int64(len(left.data)) {
-		left.data = left.data[:size]
-	} else {
-		left.data = append(left.data, make([]byte, size-int64(len(left.data)))...)
-	}
-	left.disk = bytes.Clone(left.data)
 	return left
-}
-
-func (n *memNode) place(p []byte, off int64) {
-	if end := off + int64(len(p)); end > int64(len(n.data)) {
-		n.data = append(n.data, make([]byte, end-int64(len(n.data)))...)
-	}
-	copy(n.data[off:], p)
 }
