@@ -1,14 +1,16 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 
 	"chronik/wal/arena"
+	"chronik/wal/campaign"
 	"chronik/wal/vfs"
 )
 
@@ -16,14 +18,16 @@ import (
 // workload was promised until then.
 type crasher struct {
 	*bench
-	mu      sync.Mutex
+	picks []vfs.Pick
+	deep  bool // crash in the recovery too
+	lossy bool // nothing is promised: the mode does not sync
+	floor int  // entries below were trimmed by a checkpoint that succeeded; guarded by bench.mu
+
+	mu      sync.Mutex  // guards what follows; the log's own goroutines crash too
 	spare   *arena.Pool // for the logs of survivors, one at a time
 	spare2  *arena.Pool // for those that crash again
-	picks   []vfs.Pick
-	deep    bool // crash in the recovery too
-	lossy   bool // nothing is promised: the mode does not sync
-	floor   int  // entries below were trimmed by a checkpoint that succeeded
 	crashes int
+	broke   error // the first
 }
 
 func newCrasher(t testing.TB, seed uint64) *crasher {
@@ -33,14 +37,6 @@ func newCrasher(t testing.TB, seed uint64) *crasher {
 	c.picks = []vfs.Pick{vfs.Oldest, vfs.Newest, vfs.Random(seed), vfs.Random(seed + 1), mostly(vfs.Newest, seed), mostly(vfs.Oldest, seed)}
 	m.Watch(func(op vfs.Op) { c.cut(m, op) })
 	return c
-}
-
-// seeds is how many seeds to try: n, or as many times that as CHRONIK_SEEDS says.
-func seeds(n uint64) uint64 {
-	if times, err := strconv.ParseUint(os.Getenv("CHRONIK_SEEDS"), 10, 32); err == nil {
-		return n * times
-	}
-	return n
 }
 
 // mostly is a pick that deviates now and then.
@@ -76,40 +72,53 @@ func (c *crasher) cut(m *vfs.Mem, op vfs.Op) {
 	defer c.mu.Unlock()
 	p := c.promised() // before the crash
 	for i, pick := range c.picks {
+		if c.broke != nil {
+			return
+		}
 		after := m.Crash(pick)
 		p.appended = c.promised().appended // other goroutines went on until the crash
-		c.crashes++
 		what := fmt.Sprintf("%s %s at %d, pick %d", op.Kind, op.Name, op.Off, i)
 		if c.deep && i >= 2 {
 			c.recoverUnderCrashes(after, p, what)
 		}
-		c.recovers(after, p, what)
+		c.note(what, c.recovers(after, p))
+	}
+}
+
+// note counts a state that was tried.
+func (c *crasher) note(what string, err error) {
+	c.crashes++
+	if err != nil && c.broke == nil {
+		c.broke = fmt.Errorf("%s: %w", what, err)
 	}
 }
 
 // survivor is an Options for what a crash left.
-func (c *crasher) survivor(m *vfs.Mem) *bench {
-	b := &bench{t: c.t, fs: m, pool: c.spare, o: c.o}
+func (c *crasher) survivor(m *vfs.Mem, pool *arena.Pool) *bench {
+	b := &bench{t: c.t, fs: m, pool: pool, o: c.o}
 	b.o.FS, b.o.Pool = m, b.pool
 	return b
 }
 
 // recovers opens what is left, checks it, writes on, closes and opens it again.
-func (c *crasher) recovers(m *vfs.Mem, p promise, what string) {
-	b := c.survivor(m)
+func (c *crasher) recovers(m *vfs.Mem, p promise) error {
+	b := c.survivor(m, c.spare)
 	if err := b.tryOpen(); err != nil {
-		c.t.Fatalf("%s: %v", what, err)
+		return err
 	}
-	p.check(c.t, b, what)
+	wrong := p.check(b)
 	first := b.replayed
-	b.put(9, 5000, true)
-	b.put(9, 3, false)
-	b.close()
-	b.open()
-	if len(b.replayed) != len(first)+2 {
-		c.t.Fatalf("%s: %d entries, and after two more %d", what, len(first), len(b.replayed))
+	err := errors.Join(wrong, b.tryPut(9, 5000, true), b.tryPut(9, 3, false), b.tryClose())
+	if err != nil {
+		return err
 	}
-	b.close()
+	if err := b.tryOpen(); err != nil {
+		return fmt.Errorf("opened again: %w", err)
+	}
+	if len(b.replayed) != len(first)+2 || !slices.Equal(b.replayed[:len(first)], first) {
+		err = fmt.Errorf("%d entries, and after two more %d", len(first), len(b.replayed))
+	}
+	return errors.Join(err, b.tryClose())
 }
 
 // recoverUnderCrashes crashes at each operation of a recovery, and recovers again.
@@ -118,32 +127,31 @@ func (c *crasher) recoverUnderCrashes(m *vfs.Mem, p promise, what string) {
 	k := 0
 	again.Watch(func(op vfs.Op) {
 		k++
-		twice := again.Crash(c.picks[2+k%4])
-		c.crashes++
-		b := c.survivor(twice)
-		what := fmt.Sprintf("%s, then %s %s", what, op.Kind, op.Name)
-		if err := b.tryOpen(); err != nil {
-			c.t.Fatalf("%s: %v", what, err)
+		b := c.survivor(again.Crash(c.picks[2+k%4]), c.spare)
+		err := b.tryOpen()
+		if err == nil {
+			err = errors.Join(p.check(b), b.tryClose())
 		}
-		p.check(c.t, b, what)
-		b.close()
+		c.note(fmt.Sprintf("%s, then %s %s", what, op.Kind, op.Name), err)
 	})
-	b := c.survivor(again)
-	b.pool = c.spare2
-	b.o.Pool = b.pool
-	b.open()
-	b.close()
+	b := c.survivor(again, c.spare2)
+	err := b.tryOpen()
+	if err == nil {
+		err = b.tryClose()
+	}
+	if err != nil && c.broke == nil {
+		c.broke = fmt.Errorf("%s, under crashes: %w", what, err)
+	}
 }
 
 // check compares what came back with what was promised.
-func (p *promise) check(t testing.TB, b *bench, what string) {
-	t.Helper()
+func (p *promise) check(b *bench) error {
 	trimmed := 0
 	if len(b.restored) > 0 {
 		trimmed, _ = strconv.Atoi(string(b.restored))
 	}
 	if trimmed < p.floor {
-		t.Fatalf("%s: the checkpoint of %d is lost, %d is there", what, p.floor, trimmed)
+		return fmt.Errorf("the checkpoint of %d is lost, %d is there", p.floor, trimmed)
 	}
 	from, to := trimmed, trimmed
 	if len(b.replayed) > 0 {
@@ -151,13 +159,14 @@ func (p *promise) check(t testing.TB, b *bench, what string) {
 		to = from + len(b.replayed)
 	}
 	if from > trimmed && p.durable > trimmed || to < p.durable {
-		t.Fatalf("%s: entries %d to %d came back of %d, of which %d are trimmed and %d durable", what, from, to, len(p.appended), trimmed, p.durable)
+		return fmt.Errorf("entries %d to %d came back of %d, of which %d are trimmed and %d durable", from, to, len(p.appended), trimmed, p.durable)
 	}
 	for i, e := range b.replayed {
 		if from+i >= len(p.appended) || e != p.appended[from+i] {
-			t.Fatalf("%s: entry %d of %d is another than was appended", what, from+i, len(p.appended))
+			return fmt.Errorf("entry %d of %d is another than was appended", from+i, len(p.appended))
 		}
 	}
+	return nil
 }
 
 // checkpoint trims all entries before index floor and makes that durable.
@@ -207,44 +216,49 @@ func (c *crasher) reopen() {
 	c.close()
 	c.open()
 	p := promise{c.appended, len(c.appended), c.floor}
-	p.check(c.t, c.bench, "reopened")
-}
-
-func TestNoPowerCutLosesWhatWasDurable(t *testing.T) {
-	for seed := range seeds(5) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			c := newCrasher(t, seed)
-			c.random(seed, 40)
-			t.Logf("%d crashes", c.crashes)
-		})
+	if err := p.check(c.bench); err != nil {
+		c.t.Fatal("reopened: ", err)
 	}
 }
 
-func TestNoPowerCutDuringARecoveryLosesAnything(t *testing.T) {
-	for seed := range seeds(2) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			c := newCrasher(t, 100+seed)
-			c.deep = true
-			c.random(200+seed, 25)
-			t.Logf("%d crashes", c.crashes)
-		})
+// done says what the crashes found.
+func (c *crasher) done() campaign.Counts {
+	c.t.Helper()
+	if c.broke != nil {
+		c.t.Fatal(c.broke)
 	}
+	return campaign.Counts{"states": int64(c.crashes)}
+}
+
+func TestFaultsNoPowerCutLosesWhatWasDurable(t *testing.T) {
+	plan := campaign.Plan{Name: "write-ahead log: power cuts", Unit: "states", Glance: 3000, Share: 10_000, Soak: 60_000, Workers: 2}
+	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
+		c := newCrasher(t, seed)
+		c.random(seed, 40)
+		return c.done()
+	})
+}
+
+func TestFaultsNoPowerCutDuringARecoveryLosesAnything(t *testing.T) {
+	plan := campaign.Plan{Name: "write-ahead log: power cuts in recoveries", Unit: "states", Glance: 5000, Share: 10_000, Soak: 60_000, Workers: 2}
+	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
+		c := newCrasher(t, seed)
+		c.deep = true
+		c.random(seed, 25)
+		return c.done()
+	})
 }
 
 // Without syncs a power cut may lose acknowledged entries, but the log opens, and holds a beginning of what it held.
-func TestAPowerCutWithoutSyncsLeavesABeginning(t *testing.T) {
-	for seed := range seeds(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			c := newCrasher(t, 300+seed)
-			c.o.Sync = []SyncMode{SyncNever, SyncInterval}[seed%2]
-			c.lossy = true
-			c.random(400+seed, 30)
-			t.Logf("%d crashes", c.crashes)
-		})
-	}
+func TestFaultsAPowerCutWithoutSyncsLeavesABeginning(t *testing.T) {
+	plan := campaign.Plan{Name: "write-ahead log: power cuts without syncs", Unit: "states", Glance: 2000, Share: 5000, Soak: 20_000, Workers: 2}
+	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
+		c := newCrasher(t, seed)
+		c.o.Sync = []SyncMode{SyncNever, SyncInterval}[seed%2]
+		c.lossy = true
+		c.random(seed, 30)
+		return c.done()
+	})
 }
 
 // Groups of one shape, in files that are used again and again: what a torn group leaves of the one that lay there
@@ -268,6 +282,7 @@ func TestATornGroupIsNotCompletedByAnOlderOne(t *testing.T) {
 	}
 	c.reopen()
 	c.close()
+	c.done()
 }
 
 // The file that a checkpoint names may hold no group yet; a start replaces it, and is cut off there.
@@ -283,4 +298,5 @@ func TestAStartThatIsCutOffKeepsTheFileThatTheCheckpointNeeds(t *testing.T) {
 		c.reopen()
 	}
 	c.close()
+	c.done()
 }
