@@ -6,6 +6,10 @@ import (
 	"testing"
 
 	"chronik/integration/broker"
+	"chronik/integration/faults/baddisk"
 )
 
-func TestMain(m *testing.M) { broker.Main(m) }
+func TestMain(m *testing.M) {
+	baddisk.Serve()
+	broker.Main(m)
+}
