@@ -2,11 +2,16 @@ package segment
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"chronik/kafka/batch"
+	"chronik/wal/campaign"
 	"chronik/wal/vfs"
 )
 
@@ -17,7 +22,54 @@ type history struct {
 	all    []batch.Batch // appended, from base on
 	base   int64
 	synced int64 // the last Sync that returned ended here
+	older  int64 // one before it did, or base: the caller's checkpoint may know no more
 	sealed bool  // the last Seal returned
+
+	picks  map[string]vfs.Pick
+	ops    int
+	states int
+	broke  error // what the first bad state said
+}
+
+func newHistory(t testing.TB, seed uint64) *history {
+	h := &history{fs: vfs.NewMem(), picks: map[string]vfs.Pick{"oldest": vfs.Oldest, "newest": vfs.Newest}}
+	must(t, h.fs.MkdirAll("d"))
+	must(t, h.fs.SyncDir("."))
+	for i := range uint64(3) {
+		h.picks[fmt.Sprint("random ", i)] = vfs.Random(seed + i)
+	}
+	h.fs.Watch(h.look)
+	return h
+}
+
+// look crashes in the operation, and in each of the recovery.
+func (h *history) look(op vfs.Op) {
+	if h.seg == nil {
+		return
+	}
+	h.ops++
+	for _, name := range slices.Sorted(maps.Keys(h.picks)) {
+		pick := h.picks[name]
+		after := h.fs.Crash(pick)
+		var again []*vfs.Mem
+		after.Watch(func(vfs.Op) { again = append(again, after.Crash(pick)) })
+		end := h.synced
+		if h.ops%3 == 0 {
+			end = h.older
+		}
+		h.note(h.survives(after, end), "%s, crash at operation %d, %v", name, h.ops, op)
+		// What is synced after the crash is not in h: h.synced holds for every crash during that, too.
+		for i, fs := range again {
+			h.note(h.survives(fs, end), "%s, crash at operation %d, %v, and at operation %d of the recovery", name, h.ops, op, i)
+		}
+	}
+}
+
+func (h *history) note(err error, where string, args ...any) {
+	h.states++
+	if err != nil && h.broke == nil {
+		h.broke = fmt.Errorf(where+": %w", append(args, err)...)
+	}
 }
 
 func (h *history) append(t testing.TB, batches ...batch.Batch) {
@@ -29,14 +81,33 @@ func (h *history) append(t testing.TB, batches ...batch.Batch) {
 
 func (h *history) sync(t testing.TB) {
 	must(t, h.seg.Sync())
-	h.synced = h.seg.End()
+	h.older, h.synced = h.synced, h.seg.End()
+}
+
+func (h *history) seal(t testing.TB) {
+	must(t, h.seg.Seal())
+	h.synced, h.sealed = h.seg.End(), true
+}
+
+// forget says that the segment is given up: another of its base is begun.
+func (h *history) forget() { h.all, h.synced, h.older, h.sealed = nil, h.base, h.base, false }
+
+// reopen opens the segment as a caller whose checkpoint says end, which was synced once.
+func (h *history) reopen(t testing.TB, end int64) {
+	must(t, h.seg.Close())
+	if !h.sealed {
+		h.all = slices.DeleteFunc(slices.Clone(h.all), func(b batch.Batch) bool { return b.BaseOffset() >= end })
+		h.synced, h.older = end, end
+	}
+	seg, err := Open(h.fs, "d/p", h.base, end, Options{})
+	must(t, err)
+	h.seg = seg
 }
 
 // workload does everything that changes files: a segment that is written, synced, opened again with a part cut off,
 // written differently, sealed, removed, and others of the same base with other
 // batches, in files of their own and in the same.
 func (h *history) workload(t testing.TB) {
-	var err error
 	h.begin(t, 100)
 	small := makeBatches(100, 12)
 	h.append(t, small[:4]...)
@@ -49,25 +120,20 @@ func (h *history) workload(t testing.TB) {
 
 	// The caller's checkpoint is older than the last Sync, and what comes after it is not what was there.
 	cut := small[3].NextOffset()
-	must(t, h.seg.Close())
-	h.all, h.synced = h.all[:4:4], cut
-	h.seg, err = Open(h.fs, "d/p", 100, cut, Options{})
-	must(t, err)
+	h.reopen(t, cut)
 	h.append(t, makeBatches(h.seg.End()+5, 12)...)
 	h.sync(t)
 	h.append(t, makeBatches(h.seg.End(), 3)...)
-	must(t, h.seg.Seal())
-	h.synced, h.sealed = h.seg.End(), true
+	h.seal(t)
 
-	h.all, h.synced, h.sealed = nil, 100, false
+	h.forget()
 	must(t, h.seg.Remove())
 	h.begin(t, 100)
 	h.append(t, makeBatches(110, 7)...)
 	h.sync(t)
-	must(t, h.seg.Seal())
-	h.sealed = true
+	h.seal(t)
 
-	h.all, h.synced, h.sealed = nil, 100, false
+	h.forget()
 	must(t, h.seg.Close())
 	h.begin(t, 100)
 	h.append(t, makeBatches(104, 4)...)
@@ -79,7 +145,40 @@ func (h *history) workload(t testing.TB) {
 func (h *history) begin(t testing.TB, base int64) {
 	seg, err := Create(h.fs, "d/p", base, Options{})
 	must(t, err)
-	h.seg, h.base, h.synced = seg, base, base
+	h.seg, h.base, h.synced, h.older = seg, base, base, base
+}
+
+// random does steps by chance.
+func (h *history) random(t testing.TB, seed uint64, steps int) {
+	r := rand.New(rand.NewPCG(seed, 5))
+	h.begin(t, 100)
+	for range steps {
+		gap := int64(max(0, r.IntN(12)-8))
+		switch n := r.IntN(16); {
+		case h.sealed && n < 5 || n == 0:
+			h.forget()
+			must(t, h.seg.Remove())
+			h.begin(t, 100)
+		case h.sealed && n < 10 || n == 1: // over the files that are there
+			h.forget()
+			must(t, h.seg.Close())
+			h.begin(t, 100)
+		case n == 2:
+			h.reopen(t, h.older)
+		case n == 3:
+			h.reopen(t, h.synced)
+		case h.sealed:
+			h.seal(t)
+		case n < 8:
+			h.append(t, makeBatches(h.seg.End()+gap, 1+r.IntN(9))...)
+		case n < 10:
+			h.append(t, txnBatches(h.seg.End()+gap)...)
+		case n < 15:
+			h.sync(t)
+		case h.seg.End() > h.base:
+			h.seal(t)
+		}
+	}
 }
 
 func txnBatches(base int64) []batch.Batch {
@@ -110,52 +209,40 @@ func txnBatches(base int64) []batch.Batch {
 }
 
 func TestNothingThatWasSyncedIsLostByAPowerCut(t *testing.T) {
-	count := 0
-	picks := map[string]vfs.Pick{"oldest": vfs.Oldest, "newest": vfs.Newest}
-	for seed := range 3 {
-		picks[fmt.Sprint("seed ", seed)] = vfs.Random(uint64(seed))
-	}
-	h := &history{fs: vfs.NewMem()}
-	must(t, h.fs.MkdirAll("d"))
-	must(t, h.fs.SyncDir("."))
-	h.fs.Watch(func(op vfs.Op) {
-		if h.seg == nil {
-			return
-		}
-		count++
-		for name, pick := range picks {
-			after := h.fs.Crash(pick)
-			var again []*vfs.Mem
-			after.Watch(func(vfs.Op) { again = append(again, after.Crash(pick)) })
-			if err := h.survives(after); err != nil {
-				t.Fatalf("%s, crash at operation %d, %v: %v", name, count, op, err)
-			}
-			// What is synced after the crash is not in h: h.synced holds for every crash during that, too.
-			for i, fs := range again {
-				if err := h.survives(fs); err != nil {
-					t.Fatalf("%s, crash at operation %d, %v, and at operation %d of the recovery: %v", name, count, op, i, err)
-				}
-			}
-		}
-	})
+	h := newHistory(t, 0)
 	h.workload(t)
-	if count < 40 {
-		t.Errorf("%d operations", count)
+	if h.broke != nil {
+		t.Fatal(h.broke)
+	}
+	if h.ops < 40 {
+		t.Errorf("%d operations", h.ops)
 	}
 }
 
-// survives opens the segment after a crash as a caller would whose checkpoint has what was synced, writes on, and looks
-// whether all is there.
-func (h *history) survives(fs *vfs.Mem) error {
+func TestFaultsNothingThatWasSyncedIsLostByAPowerCut(t *testing.T) {
+	plan := campaign.Plan{Name: "segments: power cuts, also in recoveries", Unit: "states", Glance: 6000, Share: 20_000, Soak: 400_000, Workers: 2}
+	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
+		h := newHistory(t, seed)
+		h.random(t, seed, 20)
+		if h.broke != nil {
+			t.Fatal(h.broke)
+		}
+		return campaign.Counts{"states": int64(h.states)}
+	})
+}
+
+// survives opens the segment after a crash as a caller would whose checkpoint says end, writes on, and looks whether all
+// is there.
+func (h *history) survives(fs *vfs.Mem, end int64) error {
 	bases, err := List(fs, "d/p")
 	if err != nil {
 		return err
 	}
-	if len(bases) == 0 && h.synced > h.base {
-		return fmt.Errorf("the segment is gone")
+	if len(bases) == 0 && end > h.base {
+		return errors.New("the segment is gone")
 	}
 	var s *Segment
-	if h.synced == h.base {
+	if end == h.base {
 		// Nothing of it was promised: it is begun anew, whatever came back.
 		if len(bases) > 0 {
 			err = Remove(fs, "d/p", h.base)
@@ -164,14 +251,14 @@ func (h *history) survives(fs *vfs.Mem) error {
 			s, err = Create(fs, "d/p", h.base, Options{})
 		}
 	} else {
-		s, err = Open(fs, "d/p", h.base, h.synced, Options{})
+		s, err = Open(fs, "d/p", h.base, end, Options{})
 	}
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	defer s.Close()
-	if s.End() < h.synced || s.End() > h.synced && !s.Sealed() || h.sealed && !s.Sealed() {
-		return fmt.Errorf("end %d, sealed %v: %d was synced", s.End(), s.Sealed(), h.synced)
+	if s.End() < end || s.End() > end && !s.Sealed() || h.sealed && end > h.base && !s.Sealed() {
+		return fmt.Errorf("end %d, sealed %v: %d was synced", s.End(), s.Sealed(), end)
 	}
 	if err := h.holds(s); err != nil {
 		return fmt.Errorf("opened: %w", err)
@@ -188,7 +275,7 @@ func (h *history) survives(fs *vfs.Mem) error {
 			return err
 		}
 	}
-	end := s.End()
+	end = s.End()
 	s.Close()
 	again, err := Open(fs, "d/p", h.base, end, Options{})
 	if err != nil {
