@@ -110,10 +110,10 @@ func (t *tail) pop() *arena.Buf {
 	return buf
 }
 
-// relieve gives memory back when the log took more than there is, or when somebody waits for memory that was still on
-// its way to the disk when the pool asked for it.
+// relieve gives memory back when little is left, so that the next requests find room without asking, and when somebody
+// waits for memory that was still on its way to the disk when the pool asked for it.
 func (l *Log) relieve() {
-	if over := l.pool.InUse() - l.pool.Limit(); over > 0 {
+	if over := l.pool.InUse() - l.pool.Limit()/32*31; over > 0 {
 		l.tail.evict(l.pool, over)
 	}
 	for l.pool.Waiting() > 0 {

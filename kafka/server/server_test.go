@@ -265,8 +265,8 @@ func TestLargeFrames(t *testing.T) {
 	}
 	c.Close()
 	x.stop()
-	if held != 3 {
-		t.Errorf("%d frames lay in the arena, want 3", held)
+	if held != 4 {
+		t.Errorf("%d frames lay in the arena, want 4", held)
 	}
 }
 

@@ -14,9 +14,11 @@ import (
 
 const (
 	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
-	firstPart  = 8 << 10  // is read before a small frame gets its whole buffer
-	smallFrame = 64 << 10 // frames of this size and more lie in the arena, for the log to write them from there
-	bigPart    = 1 << 20  // is read before a frame of over bigFrame gets its whole buffer
+	smallFrame = 16 << 10 // frames of this size and more lie in the arena, for the log to write them from there
+	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
+	midPart    = 64 << 10 // the same of a frame of over midFrame
+	midFrame   = 512 << 10
+	bigPart    = 1 << 20 // the same of a frame of over bigFrame
 	bigFrame   = 4 << 20
 )
 
@@ -116,53 +118,64 @@ func looksLike(b []byte) string {
 }
 
 func (f *Frames) small(n int) (Frame, error) {
-	small := getSmall(min(n, firstPart))
-	if err := f.fill((*small)[:min(n, firstPart)], n); err != nil {
-		putSmall(small)
+	b, err := f.parts(n, min(n, firstPart), n)
+	if err != nil {
 		return Frame{}, err
 	}
-	if n > firstPart {
-		whole := getSmall(n)
-		copy((*whole)[:firstPart], *small)
-		putSmall(small)
-		small = whole
-		if err := f.fill((*small)[firstPart:n], n-firstPart); err != nil {
-			putSmall(small)
-			return Frame{}, err
-		}
-	}
-	return Frame{Bytes: (*small)[:n], small: small}, nil
+	return Frame{Bytes: (*b)[:n], small: b}, nil
 }
 
 // large holds nothing of the arena while it waits for a buffer there: two that did could wait for each other.
 func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
-	first, err := f.small(smallFrame)
+	var first *[]byte
+	var err error
+	switch {
+	case n <= midFrame:
+		first, err = f.parts(n, firstPart)
+	case n <= bigFrame:
+		first, err = f.parts(n, firstPart, midPart)
+	default:
+		first, err = f.parts(n, firstPart, midPart, bigPart)
+	}
 	if err != nil {
 		return Frame{}, err
 	}
-	defer first.Release()
-	have := first.Bytes
-	if n > bigFrame {
-		part := bigParts.Get().(*[]byte)
-		defer bigParts.Put(part)
-		copy(*part, have)
-		if err := f.fill((*part)[len(have):], n-len(have)); err != nil {
-			return Frame{}, err
-		}
-		have = *part
-	}
+	defer putSmall(first)
 	f.Await(0)
 	buf, err := f.pool.Get(ctx, n)
 	if err != nil {
 		return Frame{}, err
 	}
 	b := buf.Bytes()
-	copy(b, have)
-	if err := f.fill(b[len(have):], n-len(have)); err != nil {
+	if err := f.fill(b[copy(b, *first):], n-len(*first)); err != nil {
 		buf.Release()
 		return Frame{}, err
 	}
 	return Frame{Bytes: b, Buf: buf}, nil
+}
+
+// parts reads the beginning of a frame of n bytes, up to one end after the other; each part gets its buffer when the
+// one before it has come.
+func (f *Frames) parts(n int, ends ...int) (*[]byte, error) {
+	var b *[]byte
+	at := 0
+	for _, end := range ends {
+		if end == at {
+			break
+		}
+		next := getSmall(end)
+		if b != nil {
+			copy(*next, (*b)[:at])
+			putSmall(b)
+		}
+		b = next
+		if err := f.fill((*b)[at:end], n-at); err != nil {
+			putSmall(b)
+			return nil, err
+		}
+		at = end
+	}
+	return b, nil
 }
 
 // fill reads all of b, which is the beginning of the rest bytes that the frame still lacks.
@@ -177,16 +190,21 @@ func (f *Frames) fill(b []byte, rest int) error {
 	return err
 }
 
-// Small buffers come in three sizes, so that a connection that sends little does not hold much.
-var smallPools = [...]sync.Pool{
-	{New: func() any { b := make([]byte, 1<<10); return &b }},
-	{New: func() any { b := make([]byte, firstPart); return &b }},
-	{New: func() any { b := make([]byte, smallFrame); return &b }},
+// Small buffers come in few sizes, so that a connection that sends little does not hold much.
+var (
+	smallSizes = [...]int{1 << 10, firstPart, smallFrame, midPart, bigPart}
+	smallPools [len(smallSizes)]sync.Pool
+)
+
+// getSmall returns a buffer of n bytes or more: of exactly n where n is one of the sizes.
+func getSmall(n int) *[]byte {
+	c := sizeClass(n)
+	if b, ok := smallPools[c].Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, smallSizes[c])
+	return &b
 }
-
-var bigParts = sync.Pool{New: func() any { b := make([]byte, bigPart); return &b }}
-
-func getSmall(n int) *[]byte { return smallPools[sizeClass(n)].Get().(*[]byte) }
 
 func putSmall(b *[]byte) {
 	if b != nil {
@@ -195,11 +213,10 @@ func putSmall(b *[]byte) {
 }
 
 func sizeClass(n int) int {
-	switch {
-	case n <= 1<<10:
-		return 0
-	case n <= firstPart:
-		return 1
+	for c, size := range smallSizes {
+		if n <= size {
+			return c
+		}
 	}
-	return 2
+	panic(fmt.Sprintf("wire: a small buffer of %d bytes", n))
 }

@@ -23,7 +23,7 @@ func TestFramesOfEverySize(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var sent [][]byte
 		var stream bytes.Buffer
-		edges := []int{1, 2, 1024, 1025, firstPart, firstPart + 1, smallFrame - 1, smallFrame, smallFrame + 1, bigFrame, bigFrame + 1}
+		edges := []int{1, 2, 1024, 1025, firstPart, firstPart + 1, smallFrame - 1, smallFrame, smallFrame + 1, midFrame, midFrame + 1, bigFrame, bigFrame + 1}
 		for i := range rapid.IntRange(1, 4).Draw(t, "frames") {
 			b := bytes.Repeat([]byte{byte(i + 1)}, rapid.SampledFrom(edges).Draw(t, "size"))
 			b[len(b)-1] = 0xee
@@ -56,7 +56,7 @@ func TestFramesOfEverySize(t *testing.T) {
 // However a frame breaks off, the error says so and nothing stays behind.
 func TestCutFrames(t *testing.T) {
 	pool := arena.New(32 << 20)
-	for _, n := range []int{1, 3, 4, 5, 1000, firstPart + 3, smallFrame, smallFrame + 5, bigPart, bigPart + 5, bigFrame} {
+	for _, n := range []int{1, 3, 4, 5, 1000, firstPart + 3, smallFrame, smallFrame + 5, midPart + 5, bigPart, bigPart + 5, bigFrame} {
 		b := framed(make([]byte, bigFrame+1))[:n]
 		_, err := NewFrames(bytes.NewReader(b), pool, 8<<20).Next(t.Context())
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -82,7 +82,7 @@ func TestAClaimTakesNothingFromThePool(t *testing.T) {
 	}()
 	whole := framed(make([]byte, 8<<20))
 	for _, step := range []struct{ bytes, want int }{
-		{0, 4}, {4, smallFrame}, {firstPart, smallFrame - firstPart}, {smallFrame - firstPart, 8<<20 - smallFrame},
+		{0, 4}, {4, 8 << 20}, {firstPart, 8<<20 - firstPart}, {midPart - firstPart, 8<<20 - midPart},
 	} {
 		if step.bytes > 0 {
 			w.Write(whole[:step.bytes])

@@ -1,11 +1,12 @@
 // Package arena hands out page-aligned, counted buffers of memory that the garbage collector does not see. A request
 // is read into one, the write-ahead log writes that very buffer to disk, and readers are served from it until its last
-// holder lets go. The total is bounded by the pool's limit; buffers are recycled because the first touch of fresh
+// holder lets go. The total is bounded by the pool's limit; memory is used again because the first touch of fresh
 // memory is dear. It does not know what the bytes mean.
 package arena
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -20,16 +21,18 @@ type pool struct {
 
 	mu       sync.Mutex
 	inUse    int64 // bytes in buffers with holders
-	idle     int64 // bytes in free
-	free     [classes][]*Buf
+	region   region
+	free     []*Buf // without memory
 	waiters  queue
 	pressure func(need int64)
 }
 
-// New returns a pool that holds at most limit bytes in buffers, used and kept for reuse together.
+// New returns a pool that hands out limit bytes, but for what Overdraw takes beyond.
 func New(limit int64) *Pool {
 	p := &Pool{}
 	p.limit = max(limit, Page)
+	p.region = newRegion(p.limit &^ (Page - 1))
+	runtime.AddCleanup(p, unmap, p.region.mem)
 	return p
 }
 
@@ -46,34 +49,39 @@ func (p *Pool) OnPressure(fn func(need int64)) {
 // limit waits as if it were that large, and is then let through: holders that never let go (a log's open buffer)
 // could keep it out for ever.
 func (p *Pool) Get(ctx context.Context, n int) (*Buf, error) {
-	c := classOf(n)
-	if b := p.try(c, n); b != nil {
-		return b, nil
-	}
-	if fn := p.hook(); fn != nil {
-		fn(c.size())
-	}
-	w := p.enqueue(c, n)
-	if w == nil {
-		return p.Get(ctx, n)
-	}
-	select {
-	case b := <-w.got:
-		return b, nil
-	case <-ctx.Done():
-		if b := p.leave(w); b != nil {
-			b.Release()
+	for range 3 { // what is let go first may lie at the end of the region, in a piece that is too small
+		if b := p.try(n, false); b != nil {
+			return b, nil
 		}
-		return nil, ctx.Err()
+		if fn := p.hook(); fn != nil {
+			fn(pagesOf(n))
+		}
+	}
+	for {
+		if b := p.try(n, true); b != nil {
+			return b, nil
+		}
+		w := p.enqueue(n)
+		if w == nil {
+			continue
+		}
+		select {
+		case b := <-w.got:
+			return b, nil
+		case <-ctx.Done():
+			if b := p.leave(w); b != nil {
+				b.Release()
+			}
+			return nil, ctx.Err()
+		}
 	}
 }
 
 // Overdraw is Get that never waits: it may exceed the limit. For holders that must not block and whose own number is bounded.
 func (p *Pool) Overdraw(n int) *Buf {
-	c := classOf(n)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.take(c, n)
+	return p.take(n, p.region.take(int(pagesOf(n)/Page)))
 }
 
 // InUse is the number of bytes in buffers that somebody holds; Limit the bound.
@@ -99,24 +107,29 @@ func (p *Pool) hook() func(int64) {
 	return p.pressure
 }
 
-// try is a Get that gives up: nil when the limit is reached or others wait already.
-func (p *Pool) try(c class, n int) *Buf {
+// try is a Get that gives up: nil when the limit is reached or others wait already, or when the free memory is in pieces
+// that are too small, unless scattered allows for that.
+func (p *Pool) try(n int, scattered bool) *Buf {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiters.len > 0 || !p.fits(c) {
+	if p.waiters.len > 0 || !p.fits(n) {
 		return nil
 	}
-	return p.take(c, n)
+	mem := p.region.take(int(pagesOf(n) / Page))
+	if mem == nil && !scattered {
+		return nil
+	}
+	return p.take(n, mem)
 }
 
 // enqueue puts the caller in line; nil when memory came free in between and nobody is before it.
-func (p *Pool) enqueue(c class, n int) *waiter {
+func (p *Pool) enqueue(n int) *waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiters.len == 0 && p.fits(c) {
+	if p.waiters.len == 0 && p.fits(n) {
 		return nil
 	}
-	w := &waiter{class: c, n: n, got: make(chan *Buf, 1)}
+	w := &waiter{n: n, got: make(chan *Buf, 1)}
 	p.waiters.push(w)
 	return w
 }
@@ -135,33 +148,25 @@ func (p *Pool) leave(w *waiter) *Buf {
 	return nil
 }
 
-// fits says whether a buffer of class c may be handed out; the caller holds p.mu.
-func (p *Pool) fits(c class) bool {
-	return p.inUse+min(c.size(), p.limit/4*3) <= p.limit
+// fits says whether a buffer of n bytes may be handed out; the caller holds p.mu.
+func (p *Pool) fits(n int) bool {
+	return p.inUse+min(pagesOf(n), p.limit/4*3) <= p.limit
 }
 
-// take makes or reuses a buffer; the caller holds p.mu.
-func (p *Pool) take(c class, n int) *Buf {
-	b := p.reuse(c)
-	if b == nil {
-		p.shrink(p.limit - p.inUse - c.size())
-		b = allocate(p, c)
+// take makes a buffer of mem, or of memory of its own when there is none; the caller holds p.mu.
+func (p *Pool) take(n int, mem []byte) *Buf {
+	var b *Buf
+	if k := len(p.free); k > 0 {
+		b, p.free = p.free[k-1], p.free[:k-1]
+	} else {
+		b = &Buf{}
 	}
-	p.inUse += c.size()
-	b.n = n
+	b.pool, b.mem, b.mapped, b.n = p, mem, mem == nil, n
+	if b.mapped {
+		b.mem = mapMemory(pagesOf(n))
+	}
+	p.inUse += int64(len(b.mem))
 	b.refs.Store(1)
-	return b
-}
-
-func (p *Pool) reuse(c class) *Buf {
-	l := p.free[c]
-	if len(l) == 0 {
-		return nil
-	}
-	b := l[len(l)-1]
-	l[len(l)-1] = nil
-	p.free[c] = l[:len(l)-1]
-	p.idle -= c.size()
 	return b
 }
 
@@ -169,33 +174,21 @@ func (p *Pool) reuse(c class) *Buf {
 func (p *Pool) put(b *Buf) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.inUse -= b.class.size()
-	if p.inUse+p.idle+b.class.size() > p.limit {
-		b.unmap()
+	p.inUse -= int64(len(b.mem))
+	if b.mapped {
+		unmap(b.mem)
 	} else {
-		p.idle += b.class.size()
-		p.free[b.class] = append(p.free[b.class], b)
+		p.region.put(b.mem)
 	}
+	b.mem = nil
+	p.free = append(p.free, b)
 	p.serve()
 }
 
 // serve hands memory to those who wait, in their order; the caller holds p.mu.
 func (p *Pool) serve() {
-	for w := p.waiters.first; w != nil && p.fits(w.class); w = p.waiters.first {
+	for w := p.waiters.first; w != nil && p.fits(w.n); w = p.waiters.first {
 		p.waiters.remove(w)
-		w.got <- p.take(w.class, w.n)
-	}
-}
-
-// shrink gives idle buffers back to the system, the largest first, until at most keep bytes of them are left.
-func (p *Pool) shrink(keep int64) {
-	for c := class(classes - 1); c >= 0 && p.idle > max(keep, 0); c-- {
-		for p.idle > max(keep, 0) {
-			b := p.reuse(c)
-			if b == nil {
-				break
-			}
-			b.unmap()
-		}
+		w.got <- p.take(w.n, p.region.take(int(pagesOf(w.n)/Page)))
 	}
 }

@@ -1,27 +1,23 @@
 package arena
 
 import (
-	"fmt"
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Buf is a counted buffer. The zero Buf is not usable.
 type Buf struct{ buf }
 
 type buf struct {
-	pool  *Pool
-	class class
-	mem   []byte // the mapping
-	n     int    // bytes asked for
-	refs  atomic.Int32
+	pool   *Pool
+	mem    []byte // whole pages
+	mapped bool   // mem is a mapping of its own, outside of the region
+	n      int    // bytes asked for
+	refs   atomic.Int32
 }
 
 // Bytes is the n bytes asked for; its capacity reaches to the end of the last page, so whole pages can be written.
-func (b *Buf) Bytes() []byte { return b.mem[:b.n:roundUp(b.n)] }
+func (b *Buf) Bytes() []byte { return b.mem[:b.n] }
 
 // Pool is where the buffer came from.
 func (b *Buf) Pool() *Pool { return b.pool }
@@ -55,50 +51,5 @@ func (b *Buf) Release() {
 	}
 }
 
-// allocate maps fresh memory. The system gives none only when the machine's memory is exhausted beyond the pool's
-// limit, which is a misconfiguration that cannot be answered per request.
-func allocate(p *Pool, c class) *Buf {
-	mem, err := unix.Mmap(-1, 0, int(c.size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		panic(fmt.Sprintf("arena: map %d bytes: %v", c.size(), err))
-	}
-	b := &Buf{}
-	b.pool, b.class, b.mem = p, c, mem
-	return b
-}
-
-func (b *buf) unmap() {
-	if err := unix.Munmap(b.mem); err != nil {
-		panic(fmt.Sprintf("arena: unmap: %v", err))
-	}
-	b.mem = nil
-}
-
-// class numbers the sizes of buffers: four steps for each doubling, so that at most a fifth of a buffer is unused
-// (and untouched: an unused page of a mapping costs nothing).
-type class int
-
-const classes = 4 * 36
-
-// classOf is the smallest class that holds n bytes.
-func classOf(n int) class {
-	pages := uint64(max(roundUp(n), Page) / Page)
-	if pages <= 4 {
-		return class(pages - 1)
-	}
-	shift := bits.Len64(pages-1) - 3 // the three highest bits tell the step
-	step := (pages - 1) >> shift     // 4 to 7
-	return class(4*shift + int(step))
-}
-
-// size is the class's bytes.
-func (c class) size() int64 {
-	if c < 4 {
-		return int64(c+1) * Page
-	}
-	shift := (int(c) - 4) / 4
-	step := (int(c)-4)%4 + 4
-	return int64(step+1) << shift * Page
-}
-
-func roundUp(n int) int { return (n + Page - 1) &^ (Page - 1) }
+// pagesOf is the bytes that a buffer of n takes, at least a page.
+func pagesOf(n int) int64 { return int64(max(n+Page-1, Page)) &^ (Page - 1) }

@@ -2,7 +2,6 @@ package arena
 
 // waiter is a Get in line; got has room for the one buffer that it is given.
 type waiter struct {
-	class      class
 	n          int
 	got        chan *Buf
 	prev, next *waiter
