@@ -338,6 +338,34 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+// Who reads what is committed and begins at the end must not be sent to an offset that is deleted. (Kafka's
+// UnifiedLog.maybeIncrementFirstUnstableOffset.)
+func TestTheLastStableOffsetIsNotBelowTheLogStart(t *testing.T) {
+	d := newDisk(t)
+	s := d.open()
+	l := d.log(s, 1)
+	for seq := range int32(3) {
+		w := batch.Builder{Producer: &batch.Producer{ID: 1, Sequence: seq}, Transactional: true}
+		w.Add(&batch.Record{Timestamp: 1, Value: []byte("x")})
+		produce(t, l, build(&w))
+	}
+	for _, want := range []int64{0, 2, 3} {
+		if err := l.SetLogStart(want); err != nil {
+			t.Fatal(err)
+		}
+		if o := l.Offsets(); o.LastStable != want {
+			t.Fatalf("%+v", o)
+		}
+		closeStore(t, s)
+		s = d.open()
+		l = d.log(s, 1)
+	}
+	if o := l.Offsets(); o.LastStable != 3 {
+		t.Fatalf("%+v", o)
+	}
+	closeStore(t, s)
+}
+
 // A reader takes what is not listed as aborted for committed: it must not be told of fewer than there are.
 func TestUnknownAbortsAreAnError(t *testing.T) {
 	d := small(newDisk(t))

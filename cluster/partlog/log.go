@@ -47,7 +47,7 @@ func (l *Log) Offsets() Offsets {
 	return Offsets{
 		LogStart:   l.start,
 		LocalStart: l.start,
-		LastStable: l.lastStable(l.durable),
+		LastStable: max(l.start, l.lastStable(l.durable)), // an open transaction's beginning may be deleted
 		Durable:    l.durable,
 		LogEnd:     l.end,
 	}
