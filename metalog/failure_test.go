@@ -124,6 +124,65 @@ func TestStoreThatFailsAtStart(t *testing.T) {
 	mustClose(t, mustOpen(t, dir))
 }
 
+// A snapshot whose disk fails ends the log, and a full disk does not.
+func TestASnapshotThatFailsIsNotTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		final bool
+	}{{syscall.EIO, true}, {syscall.ENOSPC, false}} {
+		for step := range 3 {
+			f := newFailure()
+			disk := &badSnapshots{raft.NewInmemSnapshotStore(), step, c.err}
+			err := snapshotTo(snapshots{disk, f})
+			if !errors.Is(err, c.err) || (f.err() != nil) != c.final || c.final && !errors.Is(f.err(), c.err) {
+				t.Errorf("%v at step %d: %v, and the log said %v", c.err, step, err, f.err())
+			}
+		}
+	}
+}
+
+func snapshotTo(s snapshots) error {
+	sink, err := s.Create(1, 5, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		return err
+	}
+	return snapshot{image.Empty()}.Persist(sink)
+}
+
+// badSnapshots fails to create a snapshot, to write it, or to close it.
+type badSnapshots struct {
+	raft.SnapshotStore
+	step int
+	err  error
+}
+
+func (b *badSnapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	if b.step == 0 {
+		return nil, b.err
+	}
+	sink, err := b.SnapshotStore.Create(v, index, term, c, at, t)
+	return &badSink{sink, b}, err
+}
+
+type badSink struct {
+	raft.SnapshotSink
+	of *badSnapshots
+}
+
+func (b *badSink) Write(p []byte) (int, error) {
+	if b.of.step == 1 {
+		return 0, b.of.err
+	}
+	return b.SnapshotSink.Write(p)
+}
+
+func (b *badSink) Close() error {
+	if b.of.step == 2 {
+		return b.of.err
+	}
+	return b.SnapshotSink.Close()
+}
+
 // An entry that the FSM cannot read halts it: it is not passed over.
 func TestUnknownEntryHalts(t *testing.T) {
 	dir := t.TempDir()

@@ -101,8 +101,10 @@ func writeIdentity(path string, i identity) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(i.text())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if _, err = f.Write(i.text()); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return install(tmp, path)

@@ -160,7 +160,7 @@ func (s *starting) begin(path string, who identity) error {
 	}
 	bolt, err := openBolt(tmp, false)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", tmp, err)
 	}
 	st := &store{path: tmp, under: bolt, failure: newFailure()}
 	address, close, err := s.transport(who)

@@ -66,7 +66,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshots, m, err := s.restoreNewest(files, st)
+	found, m, err := s.restoreNewest(files, st)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	changes := make(chan bool, 16)
 	config := s.config(who)
 	config.NotifyCh = changes
-	r, err := s.newRaft(config, f, st, snapshots, trans)
+	r, err := s.newRaft(config, f, st, snapshots{found, s.failure}, trans)
 	if err != nil {
 		return nil, err
 	}

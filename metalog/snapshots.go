@@ -1,0 +1,45 @@
+package metalog
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/hashicorp/raft"
+)
+
+// snapshots is raft's store of them. What its disk fails to do ends the log, as with the store of entries: raft would
+// log it and try again, and a sync that failed once succeeds for nothing the next time. A full disk is lived through:
+// the entries and the snapshots before are all there, and raft logs it and tries again in a while.
+type snapshots struct {
+	raft.SnapshotStore
+	failure *failure
+}
+
+func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := s.SnapshotStore.Create(v, index, term, c, at, t)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return snapshotSink{sink, s}, nil
+}
+
+func (s snapshots) failed(err error) error {
+	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		s.failure.set(fmt.Errorf("snapshot: %w", err))
+	}
+	return err
+}
+
+// snapshotSink is a snapshot on its way to the disk.
+type snapshotSink struct {
+	raft.SnapshotSink
+	to snapshots
+}
+
+func (s snapshotSink) Write(b []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(b)
+	return n, s.to.failed(err)
+}
+
+func (s snapshotSink) Close() error { return s.to.failed(s.SnapshotSink.Close()) }
