@@ -20,10 +20,9 @@ type ledger struct {
 	batches []batch.Batch // with the offsets that they got; those behind acked are under way
 	acked   int
 	start   int64 // acknowledged
-	raising int64 // the log start may be there already; with byRetention at any batch's end on the way, too
+	raising int64 // the log start may be there already; with byTime at any batch's end on the way, too
 	byTime  bool
 	epoch   int32 // of the leader
-	deleted bool
 }
 
 func (k *ledger) end(n int) int64 {

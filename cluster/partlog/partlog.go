@@ -52,8 +52,8 @@ type Options struct {
 }
 
 // Offsets are a log's marks, read together. LogEnd is exclusive; Durable is the end of what the disk has;
-// LastStable is the first offset of the oldest open transaction, else Durable, never below LogStart. Below LocalStart the log's records lie in
-// an object store only; it is LogStart where there is none.
+// LastStable is the first offset of the oldest open transaction, else Durable, and never below LogStart. Below LocalStart
+// the log's records lie in an object store only; it is LogStart where there is none.
 type Offsets struct{ LogStart, LocalStart, LastStable, Durable, LogEnd int64 }
 
 // AbortedTxn is a producer's transaction that was rolled back.
