@@ -77,10 +77,11 @@ func writeCheckpoint(f vfs.FS, name string, c *checkpoint) error {
 	if err == nil {
 		err = tmp.Sync()
 	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = f.Rename(name+".tmp", name)
 	}
-	if err := f.Rename(name+".tmp", name); err != nil {
+	if err != nil {
+		_ = f.Remove(name + ".tmp") // the next one is another file: this one must not be synced again
 		return err
 	}
 	return f.SyncDir(".")

@@ -34,7 +34,7 @@ func (b *bench) script() error {
 	return b.l.Close()
 }
 
-// Each write, sync, rename and removal fails once, then all is well again: nothing is acknowledged after the failure,
+// Each write, sync, rename, removal and opening fails once, then all is well again: nothing is acknowledged after the failure,
 // nothing that was acknowledged is lost, and no file is synced a second time.
 func TestAnyErrorEndsTheLog(t *testing.T) {
 	for k := int64(0); ; k++ {
@@ -49,10 +49,10 @@ func TestAnyErrorEndsTheLog(t *testing.T) {
 		f.Script(func(op vfs.Op) vfs.Outcome {
 			mu.Lock()
 			defer mu.Unlock()
-			if failed.Kind != "" && op.Name == failed.Name && (op.Kind == vfs.OpSync || op.Kind == vfs.OpWriteSync) {
+			if failed.Kind != "" && op.Name == failed.Name && (op.Kind == vfs.OpSync || op.Kind == vfs.OpWriteSync || op.Kind == vfs.OpSyncDir) {
 				t.Errorf("%d: %v after %v failed", k, op, failed)
 			}
-			if op.Kind.Changes() && ops.Add(1) == k+1 {
+			if (op.Kind.Changes() || op.Kind == vfs.OpOpen) && ops.Add(1) == k+1 {
 				failed = op
 				return vfs.Outcome{Err: fmt.Errorf("%s %s: %w", op.Kind, op.Name, syscall.EIO), Keep: 700}
 			}
@@ -146,6 +146,190 @@ func TestWhatIsQueuedFailsInOrder(t *testing.T) {
 	if b.failures != 10 || b.durable != 0 || writes.Load() != 1 {
 		t.Errorf("%d failed, %d durable, %d writes", b.failures, b.durable, writes.Load())
 	}
+}
+
+// The disk is full at any one operation, or from it on. The log ends or it does not; what it said is durable is there
+// either way, and what could not be written or synced is not synced again.
+func TestAFullDiskAtAnyStepLosesNothing(t *testing.T) {
+	for _, lasting := range []bool{false, true} {
+		lived, ended := 0, 0
+		for k := int64(0); ; k++ {
+			d := &fullDisk{t: t, k: k, lasting: lasting}
+			if !d.run() {
+				break
+			}
+			if d.ended == nil {
+				lived++
+			} else {
+				ended++
+			}
+		}
+		t.Logf("full from then on: %v: lived through %d, ended by %d", lasting, lived, ended)
+		if !lasting && lived < 10 || ended < 10 {
+			t.Errorf("lived through %d, ended by %d", lived, ended)
+		}
+	}
+}
+
+// fullDisk has no room for operation k, and for none after it when that is lasting.
+type fullDisk struct {
+	t       *testing.T
+	k       int64
+	lasting bool
+	b       *bench
+	ended   error // that ended the log
+
+	mu       sync.Mutex
+	ops      int64
+	failed   vfs.Op          // the first that did
+	unsynced map[string]bool // files that are there and must not be synced
+}
+
+// run says whether there was an operation k.
+func (d *fullDisk) run() bool {
+	m := vfs.NewMem()
+	f := vfs.NewFault(m)
+	d.b = newBench(d.t, f)
+	d.b.o.FileSize = 8 * page
+	d.b.open()
+	d.unsynced = map[string]bool{}
+	f.Script(d.outcome)
+	err := d.b.fill()
+	_ = d.b.l.Close() // when it ended earlier
+	d.ended = d.b.l.Err()
+	f.Script(func(vfs.Op) vfs.Outcome { return vfs.Outcome{} })
+	if d.failed.Kind == "" {
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		return false
+	}
+	final := d.failed.Kind == vfs.OpSyncDir || d.failed.Kind == vfs.OpWriteSync && d.failed.Off > 0
+	if final && !errors.Is(d.ended, syscall.ENOSPC) {
+		d.t.Fatalf("%d: %v found the disk full, the log said %v", d.k, d.failed, d.ended)
+	} else if d.ended != nil && !errors.Is(d.ended, kerr.KafkaStorageError) {
+		d.t.Fatal(d.ended)
+	}
+	d.b.o.FS = m.Crash(vfs.Random(uint64(d.k)))
+	d.b.open()
+	d.b.same(d.b.durableButGone())
+	d.b.close()
+	return true
+}
+
+func (d *fullDisk) outcome(op vfs.Op) vfs.Outcome {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	syncs := op.Kind == vfs.OpSync || op.Kind == vfs.OpWriteSync || op.Kind == vfs.OpSyncDir
+	if syncs && d.unsynced[op.Name] {
+		d.t.Errorf("%d: %v, which was not written or synced before", d.k, op)
+	}
+	if op.Kind == vfs.OpRemove {
+		delete(d.unsynced, op.Name)
+		return vfs.Outcome{} // gives room
+	}
+	if op.Kind == vfs.OpRead {
+		return vfs.Outcome{}
+	}
+	if d.ops++; d.ops != d.k+1 && (!d.lasting || d.ops <= d.k) {
+		return vfs.Outcome{}
+	}
+	if d.failed.Kind == "" {
+		d.failed = op
+	}
+	if syncs || op.Kind == vfs.OpWrite {
+		d.unsynced[op.Name] = true
+	}
+	return vfs.Outcome{Err: fmt.Errorf("%s %s: %w", op.Kind, op.Name, syscall.ENOSPC), Keep: 700}
+}
+
+// fill is script for a disk that may be full: a checkpoint that finds no room is tried again later.
+func (b *bench) fill() error {
+	for i := range 30 {
+		if err := b.tryPut(StreamID(i%3+1), (i*1777)%20_000, i%2 == 0); err != nil {
+			return err
+		}
+		b.l.Commit()
+		if i%5 == 4 {
+			for s := range StreamID(3) {
+				b.l.Trim(s+1, int64(b.durable-4))
+			}
+			if err := b.l.Checkpoint([]byte("x")); err != nil && b.l.Err() != nil {
+				return err
+			}
+		}
+	}
+	return b.l.Close()
+}
+
+// Any one operation fails while a log is opened that was cut off: the start fails and says where, and the next one
+// finds what there was.
+func TestAnyErrorOfAStartLeavesAllForTheNext(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.o.FileSize = 8 * page
+	b.open()
+	for i := range 20 {
+		b.put(StreamID(i%3+1), (i*1777)%20_000, i%2 == 0)
+		if i == 12 {
+			b.l.Trim(1, 5)
+			b.l.Trim(2, 5)
+			b.l.Trim(3, 5)
+			if err := b.l.Checkpoint([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	left := []*vfs.Mem{m.Crash(vfs.Newest), m.Crash(vfs.Oldest)}
+	b.close()
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+		for _, before := range left {
+			k := int64(0)
+			for b.startFails(before.Crash(vfs.Newest), k, cause) {
+				k++
+			}
+			if k < 20 {
+				t.Errorf("only %d operations", k)
+			}
+		}
+	}
+}
+
+// startFails opens what is in m with operation k failing, and then without; it says whether there was an operation k.
+func (b *bench) startFails(m *vfs.Mem, k int64, cause error) bool {
+	b.t.Helper()
+	f := vfs.NewFault(m)
+	var mu sync.Mutex
+	var ops int64
+	var failed vfs.Op
+	f.Script(func(op vfs.Op) vfs.Outcome {
+		mu.Lock()
+		defer mu.Unlock()
+		if ops++; ops != k+1 {
+			return vfs.Outcome{}
+		}
+		failed = op
+		return vfs.Outcome{Err: fmt.Errorf("%s %s: %w", op.Kind, op.Name, cause), Keep: 700}
+	})
+	b.o.FS = f
+	err := b.tryOpen()
+	if err == nil {
+		err = b.l.Close() // it may have met what prepares the next file
+	}
+	mu.Lock()
+	reached := failed.Kind != ""
+	mu.Unlock()
+	switch {
+	case reached && err == nil && failed.Kind != vfs.OpRemove && !errors.Is(cause, syscall.ENOSPC):
+		b.t.Fatalf("%d: a start did not mind that %v failed", k, failed)
+	case err != nil && (!errors.Is(err, cause) || !strings.Contains(err.Error(), failed.Name)):
+		b.t.Fatalf("%d: %v failed, the start said %v", k, failed, err)
+	}
+	b.o.FS = m.Crash(vfs.Random(uint64(k)))
+	b.open()
+	b.same(b.durableButGone())
+	b.close()
+	return reached
 }
 
 // A full disk is an error of what wanted more of it, and no more than that as long as there is another way.

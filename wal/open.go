@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ func (o *Options) complete() error {
 	if o.SyncEvery <= 0 {
 		o.SyncEvery = 100 * time.Millisecond
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	switch o.Sync {
 	case "":
 		o.Sync = SyncAlways
@@ -73,7 +77,7 @@ func open(o Options, restore func([]byte) error, replay func(Replayed) error) (*
 
 func newLog(o Options) *Log {
 	l := &Log{}
-	l.fs, l.pool, l.opt = o.FS, o.Pool, o
+	l.fs, l.pool, l.opt = &directory{FS: o.FS}, o.Pool, o
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	l.salt = binary.LittleEndian.Uint64(salt[:])

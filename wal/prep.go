@@ -49,13 +49,23 @@ func (l *Log) prepare() {
 	for {
 		select {
 		case <-l.prep.want:
-			// Without room there is no next file for now: the writer tries itself when it needs one.
-			if err := l.ready(); err != nil && !outOfSpace(err) && !errors.Is(err, errStopped) {
-				l.fail(&failure{fmt.Errorf("prepare a file: %w", err)})
-			}
+			l.prepared(l.ready())
 		case <-l.stop:
 			return
 		}
+	}
+}
+
+// prepared takes what came of the preparation. Without room there is no next file for now: the writer tries itself when
+// it needs one.
+func (l *Log) prepared(err error) {
+	switch {
+	case err == nil, errors.Is(err, errStopped):
+	case outOfSpace(err):
+		l.opt.Logger.Warn("the disk is full: the write-ahead log could not prepare its next file, and ends if there is "+
+			"still no room for it when this one is used up", "error", err)
+	default:
+		l.fail(&failure{fmt.Errorf("prepare a file: %w", err)})
 	}
 }
 
@@ -106,9 +116,14 @@ func (l *Log) fill(name string, size int64) (vfs.File, error) {
 	if err = l.zero(f, size); err == nil {
 		return f, nil
 	}
-	_ = f.Close() // the file is given up
-	_ = l.fs.Remove(name)
+	l.abandon(spare{f, name})
 	return nil, err
+}
+
+// abandon lets go of a file without a part in the log whose write or sync failed. It must not be synced again.
+func (l *Log) abandon(s spare) {
+	_ = s.f.Close()
+	_ = l.fs.Remove(s.name)
 }
 
 func (l *Log) zero(f vfs.File, size int64) error {
@@ -144,13 +159,18 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 	h.encode(buf.Bytes())
 	n := &file{f: s.f, name: fileName(seq), seq: seq, base: base, size: size, used: page, live: map[StreamID]int64{}}
 	n.refs.Store(1)
-	if err := s.f.WriteSync([][]byte{buf.Bytes()}, 0, true); err != nil {
+	err := s.f.WriteSync([][]byte{buf.Bytes()}, 0, true)
+	if err == nil {
+		err = l.fs.Rename(s.name, n.name)
+	}
+	if err != nil {
+		l.abandon(s)
 		return nil, err
 	}
-	if err := l.fs.Rename(s.name, n.name); err != nil {
+	if err := l.fs.SyncDir("."); err != nil {
 		return nil, err
 	}
-	return n, l.fs.SyncDir(".")
+	return n, nil
 }
 
 // turn goes on to the next file, one with room for a group of n bytes. Only the writer calls it.
@@ -230,6 +250,10 @@ func (f *file) inUse() bool {
 	return f.refs.Load() > 1 || f.sent.Load() && !f.f.Direct()
 }
 
+// outOfSpace says whether err comes from a full disk and may be lived through.
 func outOfSpace(err error) bool {
+	if _, final := errors.AsType[*unsynced](err); final {
+		return false
+	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
