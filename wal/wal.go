@@ -143,6 +143,19 @@ func (l *Log) Commit() {
 	}
 }
 
+// CommitSoon is Commit by the log's own goroutine: for callers that have something better to do than to wait for the disk.
+func (l *Log) CommitSoon() {
+	l.mu.Lock()
+	idle := !l.writing && !l.queue.empty()
+	if idle {
+		l.writing = true
+	}
+	l.mu.Unlock()
+	if idle {
+		l.wake <- struct{}{}
+	}
+}
+
 // Failed is closed when a write or a sync failed; Err says which, with the file's name.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 

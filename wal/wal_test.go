@@ -203,6 +203,27 @@ func onBoth(t *testing.T, test func(b *bench)) {
 	})
 }
 
+// What CommitSoon was called for is written without anybody else asking for it.
+func TestCommitSoonNeedsNobodyElse(t *testing.T) {
+	b := newBench(t, vfs.NewMem())
+	b.open()
+	for range 100 {
+		if err := b.tryPut(1, 100, false); err != nil {
+			t.Fatal(err)
+		}
+		b.l.CommitSoon()
+		b.l.mu.Lock()
+		for b.l.writing {
+			b.l.idle.Wait()
+		}
+		b.l.mu.Unlock()
+	}
+	if b.durable != 100 {
+		t.Errorf("%d of 100 entries are durable", b.durable)
+	}
+	b.close()
+}
+
 func TestWhatWasAppendedComesBack(t *testing.T) {
 	onBoth(t, func(b *bench) {
 		b.open()

@@ -20,6 +20,16 @@ type room struct {
 // than its budget. It must be called without locks that anybody else may wait for, once for each request.
 func (s *Store) Commit() {
 	s.wal.Commit()
+	s.awaitRoom()
+}
+
+// CommitSoon is Commit for callers that have something better to do than to write themselves (see wal.Log.CommitSoon).
+func (s *Store) CommitSoon() {
+	s.wal.CommitSoon()
+	s.awaitRoom()
+}
+
+func (s *Store) awaitRoom() {
 	for !s.hasRoom() {
 		changed := s.room.wait(s)
 		if s.hasRoom() {

@@ -79,6 +79,9 @@ func (m *Manager) find(topic image.TopicID, partition int32) (*Partition, error)
 // Commit has what was produced written; called once after all partitions of a request.
 func (m *Manager) Commit() { m.options.Store.Commit() }
 
+// CommitSoon is Commit for callers that have something better to do than to write themselves.
+func (m *Manager) CommitSoon() { m.options.Store.CommitSoon() }
+
 // Close releases every waiter with kerr.NotLeaderOrFollower.
 func (m *Manager) Close() {
 	m.mu.Lock()

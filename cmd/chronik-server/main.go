@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -69,7 +70,16 @@ func serve(cmd *cobra.Command, _ []string) error {
 	}
 	logger := newLogger(c, os.Stderr)
 	slog.SetDefault(logger)
+	addProcessor()
 	return run(cmd.Context(), c, logger)
+}
+
+// addProcessor lets one goroutine more run than there are processors: the log's writer sits in a system call most of the
+// time, and the runtime takes its place away from it too late for those who have requests to read.
+func addProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 }
 
 func printVersion(cmd *cobra.Command, _ []string) error {

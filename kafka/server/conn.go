@@ -19,6 +19,9 @@ import (
 // clients keep 5 in flight.
 const maxBegun = 64
 
+// pipelineMemory is how many requests in a row must have come alone before a peer is taken for one that waits.
+const pipelineMemory = 16
+
 // errHandler is wrapped by what went wrong above the sockets.
 var errHandler = errors.New("the request failed")
 
@@ -34,6 +37,7 @@ type conn struct {
 
 	frames   *wire.Frames
 	clientID string // of the request before
+	pipeline int    // requests for which the peer is still taken for one that does not wait for its answers
 	started  int64  // the tick of the connection's beginning; 0 once a request has come, or enough of it
 	reading  context.Context
 	stop     context.CancelFunc // ends reading
@@ -143,6 +147,7 @@ func (c *conn) await(n int) {
 
 // take begins a request, and finishes it when neither it nor one before it waits.
 func (c *conn) take(rq *wire.Request) error {
+	rq.Alone = c.alone()
 	p, err := c.begin(rq)
 	if err != nil {
 		rq.Release()
@@ -159,6 +164,17 @@ func (c *conn) take(rq *wire.Request) error {
 		return nil // the next one's response can leave with this one
 	}
 	return c.flush()
+}
+
+// alone says whether the peer is one that sends a request and waits for the answer. Another one is given no time that
+// the reader could use for what comes next.
+func (c *conn) alone() bool {
+	if c.begun.Load() > 0 || c.frames.More() {
+		c.pipeline = pipelineMemory
+	} else if c.pipeline > 0 {
+		c.pipeline--
+	}
+	return c.pipeline == 0
 }
 
 func (c *conn) enqueue(b begun) error {

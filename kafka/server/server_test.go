@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -267,6 +268,31 @@ func TestLargeFrames(t *testing.T) {
 	x.stop()
 	if held != 4 {
 		t.Errorf("%d frames lay in the arena, want 4", held)
+	}
+}
+
+// A handler that takes its time for a lone request must not do so for one behind which others stand.
+func TestARequestIsAloneWhenNoneIsBehindIt(t *testing.T) {
+	var alone []bool
+	x := start(t, func(ctx context.Context, rq *wire.Request) wire.Pending {
+		alone = append(alone, rq.Alone)
+		return echo(ctx, rq)
+	}, tcp)
+	c := x.dialTCP()
+	want := []bool{true, false, false}
+	c.send(heartbeat(0))
+	c.expect(0)
+	c.send(append(heartbeat(1), heartbeat(2)...)) // the first has one behind it, the second stood behind one
+	c.expect(1, 2)
+	for i := range int32(pipelineMemory) {
+		c.send(heartbeat(3 + i))
+		c.expect(3 + i)
+		want = append(want, i == pipelineMemory-2 || i == pipelineMemory-1)
+	}
+	c.Close()
+	x.stop()
+	if !slices.Equal(alone, want) {
+		t.Errorf("%v\nwant %v", alone, want)
 	}
 }
 

@@ -72,6 +72,9 @@ func (f *Frames) Buffered() bool {
 	return int64(f.src.Buffered()) >= 4+int64(binary.BigEndian.Uint32(b))
 }
 
+// More says whether bytes of the next frame are here.
+func (f *Frames) More() bool { return f.src.Buffered() > 0 }
+
 // Next returns the next frame. An error that wraps ErrFrame says what the peer did wrong; io.ErrUnexpectedEOF is a
 // connection that broke within a frame. ctx ends the wait for memory, which is what holds back a peer that sends faster
 // than its requests are done with.

@@ -26,6 +26,8 @@ type Request struct {
 	Buf           *arena.Buf // that the frame lies in; nil for small frames
 	Peer          *Peer
 	Received      time.Time
+	// Alone says that its connection seems to have nothing else to do: Begin may take as long as a small write to disk.
+	Alone bool
 
 	small *[]byte // that a small frame lies in
 }
