@@ -1,10 +1,12 @@
 package metalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -49,7 +51,9 @@ func openBolt(path string, readOnly bool) (*raftboltdb.BoltStore, error) {
 	}})
 }
 
-// checkBolt refuses a file that bbolt would begin anew (an empty one) or touch beyond its end (a cut one).
+// checkBolt refuses a file that bbolt would begin anew (an empty one), touch beyond its end (a cut one), or find damaged
+// when it opens it for writing: that it does in a goroutine of its own, where its panic would end the process without a
+// word of which file it is.
 func checkBolt(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -57,6 +61,9 @@ func checkBolt(path string) error {
 	}
 	if info.Size() == 0 {
 		return fmt.Errorf("%s is empty: %w", path, image.ErrCorrupt)
+	}
+	if err := readAll(path); err != nil {
+		return err
 	}
 	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -70,10 +77,38 @@ func checkBolt(path string) error {
 	if err == nil && needs > info.Size() {
 		err = fmt.Errorf("%d bytes of %d: %w", info.Size(), needs, image.ErrCorrupt)
 	}
+	if err == nil {
+		err = guard(func() error { return db.View(checkPages) })
+	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// readAll looks for what the disk cannot read any more. bbolt, which will look at every page, does so through a mapping
+// and in a goroutine of its own: there it would end the process without a word of which file it was.
+func readAll(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, f)
+	return errors.Join(err, f.Close())
+}
+
+// checkPages goes over all pages in use: keys ascend, and each is found where the pages above say.
+func checkPages(tx *bbolt.Tx) error {
+	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		var before []byte
+		return b.ForEach(func(key, value []byte) error {
+			if value == nil || before != nil && bytes.Compare(before, key) >= 0 || b.Get(key) == nil {
+				return fmt.Errorf("bucket %q, key %x: %w", name, key, image.ErrCorrupt)
+			}
+			before = key
+			return nil
+		})
+	})
 }
 
 func (s *store) Close() error {
