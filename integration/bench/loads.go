@@ -8,6 +8,7 @@ type load struct {
 	args    string // of chronik-bench, beside brokers, topic, durations and format
 	topic   []string
 	realOne bool // the null sink has nothing to compare with
+	restart bool // after the topic was filled: then nothing of it is in the server's memory
 	rows    []row
 }
 
@@ -64,6 +65,8 @@ var loads = []load{
 		rows: []row{p50("0.30"), p99("")}},
 	{name: "raw fetch of the tail, 4 connections", args: "raw-fetch --connections 4", topic: expiring(12),
 		rows: []row{mbps("2,500 MB/s"), cpuPerGB("0.30")}},
+	{name: "raw fetch from files, 4 connections", args: "raw-fetch --connections 4 --behind 1000000", topic: keeping(12),
+		rows: []row{mbps("2,000 MB/s"), cpuPerGB("")}, realOne: true, restart: true},
 	{name: "raw, 4 x 5 x 1 MiB, all kept: cut into segments", args: "raw --connections 4 --in-flight 5 --batch 1048576", topic: keeping(12),
 		rows: []row{mbps(""), cpuPerGB("")}, realOne: true},
 }

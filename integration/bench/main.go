@@ -72,6 +72,22 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	return errors.Join(err, os.WriteFile(c.Out, []byte(text), 0o644))
 }
 
+// apart measures what needs servers of its own.
+func (b *bench) apart(dir string) error {
+	for _, m := range []struct {
+		load string
+		run  func(dir string) error
+	}{{startLoad, b.starts}, {partitionsLoad, b.partitions}, {recoveryLoad, b.recovery}} {
+		if !b.Loads.MatchString(m.load) {
+			continue
+		}
+		if err := m.run(dir); err != nil {
+			return fmt.Errorf("%s: %w", m.load, err)
+		}
+	}
+	return nil
+}
+
 // bench is one run of everything.
 type bench struct {
 	Config
@@ -92,10 +108,8 @@ func (b *bench) all(dir string) error {
 		}
 		*s.at = &server{name: s.name, command: path, dir: filepath.Join(dir, s.name), flags: b.Server}
 	}
-	if b.Loads.MatchString(startLoad) {
-		if err := b.starts(dir); err != nil {
-			return err
-		}
+	if err := b.apart(dir); err != nil {
+		return err
 	}
 	for _, s := range []*server{b.null, b.real} {
 		if _, err := s.start(b.ctx); err != nil {

@@ -59,6 +59,14 @@ func (b *bench) prepare(l load, s *server) error {
 			return err
 		}
 	}
+	if l.restart {
+		if err := s.stop(); err != nil {
+			return err
+		}
+		if _, err := s.start(b.ctx); err != nil {
+			return err
+		}
+	}
 	_, err := b.run(l, s)
 	return err
 }
@@ -150,14 +158,22 @@ func (b *bench) deleteTopic(s *server) error {
 
 // idle is the memory of a server that has nothing to do yet.
 func (b *bench) idle() error {
-	select {
-	case <-time.After(2 * time.Second):
-	case <-b.ctx.Done():
-		return b.ctx.Err()
+	if err := b.pause(2 * time.Second); err != nil {
+		return err
 	}
 	rss, err := b.real.memory("VmRSS")
 	b.result.line("idle resident memory", "30 MiB", "", fmt.Sprintf("%.0f MiB", rss), "")
 	return err
+}
+
+// pause is for what a server still does by itself.
+func (b *bench) pause(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	}
 }
 
 // memory is the most that the loads have had the server use.

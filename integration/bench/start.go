@@ -21,7 +21,7 @@ func (b *bench) starts(dir string) error {
 		for _, into := range []*[]float64{&empty, &used} {
 			ms, err := b.startOnce(s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", startLoad, err)
+				return err
 			}
 			*into = append(*into, ms)
 		}
