@@ -165,7 +165,7 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 	}
 	if err != nil {
 		l.abandon(s)
-		return nil, err
+		return nil, fmt.Errorf("make %s of %s: %w", n.name, s.name, err) // the file itself knows its first name only
 	}
 	if err := l.fs.SyncDir("."); err != nil {
 		return nil, err
