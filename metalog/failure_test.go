@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -133,7 +134,7 @@ func TestASnapshotThatFailsIsNotTriedAgain(t *testing.T) {
 		for step := range 3 {
 			f := newFailure()
 			disk := &badSnapshots{raft.NewInmemSnapshotStore(), step, c.err}
-			err := snapshotTo(snapshots{disk, f})
+			err := snapshotTo(snapshots{disk, t.TempDir(), f})
 			if !errors.Is(err, c.err) || (f.err() != nil) != c.final || c.final && !errors.Is(f.err(), c.err) {
 				t.Errorf("%v at step %d: %v, and the log said %v", c.err, step, err, f.err())
 			}
@@ -390,5 +391,15 @@ func TestASlowDiskMustNotCostTheLeadership(t *testing.T) {
 		}
 		before = term
 		mustClose(t, l)
+	}
+}
+
+// Raft deletes entries when a snapshot has been closed: the names of its files must be durable by then. So a directory
+// that cannot be synced fails the log.
+func TestASnapshotIsNotDoneBeforeItsDirectoryIsSynced(t *testing.T) {
+	f := newFailure()
+	nowhere := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), f}
+	if err := snapshotTo(nowhere); !errors.Is(err, fs.ErrNotExist) || f.err() == nil {
+		t.Fatal(err, f.err())
 	}
 }

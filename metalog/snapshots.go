@@ -3,6 +3,7 @@ package metalog
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -13,6 +14,7 @@ import (
 // the entries and the snapshots before are all there, and raft logs it and tries again in a while.
 type snapshots struct {
 	raft.SnapshotStore
+	dir     string // that has a directory for each
 	failure *failure
 }
 
@@ -42,4 +44,12 @@ func (s snapshotSink) Write(b []byte) (int, error) {
 	return n, s.to.failed(err)
 }
 
-func (s snapshotSink) Close() error { return s.to.failed(s.SnapshotSink.Close()) }
+// Close also syncs the snapshot's own directory, before raft deletes the entries that the snapshot stands for: raft's
+// store syncs the files and the directory above, which does not promise that the files have their names.
+func (s snapshotSink) Close() error {
+	err := s.SnapshotSink.Close()
+	if err == nil {
+		err = syncFile(filepath.Join(s.to.dir, s.ID()))
+	}
+	return s.to.failed(err)
+}

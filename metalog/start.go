@@ -63,6 +63,9 @@ func (s *starting) transport(who identity) (raft.Transport, func() error, error)
 
 func (s *starting) start(who identity, st *store) (*Log, error) {
 	files, err := raft.NewFileSnapshotStoreWithLogger(s.Dir, snapshotsToKeep, s.hclog)
+	if err == nil {
+		err = syncFile(s.Dir) // the directory of the snapshots may be new
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +82,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	changes := make(chan bool, 16)
 	config := s.config(who)
 	config.NotifyCh = changes
-	r, err := s.newRaft(config, f, st, snapshots{found, s.failure}, trans)
+	r, err := s.newRaft(config, f, st, snapshots{found, filepath.Join(s.Dir, snapshotsDir), s.failure}, trans)
 	if err != nil {
 		return nil, err
 	}
