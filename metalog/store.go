@@ -40,6 +40,9 @@ type store struct {
 	closed bool // what goes wrong after Close is no failure
 }
 
+// mapped is address space for the file: growing the mapping waits for readers.
+const mapped = 64 << 20
+
 // openBolt opens or creates the file. The free list is rebuilt at start instead of being written with every commit.
 func openBolt(path string, readOnly bool) (*raftboltdb.BoltStore, error) {
 	return raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
@@ -47,7 +50,7 @@ func openBolt(path string, readOnly bool) (*raftboltdb.BoltStore, error) {
 		ReadOnly:        readOnly,
 		NoFreelistSync:  true,
 		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: 64 << 20, // address space: growing the mapping waits for readers
+		InitialMmapSize: mapped,
 	}})
 }
 
@@ -65,7 +68,7 @@ func checkBolt(path string) error {
 	if err := readAll(path); err != nil {
 		return err
 	}
-	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: time.Second, InitialMmapSize: mapped})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("%s is in use by another process: %w", path, err)
 	}
