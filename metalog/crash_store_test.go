@@ -402,7 +402,9 @@ func TestADamagedPageOfTheStoreMustNotEndTheProcess(t *testing.T) {
 			bad.at[i] = page
 			st, _, err := c.opened(c.scratch[0], cut{left: bad}, c.now, c.now)
 			if err == nil {
-				err = st.Close()
+				if err := st.Close(); err != nil {
+					t.Fatal(err)
+				}
 			} else if found++; errors.Is(err, image.ErrCorrupt) && !strings.Contains(err.Error(), storeFile) {
 				t.Fatal(err)
 			}
