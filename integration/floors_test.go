@@ -29,7 +29,7 @@ type floor struct {
 
 // floors, lowest first. "*" stands for one path element, "..." for any number.
 var floors = []floor{
-	{"vocabulary", []string{"wal/campaign|wal/mutant wal/arena wal/vfs kafka/kerr kafka/config kafka/batch objstore"}},
+	{"vocabulary", []string{"wal/campaign|wal/mutant|wal/crc wal/arena wal/vfs kafka/kerr kafka/config kafka/batch objstore"}},
 	{"storage", []string{"wal", "segment segment/tier", "objstore/storetest objstore/*"}},
 	{"metadata", []string{"metalog/image metalog"}},
 	{"node", []string{"cluster/member|cluster/peer|cluster/partlog cluster/replica cluster/coordinator " +

@@ -1,8 +1,6 @@
 package wal
 
 import (
-	"hash/crc32"
-
 	"chronik/wal/arena"
 )
 
@@ -78,7 +76,7 @@ func (l *Log) stage(e Entry) (staged, error) {
 	if len(e.Data) > MaxEntry {
 		return staged{}, errTooLarge
 	}
-	a := staged{crc: crc32.Checksum(e.Data, castagnoli)}
+	a := staged{crc: e.sum()}
 	if e.Buf != nil {
 		if off, ok := e.Buf.Offset(e.Data); ok {
 			a.buf, a.off = e.Buf, off

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chronik/wal/arena"
+	"chronik/wal/crc"
 	"chronik/wal/vfs"
 )
 
@@ -44,7 +45,22 @@ type Entry struct {
 	Data   []byte
 	Buf    *arena.Buf
 	Sink   Sink // may be nil
+	// Sum is the CRC-32C of Data from SumFrom on, where the caller knows it: then that part is not read for it again.
+	// SumFrom 0 means that it does not.
+	Sum     uint32
+	SumFrom int
 }
+
+// sum is the CRC-32C of e.Data.
+func (e *Entry) sum() uint32 {
+	if e.SumFrom <= 0 || len(e.Data) < knownSumMin {
+		return crc.Of(e.Data)
+	}
+	return crc.Combine(crc.Of(e.Data[:e.SumFrom]), e.Sum, int64(len(e.Data)-e.SumFrom))
+}
+
+// knownSumMin is the length from which on it is cheaper to put a checksum together than to make it.
+const knownSumMin = 8 << 10
 
 // SyncMode says what stands before the acknowledgement.
 type SyncMode string

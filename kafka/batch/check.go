@@ -5,17 +5,19 @@ import (
 	"math"
 
 	"chronik/kafka/kerr"
+	"chronik/wal/arena"
 )
 
 // CheckOptions is what a topic and a produce request ask of a batch.
 type CheckOptions struct {
-	Version       int16 // of the produce request; zstd comes with 7
-	MaxBytes      int   // max.message.bytes, of the batch as it arrives; 0 for no bound
-	LogAppendTime bool  // message.timestamp.type: the broker will set the time, so the producer's is not looked at
-	Now           int64 // milliseconds since 1970
-	BeforeMax     int64 // message.timestamp.before.max.ms; math.MaxInt64 for no bound
-	AfterMax      int64 // message.timestamp.after.max.ms; math.MaxInt64 for no bound
-	NeedKey       bool  // the topic is compacted: every record must have a key
+	Version       int16      // of the produce request; zstd comes with 7
+	MaxBytes      int        // max.message.bytes, of the batch as it arrives; 0 for no bound
+	LogAppendTime bool       // message.timestamp.type: the broker will set the time, so the producer's is not looked at
+	Now           int64      // milliseconds since 1970
+	BeforeMax     int64      // message.timestamp.before.max.ms; math.MaxInt64 for no bound
+	AfterMax      int64      // message.timestamp.after.max.ms; math.MaxInt64 for no bound
+	NeedKey       bool       // the topic is compacted: every record must have a key
+	Buf           *arena.Buf // that the records lie in, as they arrived, or nil: it may know their checksum
 }
 
 var (
@@ -45,13 +47,23 @@ func Check(records []byte, o CheckOptions) (Batch, error) {
 	if o.MaxBytes > 0 && len(b) > o.MaxBytes {
 		return nil, kerr.Detail(kerr.MessageTooLarge, "the record batch has %d bytes, max.message.bytes is %d", len(b), o.MaxBytes)
 	}
-	if err := b.CheckCRC(); err != nil {
-		return nil, err
+	if b.CRC() != b.sumIn(o.Buf) {
+		return nil, errCRC
 	}
 	if err := b.checkHeader(o.Version); err != nil {
 		return nil, err
 	}
 	return b, b.checkTopic(&o)
+}
+
+// sumIn is the CRC-32C that the batch should have.
+func (b Batch) sumIn(buf *arena.Buf) uint32 {
+	if buf != nil {
+		if off, ok := buf.Offset(b); ok {
+			return buf.Sum(off+posAttributes, off+len(b))
+		}
+	}
+	return b.computeCRC()
 }
 
 func only(records []byte) (Batch, error) {

@@ -25,6 +25,9 @@ const (
 	lengthOverhead = 12 // bytes before those that batchLength counts
 )
 
+// SumFrom is where the bytes of a batch begin that its CRC is of; they go to its end.
+const SumFrom = posAttributes
+
 // The bits of attributes.
 const (
 	attrCodec         = 0x07

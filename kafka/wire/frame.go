@@ -20,6 +20,7 @@ const (
 	midFrame   = 512 << 10
 	bigPart    = 1 << 20 // the same of a frame of over bigFrame
 	bigFrame   = 4 << 20
+	readPiece  = 256 << 10 // of a large frame
 )
 
 // ErrFrame is wrapped by what is wrong with the bytes of a frame. There is no way to find the next one: close.
@@ -149,12 +150,24 @@ func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	b := buf.Bytes()
-	if err := f.fill(b[copy(b, *first):], n-len(*first)); err != nil {
+	if err := f.rest(buf, copy(buf.Bytes(), *first)); err != nil {
 		buf.Release()
 		return Frame{}, err
 	}
-	return Frame{Bytes: b, Buf: buf}, nil
+	return Frame{Bytes: buf.Bytes(), Buf: buf}, nil
+}
+
+// rest reads what buf lacks, in pieces that fit the processor's cache.
+func (f *Frames) rest(buf *arena.Buf, have int) error {
+	for b := buf.Bytes(); have < len(b); {
+		end := min(len(b), have/readPiece*readPiece+readPiece)
+		if err := f.fill(b[have:end], len(b)-have); err != nil {
+			return err
+		}
+		have = end
+		buf.Arrived(have)
+	}
+	return nil
 }
 
 // parts reads the beginning of a frame of n bytes, up to one end after the other; each part gets its buffer when the

@@ -161,7 +161,7 @@ func (p *Pool) take(n int, mem []byte) *Buf {
 	} else {
 		b = &Buf{}
 	}
-	b.pool, b.mem, b.mapped, b.n = p, mem, mem == nil, n
+	b.pool, b.mem, b.mapped, b.n, b.sums = p, mem, mem == nil, n, b.sums[:0]
 	if b.mapped {
 		b.mem = mapMemory(pagesOf(n))
 	}

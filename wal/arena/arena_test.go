@@ -3,12 +3,15 @@ package arena
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"unsafe"
 
 	"pgregory.net/rapid"
+
+	"chronik/wal/crc"
 )
 
 func TestBuffersAreAlignedAndApart(t *testing.T) {
@@ -158,6 +161,27 @@ func TestLargerThanTheLimit(t *testing.T) {
 	small.Release()
 	if p.InUse() != 0 {
 		t.Errorf("in use: %d", p.InUse())
+	}
+}
+
+func TestSumsOfWhatArrived(t *testing.T) {
+	p := New(8 << 20)
+	for range 2 { // the second time in memory that had sums already
+		b := p.Overdraw(5*sumBlock + 1234)
+		for i := range b.Bytes() {
+			b.Bytes()[i] = byte(rand.Uint32())
+		}
+		for n := 0; n < len(b.Bytes()); n += 1 + rand.IntN(sumBlock*2) {
+			b.Arrived(n)
+			for range 20 {
+				from := rand.IntN(len(b.Bytes()))
+				to := from + rand.IntN(len(b.Bytes())-from+1)
+				if got, want := b.Sum(from, to), crc.Of(b.Bytes()[from:to]); got != want {
+					t.Fatalf("%d arrived, %d to %d: %08x, want %08x", n, from, to, got, want)
+				}
+			}
+		}
+		b.Release()
 	}
 }
 

@@ -10,9 +10,10 @@ type Buf struct{ buf }
 
 type buf struct {
 	pool   *Pool
-	mem    []byte // whole pages
-	mapped bool   // mem is a mapping of its own, outside of the region
-	n      int    // bytes asked for
+	mem    []byte   // whole pages
+	mapped bool     // mem is a mapping of its own, outside of the region
+	n      int      // bytes asked for
+	sums   []uint32 // see Arrived
 	refs   atomic.Int32
 }
 
