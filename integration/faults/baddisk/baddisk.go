@@ -78,7 +78,7 @@ func (k Kind) String() string { return string(k.Op) + " of " + k.Class }
 // Seen is what was done since the disk was mounted.
 type Seen struct {
 	Counts map[Kind]int64
-	// SyncedAgain is the files and directories that were synced after a fault of theirs; Clear begins anew.
+	// SyncedAgain is the files and directories that were synced after a fault of theirs. Set, Clear and Forget begin anew.
 	SyncedAgain []string
 }
 
@@ -97,7 +97,7 @@ type Disk struct {
 
 // order is what the mounting process asks of the serving one.
 type order struct {
-	What  string // rules, seen, release
+	What  string // rules, seen, forget, release
 	Rules []Rule `json:",omitempty"`
 	Fail  bool   `json:",omitempty"`
 }
@@ -227,6 +227,12 @@ func (d *Disk) Seen() (Seen, error) {
 		s.Counts[k] = a.Times[i]
 	}
 	return s, err
+}
+
+// Forget has the files that had a fault be like the others: for a new process that opens them.
+func (d *Disk) Forget() error {
+	_, err := d.ask(order{What: "forget"})
+	return err
 }
 
 // Release answers what hangs, with EIO and nothing done when fail is set, and hangs nothing more.

@@ -18,7 +18,23 @@ type node struct {
 	mu       sync.Mutex // guards what follows
 	unsynced unsynced
 	faulty   bool // it had a fault
-	since    int  // under which rules
+	since    int  // in which serial of the table
+	bad      bad
+}
+
+// bad is where a write failed. The kernel cuts large writes in pieces and reports those before it as a short write, and
+// its user goes on behind them: it would not learn of a fault that is gone by then.
+type bad struct {
+	from, to int64
+	errno    syscall.Errno
+}
+
+// still is the error of a write at off, when it begins where one failed.
+func (n *node) still(off int64) syscall.Errno {
+	if n.faulty && n.table.remembers(n.since) && off >= n.bad.from && off < n.bad.to {
+		return n.bad.errno
+	}
+	return 0
 }
 
 // WrapChild has every child be a node too.
@@ -115,10 +131,13 @@ func (n *node) Write(ctx context.Context, f fs.FileHandle, data []byte, off int6
 	v := n.table.ask(Write, n.name())
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if errno := n.still(off); errno != 0 {
+		return 0, errno
+	}
+	end := off + int64(len(data))
 	switch v.Fault {
 	case EIO, ENOSPC:
-		n.marked(&v)
-		return 0, v.failed()
+		return 0, n.fails(&v, bad{off, end, v.errno()})
 	case Torn, Short:
 		data = half(data)
 	}
@@ -128,12 +147,18 @@ func (n *node) Write(ctx context.Context, f fs.FileHandle, data []byte, off int6
 	done, errno := f.(fs.FileWriter).Write(ctx, data, off)
 	switch v.Fault {
 	case Torn:
-		n.marked(&v)
-		return 0, v.failed()
+		return 0, n.fails(&v, bad{off, end, v.errno()})
 	case Short:
 		v.delivered()
 	}
 	return done, errno
+}
+
+// fails is a write that does; the caller holds n.mu.
+func (n *node) fails(v *verdict, b bad) syscall.Errno {
+	n.marked(v)
+	n.bad = b
+	return v.failed()
 }
 
 // half is at least a byte, and whole pages if it can be.

@@ -56,7 +56,7 @@ func mount(t task, table *table) (*fuse.Server, error) {
 	return fs.Mount(t.Dir, root, &fs.Options{
 		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
 		MountOptions: fuse.MountOptions{
-			DirectMountStrict: true, FsName: "baddisk", Name: "baddisk", DisableXAttrs: true, MaxWrite: 1 << 20,
+			DirectMountStrict: true, FsName: "baddisk", Name: "baddisk", DisableXAttrs: true, MaxWrite: 1 << 20, DisableSplice: true,
 			DisabledCapabilities: fuse.CAP_PASSTHROUGH, // reads and writes would not come by here
 		},
 	})
@@ -90,6 +90,8 @@ func obey(t *table, out *speaker) error {
 			t.set(o.Rules)
 		case "seen":
 			a.Kinds, a.Times, a.Again = t.seen()
+		case "forget":
+			t.forget()
 		case "release":
 			t.release(o.Fail)
 		default:

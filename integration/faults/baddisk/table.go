@@ -15,7 +15,7 @@ type table struct {
 	mu     sync.Mutex // guards what follows
 	counts map[Kind]int64
 	rules  []armed
-	serial int             // of the set of rules
+	serial int             // grows when faults are forgotten
 	again  map[string]bool // files that were synced after their fault
 	gate   *gate           // of what hangs
 }
@@ -50,13 +50,20 @@ func newTable(classes []Class, tell func(Event)) (*table, error) {
 }
 
 func (t *table) set(rules []Rule) {
+	t.forget()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rules, t.again = nil, map[string]bool{}
-	t.serial++
+	t.rules = nil
 	for _, r := range rules {
 		t.rules = append(t.rules, armed{Rule: r})
 	}
+}
+
+func (t *table) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.again = map[string]bool{}
+	t.serial++
 }
 
 func (t *table) seen() (kinds []Kind, times []int64, again []string) {
@@ -141,7 +148,7 @@ func (t *table) class(path string) string {
 	return "other"
 }
 
-// synced notes the sync of a file that had a fault under the present rules.
+// synced notes the sync of a file that had a fault which is not forgotten.
 func (t *table) synced(path string, serial int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,13 +165,26 @@ func (v *verdict) delivered() {
 
 // failed delivers the error, if there is one.
 func (v *verdict) failed() syscall.Errno {
+	errno := v.errno()
+	if errno != 0 {
+		v.delivered()
+	}
+	return errno
+}
+
+func (v *verdict) errno() syscall.Errno {
 	switch v.Fault {
 	case EIO, Torn:
-		v.delivered()
 		return syscall.EIO
 	case ENOSPC:
-		v.delivered()
 		return syscall.ENOSPC
 	}
 	return 0
+}
+
+// remembers says whether faults of that serial are not forgotten.
+func (t *table) remembers(serial int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return serial == t.serial
 }
