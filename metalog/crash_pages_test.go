@@ -173,8 +173,9 @@ func (tx transaction) cuts(r *rand.Rand) []cut {
 		all = append(all, cut{"some of the data's sectors", tx.torn(grown, keep), false, false})
 	}
 	for range 2 {
-		// Meta pages are told from torn ones by a checksum: torn anywhere, not only between sectors.
-		at := 1 + r.IntN(100)
+		// What a meta page says stands in its first sector. A disk writes that whole or not at all, and checkPages takes one
+		// that is neither for damage.
+		at := sectorSize * (1 + r.IntN(pageSize/sectorSize-1))
 		torn := written.clone()
 		torn.at[tx.meta] = slices.Concat(tx.after.page(tx.meta)[:at], tx.before.page(tx.meta)[at:])
 		all = append(all, cut{fmt.Sprintf("the data and %d bytes of the meta page", at), torn, false, true})

@@ -1,7 +1,6 @@
 package metalog
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,9 +53,7 @@ func openBolt(path string, readOnly bool) (*raftboltdb.BoltStore, error) {
 	}})
 }
 
-// checkBolt refuses a file that bbolt would begin anew (an empty one), touch beyond its end (a cut one), or find damaged
-// when it opens it for writing: that it does in a goroutine of its own, where its panic would end the process without a
-// word of which file it is.
+// checkBolt refuses a file that bbolt would begin anew (an empty one) or trust although it is damaged.
 func checkBolt(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -72,18 +69,12 @@ func checkBolt(path string) error {
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("%s is in use by another process: %w", path, err)
 	}
+	if err == nil { // the lock is held: nobody writes
+		err = errors.Join(checkPages(path), db.Close())
+	} else if damage := checkPages(path); damage != nil {
+		err = damage // says where
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	var needs int64
-	err = db.View(func(tx *bbolt.Tx) error { needs = tx.Size(); return nil })
-	if err == nil && needs > info.Size() {
-		err = fmt.Errorf("%d bytes of %d: %w", info.Size(), needs, image.ErrCorrupt)
-	}
-	if err == nil {
-		err = guard(func() error { return db.View(checkPages) })
-	}
-	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
@@ -98,20 +89,6 @@ func readAll(path string) error {
 	}
 	_, err = io.Copy(io.Discard, f)
 	return errors.Join(err, f.Close())
-}
-
-// checkPages goes over all pages in use: keys ascend, and each is found where the pages above say.
-func checkPages(tx *bbolt.Tx) error {
-	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-		var before []byte
-		return b.ForEach(func(key, value []byte) error {
-			if value == nil || before != nil && bytes.Compare(before, key) >= 0 || b.Get(key) == nil {
-				return fmt.Errorf("bucket %q, key %x: %w", name, key, image.ErrCorrupt)
-			}
-			before = key
-			return nil
-		})
-	})
 }
 
 func (s *store) Close() error {
