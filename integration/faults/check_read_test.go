@@ -1,0 +1,189 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// verify compares all that the broker has with the ledger. It has just been started: no request of the time before can
+// still arrive, and nobody but the lasting producers writes, which get through what was not answered.
+func (l *ordeal) verify() {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	client := l.newClient()
+	defer client.Close()
+	v, err := look(ctx, kadm.NewClient(client))
+	if err != nil {
+		l.t.Fatalf("ask what there is: %v", err)
+	}
+	l.report(l.ledger.check(v)) // first: without its topic no producer gets anything through
+	for _, p := range l.lasting {
+		if err := p.client.Flush(ctx); err != nil {
+			l.t.Fatalf("producer %d does not get its records through: %v", p.number, err)
+		}
+	}
+	readings, err := l.readAll(ctx, kadm.NewClient(client))
+	if err != nil {
+		l.t.Fatalf("read all: %v", err)
+	}
+	wrong := l.ledger.met()
+	for _, r := range readings {
+		for _, problem := range r.ledger.check(r.start, r.end, r.sights) {
+			wrong = append(wrong, fmt.Sprintf("%s/%d: %s", r.topic, r.partition, problem))
+		}
+		r.ledger.accept(r.start, r.sights)
+		l.counts["records read back"] += int64(len(r.sights))
+	}
+	l.report(wrong)
+}
+
+func (l *ordeal) report(wrong []string) {
+	l.t.Helper()
+	for _, problem := range wrong[:min(len(wrong), 30)] {
+		l.t.Error(problem)
+	}
+	if len(wrong) > 0 {
+		l.t.Fatalf("%d things are not as they were acknowledged", len(wrong))
+	}
+}
+
+// look returns what the broker says that there is.
+func look(ctx context.Context, client *kadm.Client) (view, error) {
+	v := view{map[string]topicView{}, map[commit]int64{}}
+	topics, err := client.ListTopics(ctx)
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return v, err
+	}
+	configs, err := client.DescribeTopicConfigs(ctx, topics.Names()...)
+	if err != nil {
+		return v, err
+	}
+	for name, topic := range topics {
+		config, err := configs.On(name, nil)
+		if err != nil {
+			return v, err
+		}
+		seen := topicView{id: topic.ID, partitions: int64(len(topic.Partitions))}
+		for _, c := range config.Configs {
+			if c.Key == retentionConfig {
+				seen.retention, err = strconv.ParseInt(c.MaybeValue(), 10, 64)
+			}
+		}
+		if err != nil {
+			return v, err
+		}
+		v.topics[name] = seen
+	}
+	return v, lookAtCommits(ctx, client, v.commits)
+}
+
+func lookAtCommits(ctx context.Context, client *kadm.Client, commits map[commit]int64) error {
+	for _, group := range groups {
+		offsets, err := client.FetchOffsets(ctx, group)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if err != nil {
+			return err
+		}
+		for _, o := range offsets.Sorted() {
+			if o.Metadata != commitMetadata(o.At) {
+				return fmt.Errorf("%s has committed %d of %s/%d with the metadata %q", group, o.At, o.Topic, o.Partition, o.Metadata)
+			}
+			commits[commit{group, o.Topic, o.Partition}] = o.At
+		}
+	}
+	return nil
+}
+
+// A reading is all of one partition.
+type reading struct {
+	topic      string
+	partition  int32
+	ledger     *partitionLedger
+	start, end int64
+	sights     []sight
+}
+
+// readAll reads every partition from its start to its end.
+func (l *ordeal) readAll(ctx context.Context, client *kadm.Client) ([]*reading, error) {
+	readings, from, err := l.bounds(ctx, client)
+	if err != nil || len(from) == 0 {
+		return readings, err
+	}
+	reader, err := kgo.NewClient(append(clientOptions(l.broker.Address()), kgo.ConsumePartitions(from))...)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	for slices.ContainsFunc(readings, (*reading).unfinished) {
+		fetched := reader.PollFetches(ctx)
+		if err := fetched.Err(); err != nil {
+			return nil, err
+		}
+		fetched.EachPartition(func(p kgo.FetchTopicPartition) {
+			for _, r := range readings {
+				if r.topic == p.Topic && r.partition == p.Partition {
+					for _, record := range p.Records {
+						r.sights = append(r.sights, newSight(record))
+					}
+				}
+			}
+		})
+	}
+	return readings, nil
+}
+
+// unfinished: one that was shown more than there is must not wait for ever either, so it goes by the offset.
+func (r *reading) unfinished() bool {
+	if n := len(r.sights); n > 0 {
+		return r.sights[n-1].offset < r.end-1
+	}
+	return r.start < r.end
+}
+
+// bounds returns all partitions, and where to read those that have something.
+func (l *ordeal) bounds(ctx context.Context, client *kadm.Client) (all []*reading, from map[string]map[int32]kgo.Offset, err error) {
+	starts, err := client.ListStartOffsets(ctx)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ends, err := client.ListEndOffsets(ctx)
+	if err == nil {
+		err = ends.Error()
+	}
+	from = map[string]map[int32]kgo.Offset{}
+	for _, t := range l.ledger.topics {
+		if t.gone() {
+			continue
+		}
+		for n := range int32(t.size.is) {
+			start, known := starts.Lookup(t.name, n)
+			end, alsoKnown := ends.Lookup(t.name, n)
+			if !known || !alsoKnown {
+				return nil, nil, fmt.Errorf("%s/%d has no offsets", t.name, n)
+			}
+			r := &reading{topic: t.name, partition: n, ledger: t.partition(n), start: start.Offset, end: end.Offset}
+			all = append(all, r)
+			if r.start < r.end {
+				if from[t.name] == nil {
+					from[t.name] = map[int32]kgo.Offset{}
+				}
+				from[t.name][n] = kgo.NewOffset().At(r.start)
+			}
+		}
+	}
+	return all, from, err
+}
