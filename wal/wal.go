@@ -200,5 +200,8 @@ func (l *Log) Close() error {
 	}
 	close(l.stop)
 	l.tasks.Wait()
+	if err == nil {
+		err = l.Err() // what the preparer met meanwhile
+	}
 	return errors.Join(err, l.letGo())
 }
