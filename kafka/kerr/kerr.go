@@ -55,9 +55,17 @@ func Of(err error) Code {
 	return UnknownServerError
 }
 
+// maxMessage is how long a message may be. Messages quote what clients sent, and a string in a response has a length of
+// 16 bits.
+const maxMessage = 1000
+
 // Detail is code c with a message for the client; it wraps c. The message goes over the wire: nothing secret may be in it.
 func Detail(c Code, format string, args ...any) error {
-	return &detail{c, fmt.Sprintf(format, args...)}
+	message := fmt.Sprintf(format, args...)
+	if len(message) > maxMessage {
+		message = message[:maxMessage] + "..."
+	}
+	return &detail{c, message}
 }
 
 // Message is the text that a client may see with err's code: that of the outermost Detail in err, or "".

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	oracle "github.com/twmb/franz-go/pkg/kerr"
@@ -13,6 +14,16 @@ import (
 var renamed = map[Code]string{NotLeaderOrFollower: "NOT_LEADER_FOR_PARTITION"}
 var otherwiseRetriable = map[Code]bool{
 	BrokerNotAvailable: false, ConcurrentTransactions: true, ShareSessionNotFound: true, InvalidShareSessionEpoch: true,
+}
+
+func TestAQuotedNameMustNotOutgrowTheResponse(t *testing.T) {
+	err := Detail(InvalidTopicException, "the name %q", strings.Repeat("n", 1<<16))
+	if n := len(Message(err)); n > maxMessage+3 || n < maxMessage {
+		t.Errorf("a message of %d bytes", n)
+	}
+	if Of(err) != InvalidTopicException {
+		t.Error(err)
+	}
 }
 
 func TestCodesAgreeWithFranzGo(t *testing.T) {
