@@ -22,8 +22,26 @@ const (
 	maxRatio  = 1000    // output per input byte, where
 	freeRatio = 8 << 20 // up to so much output any ratio will do: constant records shrink a lot
 	maxWindow = 8 << 20 // of zstd
-	keepCap   = 4 << 20 // larger buffers are not kept for reuse
+	keepCap   = 4 << 20 // larger buffers are not kept for reuse, and there are few at a time
 )
+
+// large has a value for each buffer of more than keepCap. It bounds what all connections together make of a few small
+// bombs; whoever holds such a buffer waits for nothing until it lets go of it, so that the others' turn comes.
+var large = make(chan struct{}, 2)
+
+// letGo is the end of a buffer that decompress returned.
+func letGo(b []byte) {
+	if cap(b) > keepCap {
+		<-large
+	}
+}
+
+// enlarged waits for a turn when a buffer grows beyond keepCap.
+func enlarged(from, to int) {
+	if from <= keepCap && to > keepCap {
+		large <- struct{}{}
+	}
+}
 
 var (
 	errCodec      = fmt.Errorf("batch: unknown compression codec: %w", kerr.UnsupportedCompressionType)
@@ -37,15 +55,16 @@ func DecompressLimit(maxMessageBytes int) int {
 }
 
 // decompress returns src decompressed, in dst's memory when that is large enough, in at most limit bytes (0 for
-// MaxDecompressed). Errors are INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE, and MESSAGE_TOO_LARGE beyond the limit.
+// MaxDecompressed); the caller lets go of it in the end. Errors are INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE, and MESSAGE_TOO_LARGE beyond the limit.
 func decompress(dst, src []byte, c Codec, limit int) ([]byte, error) {
 	if limit <= 0 || limit > MaxDecompressed {
 		limit = MaxDecompressed
 	}
 	limit = min(limit, max(freeRatio, maxRatio*len(src)))
+	var err error
 	switch c {
 	case Snappy:
-		return decompressSnappy(dst[:0], src, limit)
+		dst, err = decompressSnappy(dst[:0], src, limit)
 	case Gzip, LZ4, Zstd:
 		p := &decoderPools[c]
 		d, _ := p.Get().(*decoder)
@@ -53,9 +72,15 @@ func decompress(dst, src []byte, c Codec, limit int) ([]byte, error) {
 			d = newDecoder(c)
 		}
 		defer p.Put(d)
-		return d.decode(dst[:0], src, limit)
+		dst, err = d.decode(dst[:0], src, limit)
+	default:
+		return nil, errCodec
 	}
-	return nil, errCodec
+	if err != nil {
+		letGo(dst)
+		return nil, err
+	}
+	return dst, nil
 }
 
 var decoderPools [Zstd + 1]sync.Pool // of *decoder
@@ -94,11 +119,11 @@ func (d *decoder) decode(dst, src []byte, limit int) ([]byte, error) {
 	d.src.Reset(src)
 	defer d.src.Reset(nil)
 	if err := d.zr.reset(&d.src); err != nil {
-		return nil, errCompressed
+		return dst, errCompressed
 	}
 	for {
 		if len(dst) > limit {
-			return nil, errBomb
+			return dst, errBomb
 		}
 		if len(dst) == cap(dst) {
 			dst = grow(dst, len(src), limit)
@@ -109,15 +134,16 @@ func (d *decoder) decode(dst, src []byte, limit int) ([]byte, error) {
 		case err == io.EOF && len(dst) <= limit:
 			return dst, nil
 		case err != nil && err != io.EOF:
-			return nil, errCompressed
+			return dst, errCompressed
 		}
 	}
 }
 
 // grow starts at four times the compressed size, which is what text shrinks to, and then doubles.
 func grow(dst []byte, compressed, limit int) []byte {
-	n := max(2*cap(dst), min(4*compressed, keepCap), 4<<10)
-	bigger := make([]byte, len(dst), min(n, limit+1))
+	n := min(max(2*cap(dst), min(4*compressed, keepCap), 4<<10), limit+1)
+	enlarged(cap(dst), n)
+	bigger := make([]byte, len(dst), n)
 	copy(bigger, dst)
 	return bigger
 }
@@ -128,19 +154,19 @@ func decompressSnappy(dst, src []byte, limit int) ([]byte, error) {
 		return appendSnappyBlock(dst, src, limit)
 	}
 	if len(src) < xerialHeader {
-		return nil, errCompressed
+		return dst, errCompressed
 	}
 	var err error
 	for src = src[xerialHeader:]; len(src) > 0; {
 		if len(src) < 4 {
-			return nil, errCompressed
+			return dst, errCompressed
 		}
 		n := int64(binary.BigEndian.Uint32(src))
 		if n > int64(len(src)-4) {
-			return nil, errCompressed
+			return dst, errCompressed
 		}
 		if dst, err = appendSnappyBlock(dst, src[4:4+n], limit); err != nil {
-			return nil, err
+			return dst, err
 		}
 		src = src[4+n:]
 	}
@@ -152,20 +178,22 @@ func decompressSnappy(dst, src []byte, limit int) ([]byte, error) {
 func appendSnappyBlock(dst, block []byte, limit int) ([]byte, error) {
 	n, err := snappy.DecodedLen(block)
 	if err != nil || n > 64*len(block) {
-		return nil, errCompressed
+		return dst, errCompressed
 	}
 	if len(dst)+n > limit {
-		return nil, errBomb
+		return dst, errBomb
 	}
 	at := len(dst)
 	if cap(dst)-at < n {
-		bigger := make([]byte, at, max(at+n, min(2*cap(dst), limit)))
+		size := max(at+n, min(2*cap(dst), limit))
+		enlarged(cap(dst), size)
+		bigger := make([]byte, at, size)
 		copy(bigger, dst)
 		dst = bigger
 	}
 	// snappy.Decode takes the length of its destination for its capacity.
 	if _, err := snappy.Decode(dst[at:at+n], block); err != nil {
-		return nil, errCompressed
+		return dst, errCompressed
 	}
 	return dst[:at+n], nil
 }
@@ -174,7 +202,7 @@ func appendSnappyBlock(dst, block []byte, limit int) ([]byte, error) {
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 func putScratch(p *[]byte, used []byte) {
-	if cap(used) > keepCap {
+	if letGo(used); cap(used) > keepCap {
 		used = nil
 	}
 	*p = used[:0]

@@ -33,13 +33,15 @@ func TestDecompressReturnsWhatWasCompressed(t *testing.T) {
 			if err != nil || !bytes.Equal(got, p) {
 				t.Errorf("%s, %d bytes: %v, %d bytes", c, n, err, len(got))
 			}
+			letGo(got)
 			if n > 0 {
 				if _, err := decompress(nil, compressed(t, c, p), c, n-1); n > 1 && kerr.Of(err) != kerr.MessageTooLarge {
 					t.Errorf("%s, %d bytes: %v", c, n, err)
 				}
-				if _, err := decompress(nil, compressed(t, c, p), c, n); err != nil {
+				if got, err = decompress(nil, compressed(t, c, p), c, n); err != nil {
 					t.Errorf("%s, %d bytes, just enough: %v", c, n, err)
 				}
+				letGo(got)
 			}
 		}
 	}
@@ -92,6 +94,47 @@ func TestBombsDoNotGoOff(t *testing.T) {
 	}
 }
 
+// However many connections send bombs, few go off at a time.
+func TestLargeBuffersMustNotBeMany(t *testing.T) {
+	p := make([]byte, 7<<20)
+	for c := Gzip; c.Known(); c++ {
+		b := compressed(t, c, p)
+		out, err := decompress(nil, b, c, 0)
+		if err != nil || len(large) != 1 {
+			t.Errorf("%s: %v, %d large buffers are counted", c, err, len(large))
+		}
+		letGo(out)
+		_, errSmall := decompress(nil, b, c, 6<<20)
+		_, errCut := decompress(nil, b[:len(b)-len(b)/8], c, 0)
+		if kerr.Of(errSmall) != kerr.MessageTooLarge || kerr.Of(errCut) != kerr.InvalidRecord || len(large) != 0 {
+			t.Errorf("%s: %v, %v, %d large buffers are counted in the end", c, errSmall, errCut, len(large))
+		}
+	}
+}
+
+// An old client's fetch must not cost gigabytes of decompression because the batches are small.
+func TestConvertingBombsDownStopsEarly(t *testing.T) {
+	var records []byte
+	for i := range int64(20) {
+		w := Builder{BaseOffset: i, Compression: Compression{Codec: Gzip}}
+		w.Add(&Record{Value: make([]byte, 6<<20)})
+		records = append(records, build(t, &w)...)
+	}
+	down, err := ConvertDown(records, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; len(down) > 0; n++ {
+		if _, down, err = nextMessage(down); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d batches of 6 MiB were converted", n)
+	}
+}
+
 func FuzzDecompress(f *testing.F) {
 	p := bytes.Repeat([]byte("some text, some more "), 50)
 	for c := Gzip; c.Known(); c++ {
@@ -102,6 +145,7 @@ func FuzzDecompress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, codec byte, in []byte) {
 		const limit = 1 << 20
 		out, err := decompress(nil, in, Codec(codec%8), limit)
+		defer letGo(out)
 		switch kerr.Of(err) {
 		case kerr.None:
 			if len(out) > limit {

@@ -28,16 +28,17 @@ func Copy(dst []byte, extents []Extent) ([]byte, error) {
 // ConvertDown returns batches as a message set of format 0 or 1, as Kafka's RecordsUtil does it, in memory of its own:
 // every message keeps its offset, headers are dropped, transaction markers left out, compression is kept (zstd is
 // UNSUPPORTED_COMPRESSION_TYPE). Uncompressed messages below offset from are left out, since some clients take the first
-// message for the one that they asked for.
+// message for the one that they asked for. When the batches are much larger than they look, only the first ones are
+// converted; the client asks for the others then.
 func ConvertDown(records []byte, magic int8, from int64) ([]byte, error) {
 	var out []byte
-	for len(records) > 0 {
+	for spent := 0; len(records) > 0 && (spent < convertAtOnce || len(out) == 0); {
 		b, rest, err := Next(records)
 		if err != nil {
 			return nil, err
 		}
 		if !b.IsControl() {
-			if out, err = b.appendDown(out, magic, from); err != nil {
+			if out, err = b.appendDown(out, magic, from, &spent); err != nil {
 				return nil, err
 			}
 		}
@@ -46,7 +47,11 @@ func ConvertDown(records []byte, magic int8, from int64) ([]byte, error) {
 	return out, nil
 }
 
-func (b Batch) appendDown(dst []byte, magic int8, from int64) ([]byte, error) {
+// convertAtOnce is how many bytes of decompressed records are enough for one call of ConvertDown.
+const convertAtOnce = 16 << 20
+
+// appendDown adds the bytes of the records to spent.
+func (b Batch) appendDown(dst []byte, magic int8, from int64, spent *int) ([]byte, error) {
 	codec := b.Codec()
 	if codec == Zstd {
 		return nil, errDownZstd
@@ -57,6 +62,7 @@ func (b Batch) appendDown(dst []byte, magic int8, from int64) ([]byte, error) {
 	}
 	defer it.Close()
 	it.DropHeaders = true
+	*spent += len(it.payload)
 	if codec == Uncompressed {
 		for it.Next() {
 			if it.Record.Offset >= from {
