@@ -118,7 +118,10 @@ func (n *Node) groupConfig() group.Config {
 }
 
 // newMemberID makes ids as Kafka's, which tools show to people: the client's own id, then something unique.
-func newMemberID(clientID string) string { return clientID + "-" + uuid.NewString() }
+// newMemberID is for people to read, but a string in a response has a length of 16 bits, and so may clientID have.
+func newMemberID(clientID string) string {
+	return clientID[:min(len(clientID), 1000)] + "-" + uuid.NewString()
+}
 
 func (n *Node) openStore(o Options) error {
 	img, b := n.Meta.Image(), n.Settings.Broker()

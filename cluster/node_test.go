@@ -401,3 +401,13 @@ func openFiles(t *testing.T, dir string) (open []string) {
 	}
 	return open
 }
+
+// A member's id stands in responses whose strings have lengths of 16 bits, and so may the client id that it begins with.
+func TestAMemberIDMustFitIntoOldResponses(t *testing.T) {
+	if n := len(newMemberID(strings.Repeat("c", math.MaxInt16))); n > 2000 {
+		t.Errorf("%d bytes", n)
+	}
+	if id := newMemberID("client"); !strings.HasPrefix(id, "client-") || len(id) != len("client-")+36 {
+		t.Error(id)
+	}
+}
