@@ -76,7 +76,7 @@ func (n *node) begin(ctx context.Context, rq kmsg.Request) pending {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	got, err := wire.Decode(f, n.broker.Served, &n.peer, "")
+	got, err := wire.Decode(f, n.broker.Served, nil, &n.peer, "")
 	if err != nil {
 		n.t.Fatalf("%s v%d: %v", kmsg.NameForKey(rq.Key()), rq.GetVersion(), err)
 	}

@@ -149,7 +149,7 @@ func TestNullArraysInCreateTopics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := wire.Decode(f, n.broker.Served, &n.peer, "")
+		got, err := wire.Decode(f, n.broker.Served, nil, &n.peer, "")
 		if length == math.MaxUint32 && err == nil {
 			b, err := n.raw(t.Context(), pending{got, n.broker.Begin(t.Context(), got)})
 			if err != nil {

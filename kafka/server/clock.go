@@ -30,6 +30,24 @@ func (c *clock) every(last *atomic.Int64, n int64) bool {
 	return (then == 0 || now-then >= n) && last.CompareAndSwap(then, max(now, 1))
 }
 
+// linesPerTick is how many ends of connections are logged in a second.
+const linesPerTick = 3
+
+// chatter is log lines that peers cause: a few are told each tick, the others counted.
+type chatter struct{ tick, said, unsaid atomic.Int64 }
+
+// say says whether to log a line now, and how many were not since the last one.
+func (c *chatter) say(now int64) (ok bool, unsaid int64) {
+	if last := c.tick.Load(); last != now && c.tick.CompareAndSwap(last, now) {
+		c.said.Store(0)
+	}
+	if c.said.Add(1) > linesPerTick {
+		c.unsaid.Add(1)
+		return false, 0
+	}
+	return true, c.unsaid.Swap(0)
+}
+
 // sweep closes the connections that are overdue, every tick until stop.
 func (s *Server) sweep(stop <-chan struct{}) {
 	t := time.NewTicker(tickLength)
@@ -40,6 +58,7 @@ func (s *Server) sweep(stop <-chan struct{}) {
 			return
 		case <-t.C:
 			now := s.clock.now.Add(1)
+			s.sense()
 			s.each(func(c *conn) { c.check(now) })
 		}
 	}

@@ -36,6 +36,7 @@ type conn struct {
 	log  *slog.Logger
 
 	frames   *wire.Frames
+	awaited  int    // bytes that await was last called for, in this frame
 	clientID string // of the request before
 	pipeline int    // requests for which the peer is still taken for one that does not wait for its answers
 	started  int64  // the tick of the connection's beginning; 0 once a request has come, or enough of it
@@ -47,7 +48,16 @@ type conn struct {
 	queue  chan begun // nil until the writer is needed
 	writer sync.WaitGroup
 	begun  atomic.Int64 // requests that are queued or with the writer
-	out    outbox       // the writer's while begun > 0, else the reader's
+
+	asksFor  func(cost int) error // admit and dismiss: made once, they cost no allocation
+	doneWith func(*wire.Request)
+	large    int           // bytes that the large frame has which is being read
+	admitted int64         // bytes that the request costs that is being decoded
+	held     atomic.Int64  // bytes that all requests cost that were admitted and are not done with
+	stuck    atomic.Bool   // the reader waits until held is less
+	room     chan struct{} // has a value when stuck and held has become less
+
+	out outbox // the writer's while begun > 0, else the reader's
 
 	draining atomic.Bool // read no more
 	broken   atomic.Bool // send no more
@@ -55,6 +65,8 @@ type conn struct {
 
 	// Ticks by which something must have happened, 0 when nothing must; the janitor looks at them.
 	idleBy, readBy, writeBy atomic.Int64
+	// The same for when memory is short.
+	hurryRead, hurryWrite, releaseBy atomic.Int64
 }
 
 // begun is a request and what its handler left to be done.
@@ -69,13 +81,15 @@ func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		s.o.tune(tcp)
 	}
-	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load()}
+	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load(), room: make(chan struct{}, 1)}
 	c.log = s.log.With("listener", peer.Listener, "peer", peer.Remote)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.reading, c.stop = context.WithCancel(c.ctx)
+	c.asksFor, c.doneWith = c.admit, c.dismiss
 	c.frames = wire.NewFrames(nc, s.o.Pool, s.o.MaxRequestBytes)
-	c.frames.Await = c.await
+	c.frames.Await, c.frames.Large = c.await, c.awaitLarge
 	c.out.sender = wire.NewSender(nc)
+	c.out.sender.Moved = c.sent
 	c.readBy.Store(c.started + firstRequest + 1)
 	return c
 }
@@ -116,17 +130,25 @@ func (c *conn) next() (*wire.Request, error) {
 			return nil, err
 		}
 	}
+	c.awaited = 0
 	f, err := c.frames.Next(c.reading)
+	if c.hurryRead.Load() != 0 {
+		c.hurryRead.Store(0)
+	}
 	if err != nil {
+		c.giveLarge(&c.large)
 		return nil, err
 	}
 	c.readBy.Store(0)
 	c.started = 0
-	rq, err := wire.Decode(f, c.s.served, c.peer, c.clientID)
+	rq, err := wire.Decode(f, c.s.served, c.asksFor, c.peer, c.clientID)
 	if err != nil {
 		f.Release()
+		c.giveLarge(&c.large)
+		c.release(c.admitted)
 		return nil, err
 	}
+	c.admitted, c.large = 0, 0
 	c.clientID = rq.ClientID
 	return rq, nil
 }
@@ -134,13 +156,19 @@ func (c *conn) next() (*wire.Request, error) {
 // await sets the time that the peer has for n more bytes. The first request gets no more time by coming in pieces:
 // until then nothing is known of the peer.
 func (c *conn) await(n int) {
+	before := c.awaited
+	c.awaited = n
+	if n >= large {
+		c.hurryRead.Store(c.s.clock.after(hurried))
+	}
 	switch {
 	case n == 0:
 		c.started = 0
 		c.readBy.Store(0)
+		c.hurryRead.Store(0)
 	case c.started > 0:
 		c.readBy.Store(c.started + firstRequest + 1 + int64(n)/slowest)
-	default:
+	case n > before: // else it is the next piece of what is awaited already
 		c.readBy.Store(c.s.clock.transfer(int64(n)))
 	}
 }
@@ -150,7 +178,7 @@ func (c *conn) take(rq *wire.Request) error {
 	rq.Alone = c.alone()
 	p, err := c.begin(rq)
 	if err != nil {
-		rq.Release()
+		c.dismiss(rq)
 		return err
 	}
 	b := begun{rq, p}
@@ -276,17 +304,31 @@ func (c *conn) flush() error {
 	}
 	var err error
 	if !c.broken.Load() {
-		c.writeBy.Store(c.s.clock.transfer(c.out.bytes()))
-		err = c.out.send()
-		c.writeBy.Store(0)
+		err = c.send(c.out.bytes())
 	}
-	c.out.release()
+	c.out.release(c.doneWith)
 	if c.begun.Load() > 0 {
 		c.begun.Add(int64(-n))
 	}
 	if by := c.idleBy.Load(); by != 0 {
 		c.idleBy.CompareAndSwap(by, c.s.idleBy())
 	}
+	return err
+}
+
+func (c *conn) send(n int64) error {
+	if n >= large {
+		inMemory := c.out.memory()
+		c.s.load.sending.Add(inMemory)
+		defer c.s.load.sending.Add(-inMemory)
+		if inMemory >= large {
+			c.sent()
+			defer c.hurryWrite.Store(0)
+		}
+	}
+	c.writeBy.Store(c.s.clock.transfer(n))
+	err := c.out.send()
+	c.writeBy.Store(0)
 	return err
 }
 
@@ -312,12 +354,25 @@ func (c *conn) fail(err error) {
 	}
 	switch why := c.why.Load(); {
 	case why != nil:
-		c.log.Info("connection closed", "reason", *why)
+		c.tell(slog.LevelInfo, *why)
 	case errors.Is(err, wire.ErrFrame), errors.Is(err, errHandler):
-		c.log.Warn("connection closed", "reason", err)
+		c.tell(slog.LevelWarn, err)
 	default:
 		c.log.Debug("connection closed", "reason", err)
 	}
+}
+
+// tell logs why the connection ended, unless others have said so much in this second that a peer could fill the disk.
+func (c *conn) tell(level slog.Level, why any) {
+	ok, unsaid := c.s.ends.say(c.s.clock.now.Load())
+	if !ok {
+		return
+	}
+	args := []any{"reason", why}
+	if unsaid > 0 {
+		args = append(args, "not_logged_before", unsaid)
+	}
+	c.log.Log(context.Background(), level, "connection closed", args...)
 }
 
 // abort breaks the connection off, and says whether it was whole until then.
@@ -354,7 +409,14 @@ func (c *conn) close() {
 // check is the janitor's: it closes the connection when something did not happen in time.
 func (c *conn) check(now int64) {
 	overdue := func(by int64) bool { return by != 0 && now >= by }
+	short := c.s.load.short.Load() > 1
 	switch {
+	case short && overdue(c.hurryRead.Load()):
+		c.expire("a large request came slowly while others waited for memory")
+	case short && overdue(c.hurryWrite.Load()):
+		c.expire("the peer took a large response slowly while others waited for memory")
+	case short && overdue(c.releaseBy.Load()):
+		c.expire("a large request took long while others waited for memory")
 	case overdue(c.readBy.Load()):
 		c.expire("a request did not arrive in time")
 	case overdue(c.writeBy.Load()):

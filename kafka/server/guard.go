@@ -16,6 +16,7 @@ type guard struct {
 	limits func() Limits
 	files  int          // connections that leave enough files for the rest of the process
 	logged atomic.Int64 // when a refusal was logged last
+	open   atomic.Int64 // total, for who must not wait
 
 	mu    sync.Mutex
 	total int                // guarded by mu
@@ -52,6 +53,7 @@ func (g *guard) enter(ip netip.Addr) (why string) {
 		return fmt.Sprintf("there are %d connections from that address already", g.ips[ip])
 	}
 	g.total++
+	g.open.Store(int64(g.total))
 	g.ips[ip]++
 	return ""
 }
@@ -60,6 +62,7 @@ func (g *guard) leave(ip netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.total--
+	g.open.Store(int64(g.total))
 	if g.ips[ip]--; g.ips[ip] == 0 {
 		delete(g.ips, ip)
 	}

@@ -28,15 +28,22 @@ func (o *outbox) bytes() (n int64) {
 	return n
 }
 
+func (o *outbox) memory() (n int64) {
+	for _, r := range o.replies {
+		n += r.Memory()
+	}
+	return n
+}
+
 func (o *outbox) full() bool { return len(o.rqs) >= maxBatch || o.bytes() >= maxBatchBytes }
 
 func (o *outbox) send() error { return o.sender.Send(o.replies...) }
 
-// release gives back everything, sent or not.
-func (o *outbox) release() {
+// release gives back everything, sent or not; the requests go to done.
+func (o *outbox) release(done func(*wire.Request)) {
 	for i, r := range o.replies {
 		r.Release()
-		o.rqs[i].Release()
+		done(o.rqs[i])
 	}
 	clear(o.replies)
 	clear(o.rqs)

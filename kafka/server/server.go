@@ -55,6 +55,8 @@ type Server struct {
 	listen  []*listener
 	clock   clock
 	guard   *guard
+	load    load
+	ends    chatter
 	ctx     context.Context // ends when the begun requests are out of time
 	cancel  context.CancelFunc
 	accepts sync.WaitGroup
@@ -84,6 +86,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.clock.now.Store(1)
 	s.guard = newGuard(o.Limits)
+	s.load.frames.size, s.load.requests.size = o.Pool.Limit()/2, max(o.Pool.Limit()/2, modest)
 	if err := s.open(); err != nil {
 		s.closeListeners()
 		return nil, err

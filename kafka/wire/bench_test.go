@@ -115,7 +115,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/partitions=%d/part=all", name, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := Decode(f, servedByKmsg, nil, "test"); err != nil {
+					if _, err := Decode(f, servedByKmsg, nil, nil, "test"); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -123,7 +123,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/partitions=%d/part=check", name, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := check(rq, body); err != nil {
+					if _, err := check(rq, body); err != nil {
 						b.Fatal(err)
 					}
 				}

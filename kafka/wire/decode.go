@@ -18,8 +18,9 @@ const (
 
 // Decode turns a frame into a request of peer and takes the frame over. A key or version that is not served yields a
 // request without Body: Unsupported answers it. clientID is that of the connection's request before this one: it saves
-// copying the same bytes again. An error wraps ErrFrame; then the frame is still the caller's.
-func Decode(f Frame, served func(key, version int16) bool, peer *Peer, clientID string) (*Request, error) {
+// copying the same bytes again. admit, if any, is asked before the request takes the memory that it costs, and may wait. An
+// error wraps ErrFrame, or is admit's; then the frame is still the caller's.
+func Decode(f Frame, served func(key, version int16) bool, admit func(cost int) error, peer *Peer, clientID string) (*Request, error) {
 	b := f.Bytes
 	if len(b) < 8 {
 		return nil, fmt.Errorf("%w: %d bytes are too few for a request's header", ErrFrame, len(b))
@@ -28,12 +29,25 @@ func Decode(f Frame, served func(key, version int16) bool, peer *Peer, clientID 
 		Key:           int16(binary.BigEndian.Uint16(b)),
 		Version:       int16(binary.BigEndian.Uint16(b[2:])),
 		CorrelationID: int32(binary.BigEndian.Uint32(b[4:])),
+		Size:          len(b),
 		Peer:          peer,
 		Received:      time.Now(),
 	}
 	// What follows the first 8 bytes depends on key and version: of one that we do not know, nothing more is read.
 	if served(rq.Key, rq.Version) {
-		if err := rq.decode(b[8:], clientID); err != nil {
+		body, err := rq.look(b[8:], clientID)
+		if err == nil {
+			if f.small != nil {
+				rq.Cost += len(b)
+			}
+			if admit != nil {
+				if err := admit(rq.Cost); err != nil {
+					return nil, err
+				}
+			}
+			err = rq.read(body)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: %s v%d: %w", ErrFrame, kmsg.NameForKey(rq.Key), rq.Version, err)
 		}
 	}
@@ -41,27 +55,30 @@ func Decode(f Frame, served func(key, version int16) bool, peer *Peer, clientID 
 	return rq, nil
 }
 
-// decode fills ClientID and Body from the bytes after the correlation id. What ApiVersions carries is for information
-// only and some clients get it wrong, so it need not be right.
-func (rq *Request) decode(b []byte, clientID string) error {
+// look fills ClientID and Cost from the bytes after the correlation id, makes Body, and returns the bytes to read it
+// from. What ApiVersions carries is for information only and some clients get it wrong, so it need not be right: nothing
+// is to be read then.
+func (rq *Request) look(b []byte, clientID string) (body []byte, err error) {
 	rq.Body = kmsg.RequestForKey(rq.Key)
 	if rq.Body == nil {
-		return fmt.Errorf("served, but unknown to the decoder")
+		return nil, fmt.Errorf("served, but unknown to the decoder")
 	}
 	rq.Body.SetVersion(rq.Version)
-	body, err := rq.header(b, clientID)
+	body, err = rq.header(b, clientID)
 	if err == nil {
-		err = check(rq.Body, body)
-	}
-	if err == nil {
-		err = rq.Body.ReadFrom(body)
+		rq.Cost, err = check(rq.Body, body)
 	}
 	if err != nil && rq.Key == apiVersions {
-		rq.Body = kmsg.RequestForKey(rq.Key)
-		rq.Body.SetVersion(rq.Version)
+		return nil, nil
+	}
+	return body, err
+}
+
+func (rq *Request) read(body []byte) error {
+	if body == nil && rq.Key == apiVersions {
 		return nil
 	}
-	return err
+	return rq.Body.ReadFrom(body)
 }
 
 // header reads what is left of the header: request header v1 has a client id, v2 tags after it, v0 neither.

@@ -89,7 +89,7 @@ func TestEveryRequestIsReadToItsEnd(t *testing.T) {
 			scramble(reflect.ValueOf(rq).Elem(), r)
 			rq.SetVersion(version)
 			b := frameOf(rq)
-			got, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, "")
+			got, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, nil, "")
 			if err != nil {
 				t.Fatalf("%v in %+v", err, rq)
 			}
@@ -103,7 +103,7 @@ func TestEveryRequestIsReadToItsEnd(t *testing.T) {
 				t.Errorf("client id %q", got.ClientID)
 			}
 			for _, wrong := range [][]byte{b[:len(b)-1], append(b, 0)} {
-				if _, err := Decode(Frame{Bytes: wrong}, servedByKmsg, nil, ""); !errors.Is(err, ErrFrame) {
+				if _, err := Decode(Frame{Bytes: wrong}, servedByKmsg, nil, nil, ""); !errors.Is(err, ErrFrame) {
 					t.Fatalf("%d of %d bytes of %+v: %v", len(wrong), len(b), rq, err)
 				}
 			}
@@ -118,7 +118,7 @@ func TestAnyApiVersionsRequestWillDo(t *testing.T) {
 			b := binary.BigEndian.AppendUint16(nil, apiVersions)
 			b = binary.BigEndian.AppendUint16(b, uint16(version))
 			b = append(b, "\x00\x00\x00\x07"+rest...)
-			rq, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, "")
+			rq, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, nil, "")
 			if err != nil || rq.Body.GetVersion() != version || rq.CorrelationID != 7 {
 				t.Errorf("v%d %q: %+v, %v", version, rest, rq, err)
 			}
@@ -137,6 +137,8 @@ func TestBombs(t *testing.T) {
 	}
 	with := func(b []byte, rest ...byte) []byte { return append(b, rest...) }
 	pad := make([]byte, 1<<20)
+	schemas()
+	numbers := binary.BigEndian.AppendUint32(append(head(9, 1, false), 0, 1, 'g', 0, 0, 0, 1, 0, 1, 't'), maxElements+1)
 	tooMany := binary.AppendUvarint(head(3, 9, true), maxElements+2)
 	for name, b := range map[string][]byte{
 		"array of 2^31":         with(head(3, 1, false), 0x7f, 0xff, 0xff, 0xff),
@@ -145,13 +147,15 @@ func TestBombs(t *testing.T) {
 		"header tags of 2^32":   with(head(12, 4, false), 0xff, 0xff, 0xff, 0xff, 0x0f),
 		"as many topics as bytes": append(with(head(0, 3, false), 0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x00, 0x10, 0x00, 0x00),
 			pad...),
-		"as many empty strings as may be": append(tooMany, bytes.Repeat([]byte{1}, maxElements+1)...),
-		"overlong varint":                 with(head(3, 9, true), 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
+		"as many empty strings as may be":     append(tooMany, bytes.Repeat([]byte{1}, maxElements+1)...),
+		"as many numbers as may be":           append(numbers, make([]byte, 4*(maxElements+1))...),
+		"a string that no old response holds": append(with(head(3, 9, true), 2, 0x81, 0x80, 0x02), make([]byte, 1<<15+5)...),
+		"overlong varint":                     with(head(3, 9, true), 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, "")
+			_, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, nil, "")
 			runtime.ReadMemStats(&after)
 			if !errors.Is(err, ErrFrame) {
 				t.Errorf("decoded: %v", err)
@@ -163,13 +167,36 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// What a request will take is known before it is decoded, and whoever is asked can refuse it.
+func TestTheCostIsKnownBefore(t *testing.T) {
+	rq := kmsg.NewPtrMetadataRequest()
+	rq.Version = 9
+	for range 1000 {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr("t")
+		rq.Topics = append(rq.Topics, topic)
+	}
+	const most = 1000*(costOfElement+1) + 100
+	full := errors.New("full")
+	asked := 0
+	admit := func(cost int) error { asked = cost; return full }
+	_, err := Decode(Frame{Bytes: frameOf(rq)}, servedByKmsg, admit, nil, "")
+	if err != full || asked < 1000*costOfElement || asked > most {
+		t.Errorf("%d bytes, %v", asked, err)
+	}
+	got, err := Decode(Frame{Bytes: frameOf(rq)}, servedByKmsg, nil, nil, "")
+	if err != nil || got.Cost != asked {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // Record bytes are the frame's own, names are copies.
 func TestRecordsAliasTheFrame(t *testing.T) {
 	rq := kmsg.NewPtrProduceRequest()
 	rq.Version = 9
 	rq.Topics = []kmsg.ProduceRequestTopic{{Topic: "topic", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: []byte("records")}}}}
 	b := frameOf(rq)
-	got, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, "")
+	got, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +219,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(frameOf(rq))
 	})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		rq, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, "")
+		rq, err := Decode(Frame{Bytes: b}, servedByKmsg, nil, nil, "")
 		if err != nil || rq.Body == nil {
 			return
 		}
@@ -205,7 +232,7 @@ func FuzzRequest(f *testing.F) {
 		if !bytes.Equal(again.AppendTo(nil), written) {
 			t.Fatalf("%x means two things", b)
 		}
-		if rq.Key != apiVersions && check(rq.Body, written) != nil {
+		if _, err := check(rq.Body, written); rq.Key != apiVersions && err != nil {
 			t.Fatalf("%x is accepted, but not as kmsg writes it", b)
 		}
 	})

@@ -23,6 +23,9 @@ const (
 	readPiece  = 256 << 10 // of a large frame
 )
 
+// LargeFrame is the size from which on Frames asks Large.
+const LargeFrame = bigFrame
+
 // ErrFrame is wrapped by what is wrong with the bytes of a frame. There is no way to find the next one: close.
 var ErrFrame = errors.New("bad frame")
 
@@ -51,11 +54,13 @@ type Frames struct {
 	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
 	// wait is for memory, and not the peer's fault.
 	Await func(n int)
+	// Large is called before a frame of more than LargeFrame bytes gets its buffer, and may wait.
+	Large func(n int) error
 }
 
 // NewFrames reads from src; a frame of more than max bytes is an error.
 func NewFrames(src io.Reader, pool *arena.Pool, max int) *Frames {
-	return &Frames{src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}}
+	return &Frames{src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}, Large: func(int) error { return nil }}
 }
 
 // Wait waits for the first byte of the next frame. io.EOF is the orderly end.
@@ -146,6 +151,11 @@ func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
 	}
 	defer putSmall(first)
 	f.Await(0)
+	if n > LargeFrame {
+		if err := f.Large(n); err != nil {
+			return Frame{}, err
+		}
+	}
 	buf, err := f.pool.Get(ctx, n)
 	if err != nil {
 		return Frame{}, err

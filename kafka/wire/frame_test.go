@@ -100,6 +100,24 @@ func TestAClaimTakesNothingFromThePool(t *testing.T) {
 	}
 }
 
+func TestALargeFrameIsAskedFor(t *testing.T) {
+	pool := arena.New(32 << 20)
+	asked := 0
+	frames := NewFrames(bytes.NewReader(framed(make([]byte, 8<<20))), pool, 8<<20)
+	frames.Large = func(n int) error { asked = n; return nil }
+	f, err := frames.Next(t.Context())
+	if err != nil || asked != 8<<20 {
+		t.Errorf("%v, asked for %d", err, asked)
+	}
+	f.Release()
+	full := errors.New("full")
+	frames = NewFrames(bytes.NewReader(framed(make([]byte, 8<<20))), pool, 8<<20)
+	frames.Large = func(int) error { return full }
+	if _, err := frames.Next(t.Context()); err != full || pool.InUse() != 0 {
+		t.Errorf("%v, %d bytes are held", err, pool.InUse())
+	}
+}
+
 // The end of the context ends the wait for memory.
 func TestWaitingForMemoryEnds(t *testing.T) {
 	pool := arena.New(1 << 20)

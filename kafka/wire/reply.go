@@ -78,6 +78,15 @@ func (r *Reply) Filled() bool { return r.filled }
 // Len is the number of bytes that will be sent: the size, the header, the body, the records.
 func (r *Reply) Len() int64 { return int64(len(r.bytes)) + r.records }
 
+// Memory is how much of Len lies in memory, and not in files.
+func (r *Reply) Memory() int64 {
+	n := int64(len(r.bytes))
+	for i := range r.extents {
+		n += int64(len(r.extents[i].Mem))
+	}
+	return n
+}
+
 // Release gives back the extents and the reply itself, which must not be used any more.
 func (r *Reply) Release() {
 	for i := range r.extents {

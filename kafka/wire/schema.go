@@ -2,33 +2,37 @@ package wire
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxElements bounds the strings, structures and tags in one request. In memory each is some 100 bytes, on the wire it
-// may be one.
-const maxElements = 1 << 18
+const (
+	// maxElements bounds the strings, structures, tags and elements of arrays in one request. On the wire an element may
+	// be one byte, in memory it is some hundred, and what is answered for it as many again: costOfElement.
+	maxElements   = 1 << 18
+	costOfElement = 512
+)
 
-// check walks over a request's body before it is decoded. The decoder trusts counts: it loops as often as a count of
-// tags says, and allocates as many elements as bytes are left. So whatever can't be true is found here, at no cost, and
-// also bytes after the end, which the decoder does not report.
-func check(rq kmsg.Request, body []byte) error {
+// check walks over a request's body before it is decoded, and says about how much memory it will take. The decoder trusts
+// counts: it loops as often as a count of tags says, and allocates as many elements as bytes are left. So whatever can't
+// be true is found here, at no cost, and also bytes after the end, which the decoder does not report.
+func check(rq kmsg.Request, body []byte) (cost int, err error) {
 	plans, version := schemas()[rq.Key()], int(rq.GetVersion())
 	if version < 0 || version >= len(plans) {
-		return fmt.Errorf("no schema")
+		return 0, fmt.Errorf("no schema")
 	}
 	w := walker{cursor: cursor{b: body}, flexible: rq.IsFlexible(), left: maxElements}
 	w.fields(plans[version])
 	switch {
 	case w.left < 0:
-		return fmt.Errorf("more than %d elements", maxElements)
+		return 0, fmt.Errorf("more than %d elements", maxElements)
 	case w.bad:
-		return fmt.Errorf("the body is cut short or claims more than it has")
+		return 0, fmt.Errorf("the body is cut short or claims more than it has")
 	case len(w.b) > 0:
-		return fmt.Errorf("%d bytes after the body", len(w.b))
+		return 0, fmt.Errorf("%d bytes after the body", len(w.b))
 	}
-	return nil
+	return (maxElements-w.left)*costOfElement + w.copied, nil
 }
 
 type kind uint8
@@ -57,6 +61,7 @@ type walker struct {
 	cursor
 	flexible bool
 	left     int // elements that may still come
+	copied   int // bytes of strings, which the decoder copies
 }
 
 func (w *walker) fields(p plan) {
@@ -73,7 +78,7 @@ func (w *walker) fields(p plan) {
 			if p.tagged[i].tag == tag {
 				in := walker{cursor: cursor{b: value}, flexible: true, left: w.left}
 				in.value(&p.tagged[i])
-				w.left, w.bad = in.left, w.bad || in.bad
+				w.left, w.copied, w.bad = in.left, w.copied+in.copied, w.bad || in.bad
 			}
 		}
 	}
@@ -84,7 +89,7 @@ func (w *walker) value(f *field) {
 	case fixed:
 		w.take(f.size)
 	case text:
-		w.take(w.length(w.length16))
+		w.text()
 	case blob:
 		w.take(w.length(w.length32))
 	case array:
@@ -98,11 +103,24 @@ func (w *walker) value(f *field) {
 	}
 }
 
-// array spares itself the elements when they are all of one size.
+// text takes no more than Kafka does: what is longer would not fit into the responses of older versions.
+func (w *walker) text() {
+	n := w.length(w.length16)
+	if n > math.MaxInt16 {
+		w.fail()
+		return
+	}
+	w.copied += len(w.take(n))
+}
+
+// array spares itself the elements when they are all of one size. They count all the same: a partition's number is four
+// bytes here, and may be hundred in the answer.
 func (w *walker) array(f *field) {
 	n := w.length(w.length32)
 	if f.elem.kind == fixed {
-		w.take(n * f.elem.size)
+		if w.take(n * f.elem.size); !w.bad {
+			w.left -= n
+		}
 		return
 	}
 	for ; n > 0 && w.element(); n-- {

@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	piece       = 1 << 20  // of what lies in memory, after which Moved is called
 	smallExtent = 16 << 10 // file extents below it are read and sent together with the bytes around them
 	copyBuffer  = 64 << 10
 	keepBufs    = 256 // slices of memory that an idle sender keeps room for
@@ -20,6 +21,9 @@ const (
 // Sender sends replies over one connection. Over TCP, memory goes out by writev and files by sendfile; over anything
 // else (TLS) both are copied. It is used by one goroutine at a time.
 type Sender struct {
+	// Moved is called whenever another piece of memory was sent.
+	Moved func()
+
 	w    io.Writer
 	tcp  *net.TCPConn
 	raw  syscall.RawConn
@@ -30,7 +34,7 @@ type Sender struct {
 
 // NewSender returns a sender to w.
 func NewSender(w io.Writer) *Sender {
-	s := &Sender{w: w}
+	s := &Sender{w: w, Moved: func() {}}
 	s.tcp, _ = w.(*net.TCPConn)
 	return s
 }
@@ -114,9 +118,20 @@ func (s *Sender) flush() error {
 	if s.tcp == nil {
 		return s.copyBufs()
 	}
-	s.sent = s.bufs
-	_, err := s.sent.WriteTo(s.tcp)
-	return err
+	for at := 0; at < len(s.bufs); {
+		end := at
+		for n := 0; end < len(s.bufs) && n < piece; end++ {
+			n += len(s.bufs[end])
+		}
+		s.sent = s.bufs[at:end]
+		if _, err := s.sent.WriteTo(s.tcp); err != nil {
+			return err
+		}
+		if at = end; at < len(s.bufs) {
+			s.Moved()
+		}
+	}
+	return nil
 }
 
 // drop forgets what was gathered.

@@ -25,9 +25,11 @@ type Request struct {
 	Body          kmsg.Request
 	Buf           *arena.Buf // that the frame lies in; nil for small frames
 	Peer          *Peer
+	Size          int // of the frame
 	Received      time.Time
 	// Alone says that its connection seems to have nothing else to do: Begin may take as long as a small write to disk.
 	Alone bool
+	Cost  int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
 
 	small *[]byte // that a small frame lies in
 }

@@ -1,0 +1,227 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/batch"
+	"chronik/kafka/wire"
+)
+
+// metadataOf asks for n topics.
+func metadataOf(n int, correlation int32) []byte {
+	rq := kmsg.NewPtrMetadataRequest()
+	rq.Version = 9
+	for range n {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr("t")
+		rq.Topics = append(rq.Topics, t)
+	}
+	return request(rq, correlation)
+}
+
+// A few bytes a second for half an hour are patience enough only while nobody waits for the memory.
+func TestASlowLargeRequestMustNotKeepMemoryFromOthers(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		hog, err := x.s.o.Pool.Get(t.Context(), 60<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := x.pipes.dial(t)
+		b := request(produceOf(3<<20), 1)
+		slow.send(b[:len(b)-1])
+		<-time.After(20 * time.Second)
+		if n := x.s.Connections(); n != 1 {
+			t.Fatal("closed although nobody waits")
+		}
+		began, other := time.Now(), x.pipes.dial(t)
+		other.send(request(produceOf(2<<20), 2))
+		other.expect(2)
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		slow.expectClosed()
+		other.Close()
+		hog.Release()
+	})
+}
+
+// Neither do responses that nobody reads.
+func TestASlowReaderMustNotKeepMemoryFromOthers(t *testing.T) {
+	fetch := func(_ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Finish: func(_ context.Context, r *wire.Reply) error {
+			if rq.Key == 0 {
+				r.Message(rq.Body.ResponseKind())
+				return nil
+			}
+			p := wire.FetchPartition{Records: []batch.Extent{{Mem: make([]byte, 2<<20), Len: 2 << 20}}}
+			r.Fetch(&wire.FetchResponse{Topics: []wire.FetchTopic{{Name: "t", Partitions: []wire.FetchPartition{p}}}})
+			return nil
+		}}
+	}
+	bubble(t, fetch, nil, func(t *testing.T, x *harness) {
+		hog, err := x.s.o.Pool.Get(t.Context(), 63<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow, other := x.pipes.dial(t), x.pipes.dial(t)
+		slow.send(request(kmsg.NewPtrFetchRequest(), 1))
+		other.send(request(produceOf(2<<20), 2))
+		<-time.After(6 * time.Second)
+		if n := x.s.Connections(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+		hog.Release()
+		other.expect(2)
+		other.Close()
+	})
+}
+
+// A frame of a few hundred KiB can be a hundred MiB when it is decoded.
+func TestRequestsOfManyElementsMustWaitForEachOther(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		clients := []*client{x.pipes.dial(t), x.pipes.dial(t), x.pipes.dial(t)}
+		for i, c := range clients[:2] {
+			c.send(metadataOf(40_000, int32(i))) // together more than half of the pool
+			synctest.Wait()
+		}
+		clients[2].send(metadataOf(100, 2)) // has nothing to do with them
+		synctest.Wait()
+		if x.begun != 2 {
+			t.Errorf("%d requests have begun", x.begun)
+		}
+		for i, c := range clients {
+			close(x.gates[i])
+			c.expect(int32(i))
+			c.Close()
+		}
+		synctest.Wait()
+		if used := x.s.load.requests.used; used != 0 {
+			t.Errorf("%d bytes are still taken", used)
+		}
+	})
+}
+
+func TestAConnectionMustNotHoldMuch(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		var all [][]byte
+		for i := range 40 {
+			all = append(all, metadataOf(200, int32(i)))
+		}
+		c.send(all...)
+		synctest.Wait()
+		if cost := 200 * 512; x.begun < mostHeld/cost-2 || x.begun > mostHeld/cost {
+			t.Errorf("%d requests of %d bytes have begun", x.begun, cost)
+		}
+		for i := range all {
+			close(x.gates[i])
+			c.expect(int32(i))
+		}
+		c.Close()
+	})
+}
+
+// What the reader has finished itself and not yet sent must not keep it waiting for itself.
+func TestAnswersThatAreNotSentYetMustNotBlock(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		var all [][]byte
+		for i := range 40 {
+			all = append(all, metadataOf(200, int32(i)))
+		}
+		c.send(all...)
+		for i := range all {
+			c.expect(int32(i))
+		}
+		c.Close()
+	})
+}
+
+func TestFramesThatFillThePoolMustWaitForEachOther(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		large, more, small := x.pipes.dial(t), x.pipes.dial(t), x.pipes.dial(t)
+		large.send(request(produceOf(20<<20), 0))
+		synctest.Wait()
+		more.send(request(produceOf(20<<20), 1))
+		small.send(request(produceOf(2<<20), 2))
+		synctest.Wait()
+		if x.begun != 2 {
+			t.Errorf("%d requests have begun", x.begun)
+		}
+		for i, c := range []*client{large, more, small} {
+			close(x.gates[i])
+			c.expect(int32(i))
+			c.Close()
+		}
+		synctest.Wait()
+		if used := x.s.load.frames.used; used != 0 {
+			t.Errorf("%d bytes are still taken", used)
+		}
+	})
+}
+
+func TestABudgetIsGivenInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{size: 10}
+		var order []int64
+		ask := func(ctx context.Context, n int64) {
+			go func() {
+				if err := b.take(ctx, n); err == nil {
+					order = append(order, n)
+				} else if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ask(t.Context(), 6)
+		ask(ctx, 100) // gets all there is, when it is its turn
+		ask(t.Context(), 3)
+		if b.waiting() != 2 {
+			t.Errorf("%d wait", b.waiting())
+		}
+		cancel()
+		synctest.Wait()
+		if b.used != 9 || b.waiting() != 0 {
+			t.Errorf("%d are used, %d wait", b.used, b.waiting())
+		}
+		ask(t.Context(), 100)
+		b.give(6)
+		b.give(3)
+		synctest.Wait()
+		if b.give(100); b.used != 0 || len(order) != 3 {
+			t.Errorf("%d are used, in the order %v", b.used, order)
+		}
+	})
+}
+
+// Peers must not fill the disk with what they are told off for.
+func TestBadFramesMustNotFloodTheLog(t *testing.T) {
+	bubble(t, echo, nil, func(t *testing.T, x *harness) {
+		<-time.After(tickLength / 2)
+		for second := range 2 {
+			for range 100 {
+				c := x.pipes.dial(t)
+				c.send([]byte("GET / HTTP/1.1\r\n\r\n"))
+				c.expectClosed()
+			}
+			lines := bytes.Count([]byte(strings.Join(x.log.lines(), "\n")), []byte("connection closed"))
+			if want := linesPerTick * (second + 1); lines != want {
+				t.Errorf("%d lines in %d s, want %d", lines, second+1, want)
+			}
+			<-time.After(tickLength)
+		}
+		if all := strings.Join(x.log.lines(), "\n"); !strings.Contains(all, "not_logged_before=97") {
+			t.Errorf("the rest is not counted:\n%s", all)
+		}
+	})
+}
