@@ -41,18 +41,18 @@ func metadata(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.Metada
 		}
 		return resp, nil
 	}
+	told := asked[itemKey]{}
 	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, lookUp(img, &req.Topics[i], req))
+		if t := &req.Topics[i]; !told.tooOften(itemKey{topic: t.TopicID, name: orEmpty(t.Topic)}) {
+			resp.Topics = append(resp.Topics, lookUp(img, t, req))
+		}
 	}
 	return resp, nil
 }
 
 // lookUp answers for one topic that was asked for, by id or by name.
 func lookUp(img *image.Image, asked *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
-	id, name := uuid.UUID(asked.TopicID), ""
-	if asked.Topic != nil {
-		name = *asked.Topic
-	}
+	id, name := uuid.UUID(asked.TopicID), orEmpty(asked.Topic)
 	if t, ok := resolve(img, id, name); ok {
 		return describeTopic(t, req)
 	}
@@ -113,7 +113,7 @@ func (b *Broker) autoCreate(ctx context.Context, req *kmsg.MetadataRequest) {
 		return
 	}
 	if err := b.Controller.AutoCreate(ctx, missing); err != nil && ctx.Err() == nil { // else the client is gone, not the topic
-		b.Logger.Warn("auto-creation of topics failed", "topics", missing, "error", err)
+		b.Logger.Warn("auto-creation of topics failed", "topics", len(missing), "first", missing[0], "error", err)
 	}
 }
 
@@ -144,6 +144,13 @@ func brokerIDs(ids []image.BrokerID) []int32 {
 		out[i] = int32(id)
 	}
 	return out
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func orNil(s string) *string {

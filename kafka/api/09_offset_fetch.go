@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -13,6 +14,8 @@ import (
 // into one about a single group, and its answer back.
 func offsetFetch(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.OffsetFetchRequest) (kmsg.Response, error) {
 	if rq.Version >= 8 {
+		told := asked[string]{}
+		req.Groups = slices.DeleteFunc(req.Groups, func(g kmsg.OffsetFetchRequestGroup) bool { return told.tooOften(g.Group) })
 		return b.Groups.OffsetFetch(ctx, rq.Version, req), nil
 	}
 	resp := b.Groups.OffsetFetch(ctx, rq.Version, severalGroups(req))

@@ -18,8 +18,12 @@ import (
 func describeConfigs(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.DescribeConfigsRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	unknown := unknownResource(req)
+	told := asked[image.Resource]{}
 	for i := range req.Resources {
 		in := &req.Resources[i]
+		if told.tooOften(image.Resource{Type: image.ResourceType(in.ResourceType), Name: in.ResourceName}) {
+			continue
+		}
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
 		all, err := []config.Described(nil), unknown

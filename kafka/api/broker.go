@@ -76,6 +76,18 @@ func resolve(img *image.Image, id uuid.UUID, name string) (*image.Topic, bool) {
 	return img.TopicNamed(name)
 }
 
+// mostRepeats is how often one thing may be asked for in one request and still be answered. Kafka has no bound, and
+// clients never repeat themselves: but a short request must not have an endless answer.
+const mostRepeats = 8
+
+// asked counts how often each thing was asked for in a request.
+type asked[K comparable] map[K]int
+
+func (a asked[K]) tooOften(key K) bool {
+	a[key]++
+	return a[key] > mostRepeats
+}
+
 // handler is a request that is answered by one function; begin adapts it for the table.
 type handler[R kmsg.Request] func(b *Broker, ctx context.Context, rq *wire.Request, req R) (kmsg.Response, error)
 
