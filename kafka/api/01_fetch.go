@@ -31,6 +31,7 @@ type fetchCall struct {
 	answers []answer
 	bytes   int
 	done    bool
+	tried   bool
 	wake    chan struct{}
 }
 
@@ -38,10 +39,18 @@ func fetch(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
 	c := &fetchCall{broker: b, rq: rq, req: rq.Body.(*kmsg.FetchRequest)}
 	if err := c.open(); err != nil {
 		c.failed, c.done = kerr.Of(err), true
-	} else {
+	}
+	return wire.Pending{Ready: c.ready, Finish: c.finish}
+}
+
+// ready is asked when it is this request's turn to be answered. Only then are the records looked up: a client that sends
+// fetches and reads no answers holds those of one.
+func (c *fetchCall) ready() bool {
+	if !c.done && !c.tried {
+		c.tried = true
 		c.attempt()
 	}
-	return wire.Pending{Ready: func() bool { return c.done }, Finish: c.finish}
+	return c.done
 }
 
 // open finds what is to be fetched: the request's partitions, or its session's.
@@ -120,6 +129,9 @@ func (c *fetchCall) room() int {
 	room := int(c.broker.Config().FetchMaxBytes)
 	if c.req.Version >= 3 {
 		room = min(room, int(c.req.MaxBytes))
+	}
+	if c.req.Version < 4 {
+		room = min(room, downgradedBytes)
 	}
 	return room
 }
@@ -209,6 +221,9 @@ func aborted(p *replica.Partition, from, end int64) ([]wire.AbortedTxn, error) {
 	}
 	return txns, err
 }
+
+// downgradedBytes is as much as is rewritten for one answer: it is copied, where everything else is referred to.
+const downgradedBytes = 1 << 20
 
 // downgrade rewrites the records in the message format that a client before v4 knows. From then on records go out as they
 // are, zstd's too, although clients officially know zstd from v10 on: some that fetch by v4 read it well, and a producer

@@ -102,6 +102,26 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A client may send many fetches before it reads an answer: they must not hold records before it is their turn.
+func TestAFetchReadsWhenItIsItsTurn(t *testing.T) {
+	n := start(t, nil)
+	id := n.create("t", 1)
+	n.produce("t", 0, 1, 2, 3)
+	rq := fetchRequest(12, "t", id, 0)
+	p := n.begin(t.Context(), rq)
+	n.produce("t", 0, 4, 5)
+	if !p.Ready() {
+		t.Error("there are records, and it waits")
+	}
+	b, err := n.raw(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fetched(t, n.decode(rq, b).(*kmsg.FetchResponse)); got != "t/0 0-2 3-4 <5" {
+		t.Error(got)
+	}
+}
+
 // Only the first partition with records may exceed the limits (KIP-74).
 func TestOneBatchIsEnoughToMakeProgress(t *testing.T) {
 	n := start(t, nil)
