@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"unsafe"
 )
 
 // memFile is an open file of a Mem.
@@ -93,10 +94,11 @@ func (f *memFile) put(bufs [][]byte, off int64) (change int, err error) {
 	return f.n.changes, nil
 }
 
+// aligned says what O_DIRECT would: the real file system refuses the rest, this one must not be milder.
 func aligned(bufs [][]byte, off int64) bool {
-	ok := off%4096 == 0
+	ok := off%align == 0
 	for _, b := range bufs {
-		ok = ok && len(b)%4096 == 0
+		ok = ok && len(b)%align == 0 && uintptr(unsafe.Pointer(unsafe.SliceData(b)))%align == 0
 	}
 	return ok
 }
