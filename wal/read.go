@@ -1,7 +1,9 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"chronik/kafka/batch"
 )
@@ -28,4 +30,32 @@ func (l *Log) Read(loc Loc) (batch.Extent, error) {
 		return batch.Extent{}, fmt.Errorf("read %s at %d: %w", f.name, off, err)
 	}
 	return batch.Extent{Mem: b, Len: int64(len(b))}, nil
+}
+
+// Recent is Read of what is still in memory, and false for what is not.
+func (l *Log) Recent(loc Loc) (batch.Extent, bool) {
+	b, buf := l.tail.find(loc)
+	if buf == nil {
+		return batch.Extent{}, false
+	}
+	return batch.Extent{Mem: b, Len: int64(len(b)), Ref: buf}, true
+}
+
+// Load reads what loc spans from the log's file into the whole pages of into, past the page cache where it can: for much
+// that is read once. It returns the bytes from loc on, fewer where the file ends; they are not checked here, and what
+// lies between entries means nothing. into must have room for all pages that loc touches. A loc whose file was recycled
+// is ErrGone.
+func (l *Log) Load(into []byte, loc Loc) ([]byte, error) {
+	f := l.files.hold(Loc{Pos: loc.Pos})
+	if f == nil {
+		return nil, ErrGone
+	}
+	defer f.Release()
+	off := int(loc.Pos - f.base)
+	first, end := pageDown(off), min(off+int(loc.Len), int(f.size))
+	n, err := f.f.ReadAt(into[:pageUp(end)-first], int64(first))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s at %d: %w", f.name, off, err)
+	}
+	return into[min(off-first, n):min(end-first, n)], nil
 }
