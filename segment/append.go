@@ -11,9 +11,20 @@ import (
 
 var errSealed = errors.New("segment: append to a sealed segment")
 
-// Append writes data, which must be whole batches with their offsets assigned, the first at or after End; the larger the
-// pieces, the fewer the writes. Readers see the batches when Append returns; they are durable with the next Sync. After a
-// write that failed the segment takes nothing more.
+// writing is what stands between an Append and the Sync after it.
+type writing struct {
+	o     *opened
+	ix    index // of all that was appended; o has that of the last Sync, for readers
+	pages *pages
+}
+
+// Lend gives the segment memory to collect in, whole aligned pages: the more, the fewer the writes. It is the segment's
+// until Sync, Seal or Close has returned. Without it the segment takes a little of its own.
+func (s *Segment) Lend(mem []byte) { s.lent = mem }
+
+// Append takes data over, which must be whole batches with their offsets assigned, the first at or after End. End and
+// Size count them at once; readers see them, and they are durable, with the next Sync. After a write that failed the
+// segment takes nothing more.
 func (s *Segment) Append(data []byte) error {
 	if err := s.writable(); err != nil {
 		return err
@@ -21,26 +32,42 @@ func (s *Segment) Append(data []byte) error {
 	if err := checkRun(data, s.End()); err != nil {
 		return err
 	}
-	if s.writing == nil {
-		o, err := s.acquire()
-		if err != nil {
-			return err
-		}
-		s.writing = o
+	w, err := s.begin()
+	if err != nil {
+		return err
 	}
-	if _, err := s.writing.data.WriteAt(data, s.Size()); err != nil {
+	if err := w.pages.add(data); err != nil {
 		return s.fail("write", err)
+	}
+	for len(data) > 0 {
+		b, rest, _ := batch.Next(data)
+		w.ix.add(b)
+		data = rest
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ix := &s.writing.ix
-	for len(data) > 0 {
-		b, rest, _ := batch.Next(data)
-		ix.add(b)
-		data = rest
-	}
-	s.mark = ix.mark
+	s.mark = w.ix.mark
 	return nil
+}
+
+// begin is what stands between Appends and their Sync, which is made by the first of them.
+func (s *Segment) begin() (*writing, error) {
+	if s.writing != nil {
+		return s.writing, nil
+	}
+	o, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.fs.Open(s.dataName(), vfs.Direct)
+	if err != nil {
+		o.Release()
+		return nil, s.storage("open", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = &writing{o: o, ix: o.ix.branch(), pages: newPages(file, s.mark.size, s.lent)}
+	return s.writing, nil
 }
 
 func (s *Segment) writable() error {
@@ -91,24 +118,23 @@ func (s *Segment) Seal() error {
 
 // settle syncs the data before it writes to the index what the data holds: the index never knows more than the disk.
 func (s *Segment) settle(seal bool) error {
-	if s.failedBefore() != nil {
-		return s.failedBefore()
+	if err := s.failedBefore(); err != nil {
+		return err
 	}
 	if s.End() == s.synced && s.named && !seal {
 		return nil
 	}
-	o := s.writing
-	if o == nil {
-		var err error
-		if o, err = s.acquire(); err != nil {
-			return err
-		}
-		s.writing = o
+	w, err := s.begin()
+	if err != nil {
+		return err
 	}
-	if err := o.data.Sync(); err != nil {
+	if err := w.pages.flush(); err != nil {
+		return s.fail("write", err)
+	}
+	if err := w.pages.file.Sync(); err != nil {
 		return s.fail("sync", err)
 	}
-	if err := s.settleIndex(o, seal); err != nil {
+	if err := s.settleIndex(w, seal); err != nil {
 		return s.fail("index", err)
 	}
 	s.stopWriting()
@@ -121,16 +147,13 @@ func (s *Segment) failedBefore() error {
 	return s.failed
 }
 
-func (s *Segment) settleIndex(o *opened, seal bool) error {
-	s.mu.Lock()
-	o.ix.mark.sealed = seal
-	kept := o.ix.records
-	out := o.ix.flush(s.base)
-	m, records := o.ix.mark, o.ix.records
-	s.mu.Unlock()
+// settleIndex brings the index file up to the data, and then has readers see what was appended.
+func (s *Segment) settleIndex(w *writing, seal bool) error {
+	w.ix.mark.sealed = seal
+	kept := w.ix.records
 	// Until the first Sync the disk may hold the index of an older segment of this base: it must not come back. Later
 	// the records may be lost in a power cut, and are made again from the data.
-	if err := s.writeIndex(out, kept, seal || !s.named); err != nil {
+	if err := s.writeIndex(w.ix.flush(s.base), kept, seal || !s.named); err != nil {
 		return err
 	}
 	if err := s.syncNames(); err != nil {
@@ -138,7 +161,8 @@ func (s *Segment) settleIndex(o *opened, seal bool) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mark, s.records, s.synced = m, records, m.end
+	w.o.ix = w.ix
+	s.adopt(w.ix)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"chronik/kafka/batch"
+	"chronik/wal/arena"
 	"chronik/wal/campaign"
 	"chronik/wal/vfs"
 )
@@ -21,9 +22,10 @@ type history struct {
 	seg    *Segment
 	all    []batch.Batch // appended, from base on
 	base   int64
-	synced int64 // the last Sync that returned ended here
-	older  int64 // one before it did, or base: the caller's checkpoint may know no more
-	sealed bool  // the last Seal returned
+	synced int64         // the last Sync that returned ended here
+	older  int64         // one before it did, or base: the caller's checkpoint may know no more
+	sealed bool          // the last Seal returned
+	memory func() []byte // to lend before an Append; nil: none
 
 	picks  map[string]vfs.Pick
 	ops    int
@@ -75,6 +77,9 @@ func (h *history) note(err error, where string, args ...any) {
 func (h *history) append(t testing.TB, batches ...batch.Batch) {
 	for _, b := range batches {
 		h.all = append(h.all, b)
+		if h.memory != nil {
+			h.seg.Lend(h.memory())
+		}
 		must(t, h.seg.Append(b))
 	}
 }
@@ -151,6 +156,8 @@ func (h *history) begin(t testing.TB, base int64) {
 // random does steps by chance.
 func (h *history) random(t testing.TB, seed uint64, steps int) {
 	r := rand.New(rand.NewPCG(seed, 5))
+	mem := lentPages(t, 4)
+	h.memory = func() []byte { return mem[:r.IntN(5)*arena.Page] } // none: the segment takes its own
 	h.begin(t, 100)
 	for range steps {
 		gap := int64(max(0, r.IntN(12)-8))

@@ -3,8 +3,10 @@ package segment
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"maps"
 
 	"chronik/kafka/batch"
+	"chronik/wal/crc"
 )
 
 // chunkSize is the number of bytes after which a chunk of the data ends with the batch that reaches it. Chunks are the
@@ -32,6 +34,13 @@ type index struct {
 	pending []byte // records for the file, without the mark
 }
 
+// branch is ix for a writer: what is added to it changes nothing that readers of ix see.
+func (ix *index) branch() index {
+	mine := *ix
+	mine.txns.ongoing = maps.Clone(ix.txns.ongoing)
+	return mine
+}
+
 // add takes over the batch b, which stands at mark.size in the data.
 func (ix *index) add(b batch.Batch) {
 	if ix.current.length == 0 {
@@ -46,13 +55,25 @@ func (ix *index) add(b batch.Batch) {
 	c := &ix.current
 	c.end, c.maxTime = ix.mark.end, ix.mark.maxTime
 	c.length += int64(len(b))
-	c.crc = crc32.Update(c.crc, castagnoli, b)
+	c.crc = appended(c.crc, b)
 	if aborted, ok := ix.txns.note(b); ok {
 		ix.pending = append(ix.pending, abortedRecord(aborted)...)
 	}
 	if c.length >= chunkSize {
 		ix.closeChunk()
 	}
+}
+
+// knownFrom is the size from which on a batch's own CRC spares more than it costs to fit it to the chunk's.
+const knownFrom = 32 << 10
+
+// appended is sum of a chunk with b behind. A large b is not read for it again: what its CRC is of is what the chunk should
+// hold, and whoever reads the chunk finds out if it does not.
+func appended(sum uint32, b batch.Batch) uint32 {
+	if len(b) < knownFrom {
+		return crc.Update(sum, b)
+	}
+	return crc.Combine(crc.Update(sum, b[:batch.SumFrom]), b.CRC(), int64(len(b)-batch.SumFrom))
 }
 
 func (ix *index) closeChunk() {

@@ -194,11 +194,7 @@ func (s *Segment) scan(data vfs.File, ix *index, size, end int64) error {
 // load opens the data and reads the index. An index that is damaged or missing is made again.
 func (s *Segment) load() (*opened, error) {
 	now := s.snapshot()
-	flag := vfs.ReadOnly
-	if !now.sealed {
-		flag = 0
-	}
-	data, err := s.fs.Open(s.dataName(), flag)
+	data, err := s.fs.Open(s.dataName(), vfs.ReadOnly)
 	if isMissing(err) {
 		return nil, s.corrupt(0, "the file is missing")
 	}

@@ -44,7 +44,7 @@ func (s *Segment) extent(dst []batch.Extent, o *opened, start, end int64) ([]bat
 	return append(dst, batch.Extent{Mem: mem, Len: end - start}), nil
 }
 
-// use returns the open files with a reference, and the chunks as they are now, the one being filled included.
+// use returns the open files with a reference, and the chunks as of the last Sync.
 func (s *Segment) use() (*opened, []chunk, error) {
 	o, err := s.acquire()
 	if err != nil {
@@ -52,11 +52,7 @@ func (s *Segment) use() (*opened, []chunk, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	chunks := o.ix.chunks
-	if o.ix.current.length > 0 {
-		chunks = append(chunks[:len(chunks):len(chunks)], o.ix.current)
-	}
-	return o, chunks, nil
+	return o, o.ix.chunks, nil
 }
 
 // holding is the number of the first chunk that ends after offset.

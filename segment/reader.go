@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"chronik/kafka/batch"
+	"chronik/wal/mutant"
 	"chronik/wal/vfs"
 )
 
@@ -124,12 +125,12 @@ func (s *Segment) check(o *opened, i int, c chunk) error {
 		sum = crc32.Update(sum, castagnoli, p)
 		at += int64(len(p))
 	}
-	if sum != c.crc {
+	if sum != c.crc && !mutant.On(mutant.TrustSegments) {
 		return s.damaged(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i < len(o.ix.chunks) && o.ix.chunks[i] == c { // the one being filled will be another
+	if i < len(o.ix.chunks) && o.ix.chunks[i] == c { // else the index was made again meanwhile
 		s.verified.set(i)
 	}
 	return nil

@@ -53,7 +53,8 @@ type Segment struct {
 
 	loading sync.Mutex // held while open is being made
 	open    *opened    // guarded by o.Files.mu; nil while nobody needs it
-	writing *opened    // the writer's reference, held from an Append to the Sync after it
+	writing *writing   // from an Append to the Sync after it
+	lent    []byte     // memory for it
 }
 
 // mark is a segment in short.
@@ -180,10 +181,13 @@ func (s *Segment) Remove() error {
 }
 
 func (s *Segment) stopWriting() {
-	if s.writing != nil {
-		s.writing.Release()
-		s.writing = nil
+	s.lent = nil
+	if s.writing == nil {
+		return
 	}
+	s.writing.pages.close()
+	s.writing.o.Release()
+	s.writing = nil
 }
 
 func (s *Segment) dataName() string  { return s.name(dataSuffix) }

@@ -124,7 +124,9 @@ func TestReadReturnsWholeBatchesFromTheOneThatHoldsTheOffset(t *testing.T) {
 				}
 			}
 		}
-		state("written")
+		if got := read(t, s, 1000, end, math.MaxInt32, true); len(got) != 0 || s.End() != end {
+			t.Errorf("%s: %d bytes were read before the Sync; the end is %d", name, len(got), s.End())
+		}
 		must(t, s.Sync())
 		state("synced")
 		must(t, s.Seal())
