@@ -272,7 +272,12 @@ func (o *ordeal) survives(left *vfs.Mem, deep bool) error {
 		}
 	}
 	if err := s.barrier(); err != nil {
-		return err
+		return errors.Join(err, s.Close())
+	}
+	if o.chance.IntN(3) == 0 {
+		if err := cutEverything(s); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
 	again := left.Crash(vfs.Oldest)
 	if err := s.Close(); err != nil {

@@ -125,19 +125,23 @@ func (c *crashes) finish(id wal.StreamID, try sent) {
 	c.update(func(k *known) { k.acked[id] = append(k.acked[id], try); delete(k.trying, id) })
 }
 
-// cutAll copies all of the write-ahead log into segments.
 func cutAll(t rapid.TB, s *Store) {
 	t.Helper()
+	if err := cutEverything(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cutEverything copies all of the write-ahead log into segments.
+func cutEverything(s *Store) error {
 	s.tending.Lock()
 	defer s.tending.Unlock()
 	files := s.wal.Files()
 	last := files[len(files)-1]
 	if err := s.cutTo(last.Pos + last.Size); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := s.checkpoint(); err != nil {
-		t.Fatal(err)
-	}
+	return s.checkpoint()
 }
 
 func (c *crashes) raise(id wal.StreamID, to int64) {
