@@ -3,10 +3,11 @@ package partlog
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"chronik/segment"
+	"chronik/wal"
 	"chronik/wal/arena"
 )
 
@@ -47,246 +48,138 @@ func (s *Store) cutEnd() int64 {
 	return end
 }
 
+// round is a copying of everything below pos. Several logs are cut at once: while one waits for the disk to read, another
+// one is being checked, and a third one written or synced.
+type round struct {
+	store   *Store
+	pos     int64
+	streams []wal.StreamID
+	next    atomic.Int64 // of streams
+	broken  atomic.Bool  // one failed
+}
+
 // cutTo copies what lies below pos.
 func (s *Store) cutTo(pos int64) error {
-	streams := s.wal.Streams(pos)
-	if err := s.house(streams); err != nil {
+	r := &round{store: s, pos: pos, streams: s.wal.Streams(pos)}
+	if err := s.house(r.streams); err != nil {
 		return err
 	}
-	for _, stream := range streams {
-		if s.stopping() {
-			return nil
+	errs := make([]error, min(s.options.cutters, len(r.streams)))
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = r.some() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// some cuts one log after the other, as long as there are any.
+func (r *round) some() error {
+	t := tools{pages: r.store.options.Pool.Overdraw(int(min(cutRun, r.store.options.WALFileSize)))}
+	defer t.release()
+	for !r.store.stopping() && !r.broken.Load() {
+		i := int(r.next.Add(1)) - 1
+		if i >= len(r.streams) {
+			break
 		}
-		l := s.log(stream)
-		if l == nil {
-			if stream != factStream {
-				s.wal.Trim(stream, everything)
-			}
-			continue
-		}
-		c := cutting{log: l, pos: pos}
-		if err := c.all(); err != nil {
-			return fmt.Errorf("cut %s: %w", l.id.name(), err)
+		if err := r.one(r.streams[i], &t); err != nil {
+			r.broken.Store(true)
+			return err
 		}
 	}
 	return nil
 }
 
-// cutting is one log's run of entries below pos on its way into segments.
-type cutting struct {
-	log      *Log
-	pos      int64
-	segments []*segment.Segment // the log's, with those begun here
-	old      int                // of them that the log had
-	end      int64              // of what was copied
-	cold     cold
-	run      []byte // whole batches that the last segment gets next, in one write
-	first    int64  // greatest timestamp of the last segment's first batch
-	buf      *arena.Buf
+func (r *round) one(stream wal.StreamID, t *tools) error {
+	l := r.store.log(stream)
+	if l == nil {
+		if stream != factStream {
+			r.store.wal.Trim(stream, everything)
+		}
+		return nil
+	}
+	c := cutting{log: l, pos: r.pos, tools: t}
+	if err := c.all(); err != nil {
+		return fmt.Errorf("cut %s: %w", l.id.name(), err)
+	}
+	return nil
+}
+
+// tools is memory that serves one log after the other.
+type tools struct {
+	pages *arena.Buf // for segments to collect in
+	ahead ahead
 }
 
 // cutRun is the size of a write into a segment.
 const cutRun = 1 << 20
 
-func (c *cutting) all() error {
-	c.buf = c.log.store.options.Pool.Overdraw(cutRun)
-	defer c.buf.Release()
-	defer c.cold.release()
-	c.begin()
-	for !c.log.store.stopping() {
-		es := c.next()
-		if len(es) == 0 {
-			break
-		}
-		for i := range es {
-			if err := c.copy(es[i:]); err != nil {
-				return c.unlessClosed(err)
-			}
-		}
-	}
-	return c.unlessClosed(c.finish())
+func (t *tools) release() {
+	t.pages.Release()
+	t.ahead.release()
 }
 
-func (c *cutting) begin() {
-	l := c.log
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c.segments, c.old = slices.Clone(l.segments), len(l.segments)
-	c.end = max(l.cut, l.start)
-	c.run = c.buf.Bytes()[:0]
-	if last := c.last(); last != nil {
-		c.first = last.FirstTimestamp()
-	}
+// pacer counts what is copied; those who cut share it.
+type pacer struct {
+	mu    sync.Mutex
+	fresh int64     // bytes since the last step
+	round int64     // bytes that no checkpoint has freed yet
+	free  time.Time // when the disk may be used again
 }
 
-// unlessClosed passes over what went wrong because the partition was deleted meanwhile.
-func (c *cutting) unlessClosed(err error) error {
-	l := c.log
-	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
-	if !closed {
-		return err
+// paceStep is how much is copied between two looks at the clock.
+const paceStep = 1 << 20
+
+// add counts n bytes more and returns how many there are that were not accounted for: none, or a step.
+func (p *pacer) add(n int) (step int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fresh += int64(n)
+	if p.fresh < paceStep {
+		return 0
 	}
-	for _, s := range c.segments[c.old:] { // the others are the log's own affair
-		if err := s.Close(); err != nil {
-			return err
-		}
-	}
-	return nil // the files go with the directory
+	step, p.fresh = p.fresh, 0
+	p.round += step
+	return step
 }
 
-// next is the next few entries below pos.
-func (c *cutting) next() []located {
-	l := c.log
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c.end = max(c.end, l.start)
-	var es []located
-	for at := l.tail.seek(c.end); len(es) < chunkEntries; {
-		e, ok := l.tail.next(&at)
-		if !ok || e.pos >= c.pos {
-			break
-		}
-		es = append(es, e)
+// turn is how long to wait, when all who cut copy rate bytes a second.
+func (p *pacer) turn(step, rate int64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.free.Before(now) {
+		p.free = now
 	}
-	return es
+	p.free = p.free.Add(time.Duration(step) * time.Second / time.Duration(rate))
+	return p.free.Sub(now)
 }
 
-// copy adds the first of the entries ahead to the run. It is checked first, also when it comes from memory: damage must not spread.
-func (c *cutting) copy(ahead []located) error {
-	e := ahead[0]
-	x, err := c.log.locate(e)
-	if errors.Is(err, errMoved) {
-		return nil // dropped since: it expired
-	}
-	if err != nil {
-		return err
-	}
-	defer x.Release()
-	data := x.Mem
-	if data == nil {
-		if data, err = c.cold.read(c.log.store.options.Pool, &x, ahead); err != nil {
-			return err
-		}
-	}
-	if err := e.verify(data); err != nil {
-		return fmt.Errorf("the write-ahead log at %d: %w", e.pos, err)
-	}
-	if err := c.room(e); err != nil {
-		return err
-	}
-	c.run = append(c.run, data...)
-	c.end = e.end
-	c.log.store.pace(len(data))
-	return nil
+func (p *pacer) copied() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.round
 }
 
-// room sees that there is a segment that goes on with e, and that the run has room for it.
-func (c *cutting) room(e located) error {
-	last := c.last()
-	if last != nil && !last.Sealed() && c.end == e.base && (len(c.run) > 0 || last.End() == e.base) && !c.rolls(e) {
-		if len(c.run)+int(e.size) <= cutRun {
-			return nil
-		}
-		return c.flush()
-	}
-	if err := c.flush(); err != nil {
-		return err
-	}
-	if last != nil && !last.Sealed() {
-		if err := last.Seal(); err != nil {
-			return err
-		}
-	}
-	s, err := segment.Create(c.log.store.files, c.log.id.dir(), e.base, c.log.segmentOptions(last, e.base))
-	if err == nil {
-		c.segments, c.first = append(c.segments, s), e.maxTime
-	}
-	return err
+func (p *pacer) freed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.round = 0
 }
 
-func (c *cutting) last() *segment.Segment {
-	if len(c.segments) == 0 {
-		return nil
-	}
-	return c.segments[len(c.segments)-1]
-}
-
-func (c *cutting) flush() error {
-	if len(c.run) == 0 {
-		return nil
-	}
-	err := c.last().Append(c.run)
-	c.run = c.buf.Bytes()[:0]
-	return err
-}
-
-// rolls says whether the segment is full (segment.bytes) or old (segment.ms, by the records' timestamps). The jitter is
-// spread over the partitions, but always the same for one, so that a restart does not move it.
-func (c *cutting) rolls(e located) bool {
-	t := c.log.config.Load()
-	if size := c.last().Size() + int64(len(c.run)); size > 0 && size+int64(e.size) > int64(t.SegmentBytes) {
-		return true
-	}
-	age := t.SegmentMs
-	if t.SegmentJitterMs > 0 {
-		age -= int64(uint64(c.log.id.Stream)*0x9e3779b97f4a7c15>>1) % min(t.SegmentJitterMs, age)
-	}
-	return c.first >= 0 && e.maxTime >= 0 && e.maxTime-c.first > age
-}
-
-// finish makes the copies durable, has readers use them, and gives the entries up.
-func (c *cutting) finish() error {
-	if err := c.flush(); err != nil {
-		return err
-	}
-	if last := c.last(); last != nil && !last.Sealed() {
-		if err := last.Sync(); err != nil {
-			return err
-		}
-	}
-	c.log.adopt(c.segments, c.end)
-	c.log.store.wal.Trim(c.log.id.Stream, c.end)
-	return nil
-}
-
-// adopt has the log use the segments up to end.
-func (l *Log) adopt(segments []*segment.Segment, end int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments = segments
-	l.cut = max(l.cut, end)
-	l.tail.drop(end)
-	l.txns.trim(end)
-}
-
-// segmentOptions are those of the segment that begins at base, behind before.
-func (l *Log) segmentOptions(before *segment.Segment, base int64) segment.Options {
-	o := segment.Options{DecompressLimit: l.decompressLimit()}
-	if before != nil && before.End() == base {
-		o.Ongoing = before.Ongoing
-	} else {
-		o.Ongoing = func() ([]segment.Ongoing, error) { return l.ongoingAt(base), nil }
-	}
-	return o
-}
-
-// pace waits so that cutting does not take the disk from producers, unless it falls behind them.
+// pace waits so that cutting does not take the disk from producers, unless it falls behind them: when what is above the
+// budget is more than this round has copied, and an eighth of the budget.
 func (s *Store) pace(n int) {
-	s.copied += int64(n)
-	const step = 1 << 20
-	if s.copied < step {
+	step := s.pacer.add(n)
+	if step == 0 {
 		return
 	}
-	s.room.copied(s.copied)
-	wait := time.Duration(s.copied) * time.Second / time.Duration(s.options.CutRate)
-	s.copied = 0
-	if s.excess() > s.options.WALBudget/2 {
+	s.room.copied(step)
+	if s.excess()-s.pacer.copied() > s.options.WALBudget/8 {
 		return
 	}
 	select {
-	case <-time.After(wait):
+	case <-time.After(s.pacer.turn(step, s.options.CutRate)):
 	case <-s.stop:
 	case <-s.failed:
 	}

@@ -401,9 +401,9 @@ func TestReadsStayBelowWhatSegmentsHoldDurably(t *testing.T) {
 	l := d.log(s, 1)
 	s.tending.Lock()
 	defer s.tending.Unlock()
-	c := cutting{log: l, pos: everything, buf: s.options.Pool.Overdraw(cutRun)}
-	defer c.buf.Release()
-	defer c.cold.release()
+	tools := tools{pages: s.options.Pool.Overdraw(cutRun)}
+	defer tools.release()
+	c := cutting{log: l, pos: everything, tools: &tools}
 	c.begin()
 	durable := l.cut
 	es := c.next()
@@ -412,7 +412,7 @@ func TestReadsStayBelowWhatSegmentsHoldDurably(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.flush(); err != nil {
+	if err := c.last().Sync(); err != nil { // as far as readers know, it has not returned
 		t.Fatal(err)
 	}
 	if last := c.last(); last.End() <= durable || last != segmentsOf(l)[len(c.segments)-1] {

@@ -66,6 +66,7 @@ func (s *Store) measure() {
 	if len(files) == 0 {
 		return // it is closed
 	}
+	s.pacer.freed()
 	first, last := files[0], files[len(files)-1]
 	s.oldest.Store(first.Pos)
 	if last.Pos > s.newest.Load() {

@@ -46,6 +46,8 @@ type Options struct {
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; 0: five minutes
 	ProducerExpiration     time.Duration // producer.id.expiration.ms; 0: one day
 
+	cutters int // how many logs are cut at once; 0: three
+
 	// Known says what a stream found on disk is: its partition with its config; ErrDeleted when the metadata says that
 	// its topic is gone (the data is freed); any other error stops Open: absence never implies deletion.
 	Known func(wal.StreamID) (ID, *config.Topic, error)
@@ -65,6 +67,9 @@ func (o *Options) fill() {
 	}
 	if o.WALBudget == 0 {
 		o.WALBudget = 1 << 30
+	}
+	if o.cutters == 0 {
+		o.cutters = 3
 	}
 	if o.RetentionCheckInterval == 0 {
 		o.RetentionCheckInterval = 5 * time.Minute

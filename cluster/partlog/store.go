@@ -34,7 +34,7 @@ type Store struct {
 	reread  atomic.Bool // a log start was raised: there may be something to remove
 	tending sync.Mutex  // held by a round of the background work; guards what follows
 	shedAt  int64       // time before which producers need not be looked at again, ms
-	copied  int64       // bytes cut since pace waited
+	pacer   pacer
 
 	wake  chan struct{}
 	stop  chan struct{}
