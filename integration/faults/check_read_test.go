@@ -38,7 +38,7 @@ func (l *ordeal) verify() {
 			wrong = append(wrong, fmt.Sprintf("%s/%d: %s", r.topic, r.partition, problem))
 		}
 		r.ledger.accept(r.start, r.sights)
-		l.counts["records read back"] += int64(len(r.sights))
+		l.count("records read back", int64(len(r.sights)))
 	}
 	l.report(wrong)
 }

@@ -53,9 +53,7 @@ func (l *ordeal) dieRecovering() {
 	const tries = 20
 	for range tries {
 		l.broker.Process = broker.Start(l.t, broker.Command(l.t, "chronik-server"), l.broker.Args()...)
-		for deadline := time.Now().Add(patience); !l.recovering() && !l.ready() && time.Now().Before(deadline); {
-			<-time.After(time.Millisecond)
-		}
+		l.awaitRecovery()
 		before := l.counts[inRecovery]
 		l.dieBetween(0, l.startTime)
 		if l.counts[inRecovery] > before {

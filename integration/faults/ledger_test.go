@@ -200,6 +200,21 @@ func (l *ledger) pick(dice *rand.Rand, lastingOnly bool) *topicLedger {
 	return fit[dice.IntN(len(fit))]
 }
 
+// sizeOf is how many partitions a topic has.
+func (l *ledger) sizeOf(t *topicLedger) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int32(t.size.is)
+}
+
+// takeAcked returns how many records were acknowledged since the last call.
+func (l *ledger) takeAcked() (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, l.acked = l.acked, 0
+	return n
+}
+
 // committed is where a commit is noted. Its value is read by none but who commits it.
 func (l *ledger) committed(c commit) *register {
 	l.mu.Lock()

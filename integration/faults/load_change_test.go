@@ -47,7 +47,7 @@ func (c *changer) create(ctx context.Context) bool {
 
 func (c *changer) createTopic(ctx context.Context, name string, partitions int32, lasting bool) bool {
 	t := c.ordeal.ledger.newTopic(name, partitions, lasting)
-	return c.ordeal.change("creation of "+name, &t.exists, present, func() error {
+	return c.ordeal.change("topics created", &t.exists, present, func() error {
 		created, err := c.kadm.CreateTopic(ctx, partitions, 1, nil, name)
 		c.ordeal.ledger.with(func() { t.id = created.ID })
 		return err
@@ -60,7 +60,7 @@ func (c *changer) delete(ctx context.Context) bool {
 		return true
 	}
 	t.deletedIn = c.ordeal.loads
-	return c.ordeal.change("deletion of "+t.name, &t.exists, absent, func() error {
+	return c.ordeal.change("topics deleted", &t.exists, absent, func() error {
 		_, err := c.kadm.DeleteTopic(ctx, t.name)
 		return err
 	})
@@ -69,7 +69,7 @@ func (c *changer) delete(ctx context.Context) bool {
 func (c *changer) configure(ctx context.Context) bool {
 	t := c.ordeal.ledger.pick(c.dice, false)
 	v := defaultRetention + 1 + c.dice.Int64N(1e9)
-	return c.ordeal.change("config of "+t.name, &t.retention, v, func() error {
+	return c.ordeal.change("configs changed", &t.retention, v, func() error {
 		text := strconv.FormatInt(v, 10)
 		answers, err := c.kadm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: retentionConfig, Value: &text}}, t.name)
 		if err == nil {
@@ -87,7 +87,7 @@ func (c *changer) grow(ctx context.Context) bool {
 	if more > maxPartitions {
 		return true
 	}
-	return c.ordeal.change("growth of "+t.name, &t.size, more, func() error {
+	return c.ordeal.change("partitions added", &t.size, more, func() error {
 		answers, err := c.kadm.UpdatePartitions(ctx, int(more), t.name)
 		if err == nil {
 			err = answers.Error()
@@ -100,15 +100,18 @@ func (c *changer) grow(ctx context.Context) bool {
 func (c *changer) trim(ctx context.Context) bool {
 	const most = 100
 	t := c.ordeal.ledger.pick(c.dice, false)
-	n := c.dice.Int32N(int32(t.size.is))
+	n := c.dice.Int32N(c.ordeal.ledger.sizeOf(t))
 	var p *partitionLedger
-	c.ordeal.ledger.with(func() { p = t.partition(n) })
-	deletable := min(p.acked-p.start.is, most)
+	var deletable int64
+	c.ordeal.ledger.with(func() {
+		p = t.partition(n)
+		deletable = min(p.acked-p.start.is, most)
+	})
 	if deletable <= 0 {
 		return true
 	}
 	to := p.start.is + 1 + c.dice.Int64N(deletable)
-	return c.ordeal.change("log start of "+t.name, &p.start, to, func() error {
+	return c.ordeal.change("log starts moved", &p.start, to, func() error {
 		answers, err := c.kadm.DeleteRecords(ctx, kadm.Offsets{t.name: {n: {Topic: t.name, Partition: n, At: to}}})
 		if err == nil {
 			err = answers.Error()
@@ -128,10 +131,10 @@ type committer struct {
 func (c *committer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		t := c.ordeal.ledger.pick(c.dice, true)
-		key := commit{c.group, t.name, c.dice.Int32N(int32(t.size.is))}
+		key := commit{c.group, t.name, c.dice.Int32N(c.ordeal.ledger.sizeOf(t))}
 		r := c.ordeal.ledger.committed(key)
 		at := r.is + 1 + c.dice.Int64N(10)
-		known := c.ordeal.change("commit", r, at, func() error {
+		known := c.ordeal.change("offsets committed", r, at, func() error {
 			answers, err := c.kadm.CommitOffsets(ctx, key.group, kadm.Offsets{key.topic: {key.partition: {
 				Topic: key.topic, Partition: key.partition, At: at, LeaderEpoch: -1, Metadata: commitMetadata(at),
 			}}})

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +39,8 @@ type ordeal struct {
 	heavy     bool
 	crashing  atomic.Bool // from here on an error is no news
 	startTime time.Duration
-	counts    campaign.Counts
+	history   []string
+	counts    campaign.Counts // guarded by the ledger's lock
 }
 
 // newOrdeal starts nothing yet.
@@ -51,12 +54,17 @@ func newOrdeal(t *testing.T, seed uint64, dir string) *ordeal {
 		for _, p := range l.lasting {
 			p.client.Close()
 		}
+		if t.Failed() {
+			t.Logf("so far: %s", strings.Join(l.history, "; "))
+		}
 	})
 	return l
 }
 
 // newDice: each goroutine has its own, so that none changes what another one throws.
 func (l *ordeal) newDice(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(l.seed, stream)) }
+
+func (l *ordeal) count(what string, n int64) { l.ledger.with(func() { l.counts[what] += n }) }
 
 // tinyLog has the log's files written over, and segments cut and sealed, many times in an ordeal.
 func (l *ordeal) tinyLog() []string {
@@ -75,8 +83,11 @@ func (l *ordeal) start() {
 	begun := time.Now()
 	l.broker.Start()
 	l.startTime = time.Since(begun)
-	l.counts["starts"]++
-	l.counts["start milliseconds"] += l.startTime.Milliseconds()
+	l.count("starts", 1)
+	l.count("start milliseconds", l.startTime.Milliseconds())
+	if l.startTime > time.Second {
+		l.count("starts of more than a second", 1)
+	}
 	l.crashing.Store(false)
 }
 
@@ -86,12 +97,25 @@ func (l *ordeal) end() {
 	l.broker.Wait()
 }
 
-// dieStarting crashes the broker while it starts, whatever it is doing then, or shortly after.
+// dieStarting crashes the broker while it starts, whatever it is doing then, or shortly after. Half of the crashes are
+// aimed at the recovery of the log.
 func (l *ordeal) dieStarting() {
 	l.t.Helper()
+	within := l.startTime * 5 / 4
 	l.broker.Process = broker.Start(l.t, broker.Command(l.t, "chronik-server"), l.broker.Args()...)
-	l.dieBetween(0, l.startTime*5/4)
-	l.counts["crashes while starting"]++
+	if l.dice.IntN(2) == 0 {
+		l.awaitRecovery()
+		within = l.startTime / 5
+	}
+	l.dieBetween(0, within)
+	l.count("crashes while starting", 1)
+}
+
+// awaitRecovery returns when the broker is recovering, or has been.
+func (l *ordeal) awaitRecovery() {
+	for deadline := time.Now().Add(patience); !l.recovering() && !l.ready() && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond / 2)
+	}
 }
 
 const inRecovery = "crashes in recovery"
@@ -99,14 +123,16 @@ const inRecovery = "crashes in recovery"
 // dieBetween crashes the broker at some time from now, and counts it if it was recovering.
 func (l *ordeal) dieBetween(least, most time.Duration) {
 	l.t.Helper()
+	after := least + time.Duration(l.dice.Int64N(int64(most-least)))
 	select {
-	case <-time.After(least + time.Duration(l.dice.Int64N(int64(most-least)))):
+	case <-time.After(after):
 	case <-l.broker.Done:
 		l.t.Fatalf("the broker ended by itself:\n%s", l.broker.Said())
 	}
 	if l.recovering() {
-		l.counts[inRecovery]++
+		l.count(inRecovery, 1)
 	}
+	l.history = append(l.history, fmt.Sprintf("crash after %s, ready: %v", after, l.ready()))
 	l.crashing.Store(true)
 	l.crash()
 }
@@ -165,7 +191,7 @@ func (l *ordeal) newClient() *kgo.Client {
 	return client
 }
 
-// change makes a change and notes what is known of it; it says whether it was made.
+// change makes a change and notes what is known of it; it says whether it was made. What it is must be in the plural.
 func (l *ordeal) change(what string, r *register, v int64, make func() error) bool {
 	l.ledger.with(func() { r.ask(v) })
 	err := make()
@@ -173,8 +199,9 @@ func (l *ordeal) change(what string, r *register, v int64, make func() error) bo
 		switch {
 		case err == nil:
 			r.settle(done)
+			l.counts[what]++
 		case !l.crashing.Load():
-			l.ledger.complain("%s, to %d, was refused: %v", what, v, err)
+			l.ledger.complain("one of the %s, to %d, was refused: %v", what, v, err)
 		}
 	})
 	return err == nil
@@ -205,8 +232,7 @@ func (l *ordeal) load(least, most time.Duration) {
 			w.client.Close()
 		}
 	}
-	l.counts["records acknowledged"] += l.ledger.acked
-	l.ledger.acked = 0
+	l.count("records acknowledged", l.ledger.takeAcked())
 }
 
 func (l *ordeal) workers() (all []worker) {
@@ -246,14 +272,46 @@ func (l *ordeal) live(crashes int) {
 			l.furnish()
 		}
 		l.verify()
+		if l.dice.IntN(8) == 0 {
+			l.stop()
+			l.start()
+			l.verify()
+		}
 		l.load(5*time.Millisecond, 800*time.Millisecond)
 	}
 	l.broker.VerifyDump() // as the crash left it
 	l.start()
 	l.verify()
+	l.stop()
+	l.broker.VerifyDump()
+	l.countFiles()
+}
+
+// stop ends the broker in order; the log then says itself where it ends.
+func (l *ordeal) stop() {
+	l.t.Helper()
 	l.broker.Signal(syscall.SIGTERM)
 	if code := l.broker.Wait(); code != 0 {
-		l.t.Errorf("told to end, the broker ended with %d", code)
+		l.t.Fatalf("told to end, the broker ended with %d:\n%s", code, l.broker.Said())
 	}
-	l.broker.VerifyDump()
+	l.count("stops in order", 1)
+}
+
+// countFiles counts the files that the log had in all, by the number of the last one, and the segments that there are.
+func (l *ordeal) countFiles() {
+	l.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(l.broker.Dir, "wal", "*.wal"))
+	if err != nil || len(logs) == 0 {
+		l.t.Fatalf("no files of the log: %v", err)
+	}
+	last, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(slices.Max(logs)), ".wal"), 10, 64)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(l.broker.Dir, "partitions", "*", "*.seg"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.count("log files", last)
+	l.count("segments at the end", int64(len(segments)))
 }

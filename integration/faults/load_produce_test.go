@@ -108,7 +108,7 @@ func (p *producer) run(ctx context.Context) {
 // size is how many partitions the topic had when p first used it: of those that came later its client need not know.
 func (p *producer) size(t *topicLedger) int32 {
 	if p.sizes[t.serial] == 0 {
-		p.ordeal.ledger.with(func() { p.sizes[t.serial] = int32(t.size.is) })
+		p.sizes[t.serial] = p.ordeal.ledger.sizeOf(t)
 	}
 	return p.sizes[t.serial]
 }
