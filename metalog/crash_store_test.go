@@ -80,7 +80,7 @@ func newStoreCrashes(t *testing.T, seed uint64) *storeCrashes {
 		t.Fatal(err)
 	}
 	for _, dir := range c.scratch {
-		if err := writeIdentity(filepath.Join(dir, identityFile), who); err != nil {
+		if err := writeWhole(filepath.Join(dir, identityFile), who.text()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -331,7 +331,7 @@ func (c *storeCrashes) delete(from, to uint64) {
 }
 
 func TestFaultsNoPowerCutLosesWhatRaftStored(t *testing.T) {
-	plan := campaign.Plan{Name: "metadata log's store: power cuts", Unit: "states", Glance: 200, Share: 3000, Soak: 20_000, Workers: 2}
+	plan := campaign.Plan{Name: "metadata log's store: power cuts", Unit: "states", Glance: 200, Share: 2000, Soak: 15_000, Workers: 2}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		c := newStoreCrashes(t, seed)
 		for range 15 {

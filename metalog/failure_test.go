@@ -133,8 +133,8 @@ func TestASnapshotThatFailsIsNotTriedAgain(t *testing.T) {
 	}{{syscall.EIO, true}, {syscall.ENOSPC, false}} {
 		for step := range 3 {
 			f := newFailure()
-			disk := &badSnapshots{raft.NewInmemSnapshotStore(), step, c.err}
-			err := snapshotTo(snapshots{disk, t.TempDir(), f})
+			disk := &badSnapshots{raft.NewInmemSnapshotStore(), t.TempDir(), step, c.err}
+			err := snapshotTo(snapshots{disk, disk.dir, f})
 			if !errors.Is(err, c.err) || (f.err() != nil) != c.final || c.final && !errors.Is(f.err(), c.err) {
 				t.Errorf("%v at step %d: %v, and the log said %v", c.err, step, err, f.err())
 			}
@@ -153,6 +153,7 @@ func snapshotTo(s snapshots) error {
 // badSnapshots fails to create a snapshot, to write it, or to close it.
 type badSnapshots struct {
 	raft.SnapshotStore
+	dir  string
 	step int
 	err  error
 }
@@ -162,6 +163,9 @@ func (b *badSnapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft
 		return nil, b.err
 	}
 	sink, err := b.SnapshotStore.Create(v, index, term, c, at, t)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(b.dir, sink.ID()+".tmp"), 0o700) // as raft's store of files does
+	}
 	return &badSink{sink, b}, err
 }
 

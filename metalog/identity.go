@@ -94,14 +94,14 @@ func readIdentity(path string) (identity, bool, error) {
 	return i, true, nil
 }
 
-// writeIdentity puts the file there whole or not at all, for good before it returns.
-func writeIdentity(path string, i identity) error {
+// writeWhole puts a file there whole or not at all, for good before it returns.
+func writeWhole(path string, content []byte) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(i.text()); err == nil {
+	if _, err = f.Write(content); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -75,6 +75,9 @@ func (l *Log) Watch(w image.Watcher) { l.fsm.views.watch(w) }
 // leadership has gone, fails the log (see Failed): a controller that cannot go on must not keep the others waiting.
 func (l *Log) Lead(fn func(ctx context.Context, term uint64) error) { l.tenures.lead(fn) }
 
+// Snapshot has a snapshot made now and the entries that it makes needless deleted; else that happens as the log grows.
+func (l *Log) Snapshot() error { return l.raft.Snapshot().Error() }
+
 // Leader is the node that leads, image.NoBroker when unknown.
 func (l *Log) Leader() image.BrokerID {
 	_, id := l.raft.LeaderWithID()

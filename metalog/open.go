@@ -142,8 +142,10 @@ func (s *starting) identify() (identity, error) {
 	case known:
 		return who, fmt.Errorf("%s is missing although %s says that this directory was in use", path, identityFile)
 	}
-	if found, err := filepath.Glob(filepath.Join(s.Dir, snapshotsDir, "*")); err != nil || len(found) > 0 {
-		return who, fmt.Errorf("%s is missing although there are snapshots (%v, %w)", path, found, err)
+	for _, sign := range []string{filepath.Join(snapshotsDir, "*"), reachedFile} {
+		if found, err := filepath.Glob(filepath.Join(s.Dir, sign)); err != nil || len(found) > 0 {
+			return who, fmt.Errorf("%s is missing although there are signs of use (%v, %w)", path, found, err)
+		}
 	}
 	if who, err = mint(s.NodeID); err != nil {
 		return who, err
@@ -231,5 +233,5 @@ func (s *starting) agree(st *store, who identity) (identity, error) {
 	if last > 1 {
 		return who, fmt.Errorf("%s is missing although the log in %s was in use", file, st.path)
 	}
-	return stored, writeIdentity(file, stored)
+	return stored, writeWhole(file, stored.text())
 }

@@ -23,14 +23,23 @@ func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Con
 	if err != nil {
 		return nil, s.failed(err)
 	}
+	said := savedMeta{SnapshotMeta: raft.SnapshotMeta{
+		Version: v, ID: sink.ID(), Index: index, Term: term, Configuration: c, ConfigurationIndex: at}}
+	if err := writeSeal(filepath.Join(s.dir, sink.ID()+".tmp"), said); err != nil {
+		return nil, errors.Join(s.failed(err), sink.Cancel())
+	}
 	return snapshotSink{sink, s}, nil
 }
 
 func (s snapshots) failed(err error) error {
-	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	if err != nil && !outOfSpace(err) {
 		s.failure.set(fmt.Errorf("snapshot: %w", err))
 	}
 	return err
+}
+
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // snapshotSink is a snapshot on its way to the disk.

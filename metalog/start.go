@@ -69,7 +69,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, m, err := s.restoreNewest(files, st)
+	m, err := s.restoreNewest(st)
 	if err != nil {
 		return nil, err
 	}
@@ -82,19 +82,30 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	changes := make(chan bool, 16)
 	config := s.config(who)
 	config.NotifyCh = changes
-	r, err := s.newRaft(config, f, st, snapshots{found, filepath.Join(s.Dir, snapshotsDir), s.failure}, trans)
+	r, err := s.newRaft(config, f, st, snapshots{files, filepath.Join(s.Dir, snapshotsDir), s.failure}, trans)
 	if err != nil {
 		return nil, err
 	}
+	whole := false
+	s.opened(func() error {
+		if !whole || s.failure.err() != nil {
+			return nil
+		}
+		return noteReached(s.Dir, r)
+	})
 	s.opened(func() error { return r.Shutdown().Error() })
 	l := &Log{log{identity: who, raft: r, fsm: f, failure: s.failure}}
 	l.tenures = newTenures(r, changes, s.failure)
 	l.batcher = newBatcher(r, s.failure)
-	if err := s.replayed(l); err != nil {
+	if err = s.replayed(l); err == nil {
+		err = noteReached(s.Dir, r)
+	}
+	if err != nil {
 		l.batcher.stop()
 		l.tenures.stop()
 		return nil, err
 	}
+	whole = true
 	return l, nil
 }
 
@@ -140,75 +151,16 @@ func (s *starting) replayed(l *Log) error {
 	}
 }
 
-// restoreNewest reads the newest snapshot that is whole, and is the image in it. One that is not is passed over, and
-// raft does not see it: the entries that it held must then still be in the log, or this node does not start.
-func (s *starting) restoreNewest(files raft.SnapshotStore, st *store) (raft.SnapshotStore, *image.Image, error) {
-	found, err := files.List()
-	if err != nil {
-		return nil, nil, err
-	}
-	m, index := image.Empty(), uint64(0)
-	damaged := make(map[string]bool)
-	var damage error
-	for _, meta := range found {
-		read, err := readSnapshot(files, meta)
-		if err == nil {
-			m, index = read, meta.Index
-			break
-		}
-		damaged[meta.ID] = true
-		damage = errors.Join(damage, fmt.Errorf("%s: %w", filepath.Join(s.Dir, snapshotsDir, meta.ID), err))
-	}
-	if err := continues(st, index); err != nil {
-		return nil, nil, errors.Join(err, damage)
-	}
-	if damage != nil {
-		s.Logger.Error("passing over damaged snapshots of the metalog", "error", damage, "restored index", index)
-	}
-	return undamaged{files, damaged}, m, nil
-}
-
-func readSnapshot(files raft.SnapshotStore, meta *raft.SnapshotMeta) (*image.Image, error) {
-	_, from, err := files.Open(meta.ID)
+// restoreNewest is the image in the newest snapshot that is whole. One that is not is set aside, where raft does not see
+// it: the entries that it held must then still be in the log, or this node does not start.
+func (s *starting) restoreNewest(st *store) (*image.Image, error) {
+	n, err := readNewest(s.Dir, st)
 	if err != nil {
 		return nil, err
 	}
-	m, err := image.Read(from)
-	if err = errors.Join(err, from.Close()); err != nil {
-		return nil, err
+	if n.why != nil {
+		s.Logger.Error("passing over damaged snapshots of the metalog", "error", n.why, "restored index", n.index,
+			"moved to", filepath.Join(s.Dir, damagedDir))
 	}
-	if uint64(m.Index()) > meta.Index {
-		return nil, fmt.Errorf("image of entry %d in the snapshot of entry %d: %w", m.Index(), meta.Index, image.ErrCorrupt)
-	}
-	return m, nil
-}
-
-// continues checks that the log goes on where the snapshot ends. raft would start without the entries in between.
-func continues(st *store, snapshot uint64) error {
-	first, err := st.FirstIndex()
-	if err != nil {
-		return err
-	}
-	if first > snapshot+1 || first == 0 && snapshot == 0 {
-		return fmt.Errorf("%s begins with entry %d and the newest good snapshot ends with entry %d: entries are lost: %w",
-			st.path, first, snapshot, image.ErrCorrupt)
-	}
-	return nil
-}
-
-// undamaged hides snapshots that cannot be read from raft.
-type undamaged struct {
-	raft.SnapshotStore
-	damaged map[string]bool
-}
-
-func (u undamaged) List() ([]*raft.SnapshotMeta, error) {
-	all, err := u.SnapshotStore.List()
-	var good []*raft.SnapshotMeta
-	for _, meta := range all {
-		if !u.damaged[meta.ID] {
-			good = append(good, meta)
-		}
-	}
-	return good, err
+	return n.image, setAside(s.Dir, n.damaged)
 }

@@ -1,13 +1,10 @@
 package metalog
 
 import (
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -94,7 +91,7 @@ func (w *walk) store() error {
 func (w *walk) votes(st *store) error {
 	set := make(map[string]string)
 	var all error
-	for _, key := range []string{"CurrentTerm", "LastVoteTerm"} {
+	for _, key := range []string{keyTerm, "LastVoteTerm"} {
 		v, err := st.GetUint64([]byte(key))
 		all = errors.Join(all, known(err))
 		set[key] = fmt.Sprint(v)
@@ -104,6 +101,9 @@ func (w *walk) votes(st *store) error {
 	all = errors.Join(all, known(err))
 	return w.show(Item{File: st.path, Name: "vote", Err: all, Values: set})
 }
+
+// keyTerm is raft's name for the term in the store.
+const keyTerm = "CurrentTerm"
 
 // known passes over that a key was never set.
 func known(err error) error {
@@ -152,39 +152,13 @@ func (w *walk) entry(st *store, index uint64) error {
 // whether it may.
 func (w *walk) snapshots() error {
 	dir := filepath.Join(w.dir, snapshotsDir)
-	found, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	var items []Item
-	for _, d := range found {
-		if d.IsDir() && filepath.Ext(d.Name()) != ".tmp" {
-			items = append(items, readSnapshotDir(filepath.Join(dir, d.Name())))
-		}
-	}
-	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(b.Index, a.Index) })
-	for _, i := range items {
+	names, err := savedNames(dir)
+	for _, name := range names {
+		i := Item{File: filepath.Join(dir, name), Name: "snapshot"}
+		var m savedMeta
+		m, i.Image, i.Err = readSaved(i.File)
+		i.Index, i.Term = m.Index, m.Term
 		err = errors.Join(err, w.show(i))
 	}
 	return err
-}
-
-func readSnapshotDir(dir string) Item {
-	i := Item{File: dir, Name: "snapshot"}
-	b, err := os.ReadFile(filepath.Join(dir, "meta.json"))
-	if err == nil {
-		var meta raft.SnapshotMeta
-		err = json.Unmarshal(b, &meta)
-		i.Index, i.Term = meta.Index, meta.Term
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(filepath.Join(dir, "state.bin"))
-	}
-	if err == nil {
-		i.Image, err = image.Read(f)
-		err = errors.Join(err, f.Close())
-	}
-	i.Err = err
-	return i
 }

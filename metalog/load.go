@@ -1,0 +1,94 @@
+package metalog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// Contents is what the directory of a stopped metalog says in the end.
+type Contents struct {
+	NodeID      image.BrokerID
+	Incarnation uuid.UUID
+	Image       *image.Image
+}
+
+// Load reads the directory of a stopped metalog as a start of its node would, and changes nothing. It fails where that
+// start would. Entries that no other node has seen yet count: in a cluster of one there are no others.
+func Load(dir string) (c Contents, err error) {
+	path := filepath.Join(dir, storeFile)
+	if err := checkBolt(path); err != nil {
+		return c, err
+	}
+	var under backend
+	err = guard(func() (err error) { under, err = openBolt(path, true); return err })
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	st := &store{path: path, under: under, failure: newFailure()}
+	c, err = load(dir, st)
+	return c, errors.Join(err, st.Close())
+}
+
+func load(dir string, st *store) (c Contents, err error) {
+	file := filepath.Join(dir, identityFile)
+	who, found, err := readIdentity(file)
+	if err != nil {
+		return c, err
+	}
+	b, err := st.Get(keyIdentity)
+	if err != nil {
+		return c, err
+	}
+	stored, err := parseIdentity(b)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", st.path, err)
+	}
+	n, err := readNewest(dir, st)
+	if err != nil {
+		return c, err
+	}
+	c = Contents{stored.node, stored.incarnation, n.image}
+	last, err := st.LastIndex()
+	switch {
+	case err != nil:
+		return c, err
+	case found && who != stored:
+		return c, fmt.Errorf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID())
+	case !found && last > 1:
+		return c, fmt.Errorf("%s is missing although the log in %s was in use", file, st.path)
+	}
+	for index := n.index + 1; index <= last; index++ {
+		if c.Image, err = replay(st, index, c.Image); err != nil {
+			return c, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
+		}
+	}
+	return c, nil
+}
+
+// replay is the image after one more entry, as fsm.Apply makes it.
+func replay(st *store, index uint64, m *image.Image) (*image.Image, error) {
+	var entry raft.Log
+	if err := st.GetLog(index, &entry); err != nil || entry.Type != raft.LogCommand {
+		return m, err
+	}
+	proposals, err := openEntry(entry.Data)
+	if err != nil {
+		return m, err
+	}
+	for _, recs := range proposals {
+		next, _, err := m.Apply(image.Index(index), recs)
+		if err == nil {
+			m = next
+		} else if _, refused := errors.AsType[kerr.Code](err); !refused {
+			return m, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,80 @@
+package metalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
+)
+
+// reached is how far the log is known to have gone. Every version of raft.db is whole in itself: that one is older than
+// the files beside it, and entries that were acknowledged are not in it, shows only here. It is noted at each start and
+// at each orderly end, so what came after the start of a run that was killed is known to raft.db alone.
+type reached struct {
+	term      uint64
+	committed uint64 // index of an entry that was committed in that term or before
+}
+
+const (
+	reachedFile = "log.end"
+	reachedHead = "chronik log end 1\n"
+)
+
+func (r reached) text() []byte {
+	b := fmt.Appendf(nil, reachedHead+"term=%d\ncommitted=%d\n", r.term, r.committed)
+	return fmt.Appendf(b, "crc32c=%08x\n", crc32.Checksum(b, castagnoli))
+}
+
+func parseReached(b []byte) (r reached, err error) {
+	var sum uint32
+	_, err = fmt.Sscanf(string(b), reachedHead+"term=%d\ncommitted=%d\ncrc32c=%x\n", &r.term, &r.committed, &sum)
+	if err != nil || !bytes.Equal(r.text(), b) {
+		return reached{}, image.ErrCorrupt
+	}
+	return r, nil
+}
+
+// checkReached holds the log against the note, if there is one: directories of older versions of this program have none.
+func checkReached(dir string, st *store, snapshot uint64) error {
+	path := filepath.Join(dir, reachedFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	was, err := parseReached(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	last, err := st.LastIndex()
+	if err != nil {
+		return err
+	}
+	term, err := st.GetUint64([]byte(keyTerm))
+	if known(err) != nil {
+		return err
+	}
+	if last = max(last, snapshot); term < was.term || last < was.committed {
+		return fmt.Errorf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
+			"it is older than the files beside it: %w", st.path, last, term, reachedFile, was.committed, was.term, image.ErrCorrupt)
+	}
+	return nil
+}
+
+// noteReached writes down how far raft has come. The note before stays good: a full disk is no reason to stop.
+func noteReached(dir string, r *raft.Raft) error {
+	path := filepath.Join(dir, reachedFile)
+	err := writeWhole(path, reached{r.CurrentTerm(), r.CommitIndex()}.text())
+	if outOfSpace(err) {
+		return os.Remove(path + ".tmp")
+	}
+	return err
+}
