@@ -52,6 +52,21 @@ func Walk(f vfs.FS, visit func(Item) error) error {
 	return errors.Join(w.walk(), lock.Close())
 }
 
+// Verify is Open up to where it would change something: it reads every entry, and says what is damaged.
+func Verify(o Options, restore func(checkpoint []byte) error, replay func(Replayed) error) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	lock, err := o.FS.Lock("lock")
+	if err != nil {
+		return err
+	}
+	r := &recovery{o: o, replay: replay, flag: vfs.ReadOnly, next: 1, last: -1}
+	err = r.recover(restore)
+	r.close()
+	return errors.Join(err, lock.Close())
+}
+
 type walker struct {
 	fs          vfs.FS
 	visit       func(Item) error

@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chronik/cluster"
+	"chronik/segment"
+	"chronik/wal"
 	"chronik/wal/vfs"
 )
 
@@ -69,8 +72,34 @@ func verifyDataDir(p *printer, dir string) error {
 		err = errors.Join(err, dumpSegments(p, segments))
 	}
 	p.quiet = false
+	p.wouldStart(dir)
 	p.summary()
 	return err
+}
+
+// wouldStart asks the node itself what it would say of the directory: it holds the files against each other. What it
+// says counts as damage where the files alone have shown none.
+func (p *printer) wouldStart(dir string) {
+	err := cluster.Verify(dir)
+	switch {
+	case err == nil:
+	case len(p.damage) > 0:
+		p.line(0, "the node would not start: "+err.Error(), map[string]string{"what": "refusal", "why": err.Error()})
+	default:
+		file, position := placeOf(dir, err)
+		p.damaged(file, position, "the node would not start: "+err.Error())
+	}
+}
+
+// placeOf is the file that an error of the node speaks of, the whole directory if it speaks of several.
+func placeOf(dir string, err error) (file string, position int64) {
+	if e, ok := errors.AsType[*wal.CorruptError](err); ok {
+		return filepath.Join(dir, "wal", e.File), e.Pos
+	}
+	if e, ok := errors.AsType[*segment.CorruptError](err); ok {
+		return filepath.Join(dir, e.File), e.Pos
+	}
+	return dir, -1
 }
 
 // stopped refuses the directory of a process that runs: what it shows would change under the reader.

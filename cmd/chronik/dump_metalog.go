@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,9 @@ func dumpMetalog(p *printer, dir string) error {
 	err := metalog.Walk(dir, func(i metalog.Item) error {
 		p.count("metadata items")
 		p.metalogItem(i)
-		if i.Err != nil {
+		if page, ok := errors.AsType[*metalog.PageError](i.Err); ok {
+			p.damaged(i.File, page.Pos, itemName(i)+": "+page.Why)
+		} else if i.Err != nil {
 			p.damaged(i.File, -1, itemName(i)+": "+i.Err.Error())
 		}
 		return nil

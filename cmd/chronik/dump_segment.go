@@ -22,14 +22,20 @@ func dumpSegments(p *printer, path string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return dumpSegment(p, strings.TrimSuffix(path, filepath.Ext(path)))
+		return dumpSegment(p, strings.TrimSuffix(path, filepath.Ext(path)), false)
 	}
-	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(name) != ".seg" {
-			return err
+	var names []string
+	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(name) == ".seg" {
+			names = append(names, strings.TrimSuffix(name, ".seg"))
 		}
-		return dumpSegment(p, strings.TrimSuffix(name, ".seg"))
+		return err
 	})
+	for i, name := range names {
+		followed := i+1 < len(names) && filepath.Dir(names[i+1]) == filepath.Dir(name)
+		err = errors.Join(err, dumpSegment(p, name, followed))
+	}
+	return err
 }
 
 // segmentDump shows one segment. The segment package opens segments in order to go on with them, which repairs what a
@@ -41,11 +47,15 @@ type segmentDump struct {
 	size   int64 // of the data
 	index  string
 	marked mark // the newest good one
+	whole  bool // the index ends with it
 	chunks []chunk
 }
 
-// A mark says how much of the data was durable when it was written; end -1 is none.
-type mark struct{ end, size int64 }
+// A mark says how much of the data was durable when it was written; end -1 is none. Nothing follows a seal.
+type mark struct {
+	end, size int64
+	seal      bool
+}
 
 type chunk struct {
 	base, end, pos, length int64
@@ -59,7 +69,8 @@ type segmentLine struct {
 	Size int64  `json:"bytes"`
 }
 
-func dumpSegment(p *printer, name string) error {
+// dumpSegment shows the segment of that name. One that is followed by another was made durable as a whole, with its index.
+func dumpSegment(p *printer, name string, followed bool) error {
 	base, err := strconv.ParseInt(filepath.Base(name), 10, 64)
 	if err != nil {
 		return fmt.Errorf("%s.seg: a segment is named by its base offset: %w", name, err)
@@ -80,13 +91,25 @@ func dumpSegment(p *printer, name string) error {
 	if err := d.showIndex(); err != nil {
 		return err
 	}
-	if d.marked.size > d.size {
-		d.damaged(d.data.Name(), d.size, fmt.Sprintf("the file ends, %d bytes were durable", d.marked.size))
-	}
+	d.checkEnds(followed)
 	if err := d.showBatches(); err != nil {
 		return err
 	}
 	return d.checkChunks()
+}
+
+// checkEnds compares where the files end with what the index says.
+func (d *segmentDump) checkEnds(followed bool) {
+	switch m := d.marked; {
+	case m.size > d.size:
+		d.damaged(d.data.Name(), d.size, fmt.Sprintf("the file ends, %d bytes were durable", m.size))
+	case m.seal && m.size < d.size:
+		d.damaged(d.data.Name(), m.size, fmt.Sprintf("the file goes on, it was sealed with %d bytes", m.size))
+	case followed && !d.whole:
+		d.damaged(d.index, -1, "it is not whole, and later records are in another segment; it is made again from the data")
+	case followed && m.size < d.size:
+		d.damaged(d.index, -1, fmt.Sprintf("it ends with byte %d of the data, and later records are in another segment", m.size))
+	}
 }
 
 // The index's records, from segment/FORMAT.md.
@@ -155,7 +178,8 @@ func (d *segmentDump) showIndex() error {
 		case chunkKind:
 			d.chunks = append(d.chunks, chunk{r.field(0), r.field(1), r.field(2), r.field(3) >> 32, uint32(r.field(3))})
 		case markKind, sealKind:
-			d.marked, chunks = mark{r.field(0), r.field(1)}, len(d.chunks)
+			d.marked, chunks = mark{r.field(0), r.field(1), r.kind() == sealKind}, len(d.chunks)
+			d.whole = (n+1)*recordSize == int64(len(raw))
 		}
 	}
 	d.chunks = d.chunks[:chunks]

@@ -13,7 +13,7 @@ import (
 	"chronik/wal/vfs"
 )
 
-// writeSegment writes batches of one record of size bytes each, synced but for the last unsynced of them.
+// writeSegment writes batches of one record of size bytes each, and behind them unsynced ones as a crash may leave them.
 func writeSegment(t *testing.T, dir string, batches, unsynced, size int) {
 	t.Helper()
 	files, err := vfs.OS(dir)
@@ -24,21 +24,23 @@ func writeSegment(t *testing.T, dir string, batches, unsynced, size int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range batches + unsynced {
-		if n == batches {
-			if err := s.Sync(); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for n := range batches {
 		if err := s.Append(oneRecord(t, int64(n), size)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if unsynced == 0 {
 		err = s.Seal()
+	} else {
+		err = s.Sync()
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
+	}
+	for n := range unsynced {
+		change(t, filepath.Join(dir, "p", "00000000000000000000.seg"), func(b []byte) []byte {
+			return append(b, oneRecord(t, int64(batches+n), size)...)
+		})
 	}
 }
 
@@ -87,6 +89,7 @@ func TestDumpSegmentTellsDamageFromATornTail(t *testing.T) {
 		{"a cut end", 0, "seg", cut(1), "bytes were durable"},
 		{"the index", 0, "idx", flip(48 + 5), ".idx at 48: a record is bad"},
 		{"no index", 0, "idx", func([]byte) []byte { return nil }, ""},
+		{"more behind the seal", 0, "seg", func(b []byte) []byte { return append(b, 0) }, ".seg at 5700: the file goes on"},
 		{"a torn tail", 2, "seg", cut(10), ""},
 		{"a changed tail", 2, "seg", func(b []byte) []byte { return flip(len(b) - 1)(b) }, ""},
 		{"before the tail", 2, "seg", flip(200), ".seg at 0: the CRC of the batch"},
@@ -98,6 +101,24 @@ func TestDumpSegmentTellsDamageFromATornTail(t *testing.T) {
 		if (c.want == "") != (err == nil) || err != nil && (!errors.Is(err, errDamaged) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// An index may end torn, but not that of a segment that is followed by another: it was synced as a whole.
+func TestDumpFindsATornIndexOfAFollowedSegment(t *testing.T) {
+	dir := t.TempDir()
+	writeSegment(t, dir, 10, 0, 500)
+	index := filepath.Join(dir, "p", "00000000000000000000.idx")
+	change(t, index, cut(1))
+	if _, err := runCommand("dump", "segment", dir); err != nil {
+		t.Errorf("the last segment: %v", err)
+	}
+	next, err := os.Create(filepath.Join(dir, "p", "00000000000000000010.seg"))
+	if err = errors.Join(err, next.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runCommand("dump", "segment", dir); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), index) {
+		t.Errorf("with another behind it: %v", err)
 	}
 }
 
