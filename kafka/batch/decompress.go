@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"golang.org/x/sys/unix"
 
 	"chronik/kafka/kerr"
 )
@@ -26,21 +27,43 @@ const (
 )
 
 // large has a value for each buffer of more than keepCap. It bounds what all connections together make of a few small
-// bombs; whoever holds such a buffer waits for nothing until it lets go of it, so that the others' turn comes.
+// bombs; whoever holds such a buffer waits for nothing until it lets go of it, so that the others' turn comes. They are
+// mapped: on the heap each would be twice as much garbage in the end, and the heap grows by what it had to hold once.
 var large = make(chan struct{}, 2)
+
+// mapLarge returns a large buffer of n bytes, of which those take memory that are used.
+func mapLarge(n int) ([]byte, error) {
+	large <- struct{}{}
+	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		<-large
+		return nil, fmt.Errorf("batch: map %d bytes: %w: %w", n, kerr.MessageTooLarge, err)
+	}
+	return b, nil
+}
 
 // letGo is the end of a buffer that decompress returned.
 func letGo(b []byte) {
-	if cap(b) > keepCap {
-		<-large
+	if cap(b) <= keepCap {
+		return
 	}
+	if err := unix.Munmap(b[:cap(b)]); err != nil {
+		panic(fmt.Sprintf("batch: unmap: %v", err))
+	}
+	<-large
 }
 
-// enlarged waits for a turn when a buffer grows beyond keepCap.
-func enlarged(from, to int) {
-	if from <= keepCap && to > keepCap {
-		large <- struct{}{}
+// enlarge copies b into a buffer with room for n bytes; when that is a large one, it has room for most, and need not be
+// enlarged again.
+func enlarge(b []byte, n, most int) ([]byte, error) {
+	if n <= keepCap {
+		return append(make([]byte, 0, n), b...), nil
 	}
+	bigger, err := mapLarge(most)
+	if err != nil {
+		return b, err
+	}
+	return bigger[:copy(bigger, b)], nil
 }
 
 var (
@@ -126,7 +149,10 @@ func (d *decoder) decode(dst, src []byte, limit int) ([]byte, error) {
 			return dst, errBomb
 		}
 		if len(dst) == cap(dst) {
-			dst = grow(dst, len(src), limit)
+			var err error
+			if dst, err = grow(dst, len(src), limit); err != nil {
+				return dst, err
+			}
 		}
 		n, err := d.zr.Read(dst[len(dst):min(cap(dst), limit+1)])
 		dst = dst[:len(dst)+n]
@@ -140,12 +166,9 @@ func (d *decoder) decode(dst, src []byte, limit int) ([]byte, error) {
 }
 
 // grow starts at four times the compressed size, which is what text shrinks to, and then doubles.
-func grow(dst []byte, compressed, limit int) []byte {
+func grow(dst []byte, compressed, limit int) ([]byte, error) {
 	n := min(max(2*cap(dst), min(4*compressed, keepCap), 4<<10), limit+1)
-	enlarged(cap(dst), n)
-	bigger := make([]byte, len(dst), n)
-	copy(bigger, dst)
-	return bigger
+	return enlarge(dst, n, limit+1)
 }
 
 // decompressSnappy reads a bare block, as librdkafka and others write it, or snappy-java's framing.
@@ -185,11 +208,9 @@ func appendSnappyBlock(dst, block []byte, limit int) ([]byte, error) {
 	}
 	at := len(dst)
 	if cap(dst)-at < n {
-		size := max(at+n, min(2*cap(dst), limit))
-		enlarged(cap(dst), size)
-		bigger := make([]byte, at, size)
-		copy(bigger, dst)
-		dst = bigger
+		if dst, err = enlarge(dst, max(at+n, min(2*cap(dst), limit)), limit); err != nil {
+			return dst, err
+		}
 	}
 	// snappy.Decode takes the length of its destination for its capacity.
 	if _, err := snappy.Decode(dst[at:at+n], block); err != nil {
