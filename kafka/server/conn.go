@@ -59,6 +59,7 @@ type conn struct {
 
 	out outbox // the writer's while begun > 0, else the reader's
 
+	blocked  atomic.Bool // the reader waits for something else than the peer, and would not notice its end
 	draining atomic.Bool // read no more
 	broken   atomic.Bool // send no more
 	why      atomic.Pointer[string]
@@ -135,6 +136,9 @@ func (c *conn) next() (*wire.Request, error) {
 	if c.hurryRead.Load() != 0 {
 		c.hurryRead.Store(0)
 	}
+	if c.blocked.Load() {
+		c.blocked.Store(false)
+	}
 	if err != nil {
 		c.giveLarge(&c.large)
 		return nil, err
@@ -158,6 +162,9 @@ func (c *conn) next() (*wire.Request, error) {
 func (c *conn) await(n int) {
 	before := c.awaited
 	c.awaited = n
+	if c.blocked.Load() {
+		c.blocked.Store(false)
+	}
 	if n >= large {
 		c.hurryRead.Store(c.s.clock.after(hurried))
 	}
@@ -166,6 +173,7 @@ func (c *conn) await(n int) {
 		c.started = 0
 		c.readBy.Store(0)
 		c.hurryRead.Store(0)
+		c.blocked.Store(true)
 	case c.started > 0:
 		c.readBy.Store(c.started + firstRequest + 1 + int64(n)/slowest)
 	case n > before: // else it is the next piece of what is awaited already
@@ -217,7 +225,13 @@ func (c *conn) enqueue(b begun) error {
 		c.writer.Go(c.write)
 	}
 	c.begun.Add(1)
-	c.queue <- b
+	select {
+	case c.queue <- b:
+	default:
+		c.blocked.Store(true)
+		c.queue <- b
+		c.blocked.Store(false)
+	}
 	return nil
 }
 
@@ -417,6 +431,8 @@ func (c *conn) check(now int64) {
 		c.expire("the peer took a large response slowly while others waited for memory")
 	case short && overdue(c.releaseBy.Load()):
 		c.expire("a large request took long while others waited for memory")
+	case c.blocked.Load() && hungUp(c.nc):
+		c.expire("the peer hung up while its requests waited")
 	case overdue(c.readBy.Load()):
 		c.expire("a request did not arrive in time")
 	case overdue(c.writeBy.Load()):
@@ -430,4 +446,7 @@ func (c *conn) expire(why string) {
 	c.why.CompareAndSwap(nil, &why)
 	c.broken.Store(true)
 	c.nc.Close()
+	if c.blocked.Load() {
+		c.cancel() // else the reader finds out and does it
+	}
 }

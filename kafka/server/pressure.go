@@ -49,6 +49,7 @@ func (c *conn) sent() { c.hurryWrite.Store(c.s.clock.after(hurried)) }
 // awaitLarge keeps frames that are so large that a few of them fill the pool from doing so: all others go on beside them.
 func (c *conn) awaitLarge(n int) error {
 	c.large = n
+	c.blocked.Store(true)
 	err := c.s.load.frames.take(c.reading, int64(n))
 	if err != nil {
 		c.large = 0
@@ -75,7 +76,10 @@ func (c *conn) admit(cost int) error {
 	}
 	if n > modest {
 		c.readBy.Store(0)
-		if err := c.s.load.requests.take(c.reading, n); err != nil {
+		c.blocked.Store(true)
+		err := c.s.load.requests.take(c.reading, n)
+		c.blocked.Store(false)
+		if err != nil {
 			return err
 		}
 		c.releaseBy.Store(c.s.clock.after(heldLong))
@@ -92,6 +96,8 @@ func (c *conn) awaitRoom(n int64) error {
 		return c.flush()
 	}
 	c.stuck.Store(true)
+	c.blocked.Store(true)
+	defer c.blocked.Store(false)
 	defer c.stuck.Store(false)
 	for held := c.held.Load(); held > 0 && held+n > c.s.mayHold(); held = c.held.Load() {
 		select {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,4 +225,41 @@ func TestBadFramesMustNotFloodTheLog(t *testing.T) {
 			t.Errorf("the rest is not counted:\n%s", all)
 		}
 	})
+}
+
+// A reader that waits for its connection's requests does not see the peer's end, and what they wait for may never come.
+func TestWhoHangsUpBehindManyRequestsMustNotStay(t *testing.T) {
+	x := start(t, nil, tcp)
+	for name, frames := range map[string][][]byte{
+		"many":  slices.Repeat([][]byte{heartbeat(1)}, maxBegun+10),
+		"large": {heartbeat(2), metadataOf(1900, 3), metadataOf(1900, 4)},
+	} {
+		c := x.dialTCP()
+		if _, err := c.Write(bytes.Join(frames, nil)); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.After(10 * time.Second); ; {
+			blocked := false
+			x.s.each(func(c *conn) { blocked = c.blocked.Load() })
+			if blocked {
+				break
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-deadline:
+				t.Fatalf("%s: everything was read", name)
+			}
+		}
+		c.Close()
+		for deadline := time.After(10 * time.Second); x.s.Connections() > 0; {
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-deadline:
+				t.Fatalf("%s: the connection is still there", name)
+			}
+		}
+	}
+	if err := x.s.Shutdown(t.Context()); err != nil || x.s.load.requests.used != 0 {
+		t.Error(err, x.s.load.requests.used)
+	}
 }
