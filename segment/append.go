@@ -6,6 +6,7 @@ import (
 
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
+	"chronik/wal/mutant"
 	"chronik/wal/vfs"
 )
 
@@ -131,7 +132,9 @@ func (s *Segment) settle(seal bool) error {
 	if err := w.pages.flush(); err != nil {
 		return s.fail("write", err)
 	}
-	if err := w.pages.file.Sync(); err != nil {
+	if mutant.On(mutant.IndexBeforeData) {
+		// the index will know of data that the disk may not have
+	} else if err := w.pages.file.Sync(); err != nil {
 		return s.fail("sync", err)
 	}
 	if err := s.settleIndex(w, seal); err != nil {

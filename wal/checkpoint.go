@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 
+	"chronik/wal/mutant"
 	"chronik/wal/vfs"
 )
 
@@ -74,7 +75,7 @@ func writeCheckpoint(f vfs.FS, name string, c *checkpoint) error {
 		return err
 	}
 	_, err = tmp.WriteAt(c.encode(), 0)
-	if err == nil {
+	if err == nil && !mutant.On(mutant.SkipCheckpointSync) {
 		err = tmp.Sync()
 	}
 	if err = errors.Join(err, tmp.Close()); err == nil {

@@ -8,6 +8,7 @@ import (
 	"chronik/kafka/kerr"
 	"chronik/wal"
 	"chronik/wal/arena"
+	"chronik/wal/mutant"
 )
 
 // Append says how a produce is to be taken.
@@ -45,7 +46,7 @@ func (l *Log) AppendAsLeader(a Append) (Appended, error) {
 	if l.closed || a.LeaderEpoch < l.epochs.latest() {
 		return Appended{}, kerr.NotLeaderOrFollower
 	}
-	if in.batch.ProducerID() != batch.NoProducerID && l.producers != nil {
+	if in.batch.ProducerID() != batch.NoProducerID && l.producers != nil && !mutant.On(mutant.ForgetDuplicates) {
 		original, duplicate, err := l.producers.check(in.batch)
 		if err != nil {
 			return Appended{}, err

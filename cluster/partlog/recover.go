@@ -10,6 +10,7 @@ import (
 	"chronik/kafka/kerr"
 	"chronik/segment"
 	"chronik/wal"
+	"chronik/wal/mutant"
 	"chronik/wal/vfs"
 )
 
@@ -104,10 +105,13 @@ func (l *Log) restore(v *saved) {
 	l.end = max(v.start, v.cut)
 	l.tail.base = l.end
 	l.epochs, l.txns.aborted = v.epochs, v.aborted
-	if len(v.producers) > 0 {
+	if len(v.producers) > 0 && !mutant.On(mutant.ForgetProducers) {
 		l.producers = make(producers, len(v.producers))
 	}
 	for i := range v.producers {
+		if mutant.On(mutant.ForgetProducers) {
+			break
+		}
 		p := &v.producers[i]
 		l.producers[p.id] = p
 	}

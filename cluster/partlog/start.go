@@ -7,6 +7,7 @@ import (
 
 	"chronik/kafka/kerr"
 	"chronik/wal"
+	"chronik/wal/mutant"
 )
 
 // Facts are what must be durable besides records. They are entries of a stream of their own, counted, so that a
@@ -86,8 +87,12 @@ func (l *Log) SetLogStart(offset int64) error {
 	if f == nil || err != nil {
 		return err
 	}
-	l.store.wal.Commit() // needs no room: it makes some
-	if err := f.wait(l.store); err != nil {
+	if !mutant.On(mutant.LogStartBeforeSync) {
+		l.store.wal.Commit() // needs no room: it makes some
+	}
+	if mutant.On(mutant.LogStartBeforeSync) {
+		// whoever asked is told before the disk knows
+	} else if err := f.wait(l.store); err != nil {
 		return err
 	}
 	l.raised(offset)

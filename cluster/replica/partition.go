@@ -9,6 +9,7 @@ import (
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 	"chronik/wal"
+	"chronik/wal/mutant"
 )
 
 // Partition is one partition as its leader sees it.
@@ -81,6 +82,10 @@ func (p *Partition) resign(why kerr.Code) {
 	failed := append(p.byLocal.all(), p.byAll.all()...)
 	p.mu.Unlock()
 	for _, w := range failed {
+		if mutant.On(mutant.AckLostLeadership) {
+			w.request.settle(w.index, nil)
+			continue
+		}
 		w.request.settle(w.index, why)
 	}
 	p.waiting.wake()
