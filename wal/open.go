@@ -116,6 +116,9 @@ func (l *Log) tidy(r *recovery) error {
 	if err := l.adopt(r.names); err != nil {
 		return err
 	}
+	if err := l.noteCut(r); err != nil {
+		return err
+	}
 	if err := r.cutTail(); err != nil {
 		return err
 	}
