@@ -62,13 +62,14 @@ func (a *ahead) room(pool *arena.Pool, n int) {
 	a.buf = pool.Overdraw(max(n, aheadSize))
 }
 
-// span is from the first entry to the end of the last one that lies nearby.
+// span is from the first entry to the end of the last one that lies nearby, behind those before it: a group has its large
+// entries behind the small ones, whatever their offsets.
 func (a *ahead) span(entries []located) wal.Loc {
 	first := entries[0].pos
 	end := first + int64(entries[0].size)
 	most := first + int64(len(a.buf.Bytes())) - 2*arena.Page // both ends may lie within pages
 	for _, e := range entries[1:] {
-		if e.pos-end > aheadGap || e.pos+int64(e.size) > most {
+		if e.pos < end || e.pos-end > aheadGap || e.pos+int64(e.size) > most {
 			break
 		}
 		end = e.pos + int64(e.size)
