@@ -54,7 +54,7 @@ func TestFaultsDiskErrors(t *testing.T) {
 		return
 	}
 	t.Logf("%d kinds of faults", len(all))
-	campaign.Run(t, campaign.Plan{Name: "disk errors", Unit: "injections", Glance: 1, Share: 40, Soak: 900, Workers: 2},
+	campaign.Run(t, campaign.Plan{Name: "disk errors", Unit: "injections", Glance: 1, Share: 40, Soak: 600, Workers: 2},
 		func(t *testing.T, seed uint64) campaign.Counts { return all[seed%uint64(len(all))].inject(t, seed) })
 }
 

@@ -25,6 +25,7 @@ var diskClasses = []baddisk.Class{
 	{Name: "partitions folder", Pattern: `^data/partitions$`},
 	{Name: "raft.db", Pattern: `^data/metalog/raft\.db(\.tmp)?$`},
 	{Name: "node.id", Pattern: `^data/metalog/node\.id(\.tmp)?$`},
+	{Name: "snapshots probe", Pattern: `^data/metalog/snapshots/permTest$`},
 	{Name: "snapshot", Pattern: `^data/metalog/snapshots/.+`},
 	{Name: "snapshots folder", Pattern: `^data/metalog/snapshots$`},
 	{Name: "metalog folder", Pattern: `^data/metalog$`},
@@ -40,7 +41,7 @@ var tinyLog = []string{"--wal-size", "2MiB", "--wal-file-size", "1MiB", "--memor
 // life is a broker on a bad disk.
 type life struct {
 	t    *testing.T
-	disk *baddisk.Disk
+	disk *baddisk.Disk // nil: on another one
 	*broker.Broker
 	load   *diskLoad
 	ended  chan time.Time // when the process did
@@ -56,7 +57,9 @@ func newLife(t *testing.T, seed uint64) *life {
 // began says whether the broker got ready; otherwise it has ended.
 func (l *life) began() bool {
 	l.t.Helper()
-	ok(l.t, l.disk.Forget())
+	if l.disk != nil {
+		ok(l.t, l.disk.Forget())
+	}
 	if l.Process != nil {
 		l.before += l.Said()
 	}
