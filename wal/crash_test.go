@@ -231,7 +231,7 @@ func (c *crasher) done() campaign.Counts {
 }
 
 func TestFaultsNoPowerCutLosesWhatWasDurable(t *testing.T) {
-	plan := campaign.Plan{Name: "write-ahead log: power cuts", Unit: "states", Glance: 3000, Share: 10_000, Soak: 60_000, Workers: 2}
+	plan := campaign.Plan{Name: "write-ahead log: power cuts", Unit: "states", Glance: 3000, Share: 6000, Soak: 40_000, Workers: 2}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		c := newCrasher(t, seed)
 		c.random(seed, 40)
@@ -240,7 +240,7 @@ func TestFaultsNoPowerCutLosesWhatWasDurable(t *testing.T) {
 }
 
 func TestFaultsNoPowerCutDuringARecoveryLosesAnything(t *testing.T) {
-	plan := campaign.Plan{Name: "write-ahead log: power cuts in recoveries", Unit: "states", Glance: 5000, Share: 10_000, Soak: 60_000, Workers: 2}
+	plan := campaign.Plan{Name: "write-ahead log: power cuts in recoveries", Unit: "states", Glance: 5000, Share: 8000, Soak: 60_000, Workers: 2}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		c := newCrasher(t, seed)
 		c.deep = true
@@ -251,7 +251,7 @@ func TestFaultsNoPowerCutDuringARecoveryLosesAnything(t *testing.T) {
 
 // Without syncs a power cut may lose acknowledged entries, but the log opens, and holds a beginning of what it held.
 func TestFaultsAPowerCutWithoutSyncsLeavesABeginning(t *testing.T) {
-	plan := campaign.Plan{Name: "write-ahead log: power cuts without syncs", Unit: "states", Glance: 2000, Share: 5000, Soak: 20_000, Workers: 2}
+	plan := campaign.Plan{Name: "write-ahead log: power cuts without syncs", Unit: "states", Glance: 2000, Share: 3000, Soak: 15_000, Workers: 2}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		c := newCrasher(t, seed)
 		c.o.Sync = []SyncMode{SyncNever, SyncInterval}[seed%2]

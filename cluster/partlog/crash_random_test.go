@@ -381,7 +381,7 @@ func (o *ordeal) recoverUnderCrashes(left *vfs.Mem) {
 }
 
 func TestFaultsNoPowerCutLosesOrInventsARecord(t *testing.T) {
-	plan := campaign.Plan{Name: "logs, segments, checkpoints: power cuts", Unit: "states", Glance: 500, Share: 6000, Soak: 40_000, Workers: 2}
+	plan := campaign.Plan{Name: "logs, segments, checkpoints: power cuts", Unit: "states", Glance: 500, Share: 5000, Soak: 30_000, Workers: 2}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		o := newOrdeal(t, seed)
 		o.run(25)
