@@ -24,8 +24,8 @@ type writing struct {
 func (s *Segment) Lend(mem []byte) { s.lent = mem }
 
 // Append takes data over, which must be whole batches with their offsets assigned, the first at or after End. End and
-// Size count them at once; readers see them, and they are durable, with the next Sync. After a write that failed the
-// segment takes nothing more.
+// Size count them at once; readers see them, and they are durable, with the next Sync. Their CRCs are checked on the way.
+// After damage, or a write that failed, the segment takes nothing more.
 func (s *Segment) Append(data []byte) error {
 	if err := s.writable(); err != nil {
 		return err
@@ -37,17 +37,32 @@ func (s *Segment) Append(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := w.pages.add(data); err != nil {
-		return s.fail("write", err)
-	}
 	for len(data) > 0 {
 		b, rest, _ := batch.Next(data)
-		w.ix.add(b)
+		if err := w.take(b); err != nil {
+			return s.fail("append", err)
+		}
 		data = rest
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mark = w.ix.mark
+	return nil
+}
+
+// take collects b, and checks it while the processor's cache has its bytes.
+func (w *writing) take(b batch.Batch) error {
+	if _, err := w.pages.add(b[:batch.SumFrom]); err != nil {
+		return err
+	}
+	sum, err := w.pages.add(b[batch.SumFrom:])
+	if err != nil {
+		return err
+	}
+	if sum != b.CRC() {
+		return fmt.Errorf("the CRC of the batch of offset %d does not match: %w", b.BaseOffset(), kerr.CorruptMessage)
+	}
+	w.ix.add(b)
 	return nil
 }
 

@@ -209,6 +209,31 @@ func TestAFailedWriteOrSyncIsFinal(t *testing.T) {
 	}
 }
 
+// Damage that an Append is given ends the segment, wherever in the batch it is: nothing of it becomes durable.
+func TestDamageIsNotAppended(t *testing.T) {
+	for _, size := range []int{10, 3000, 100_000} {
+		good := sized(101, size)
+		for _, pos := range []int{21, 40, batch.HeaderSize + 1, len(good) / 2, len(good) - 1} {
+			fs := vfs.NewMem()
+			s := create(t, fs, 100, []batch.Batch{sized(100, 10)})
+			must(t, s.Sync())
+			for _, b := range [][]byte{flipped(good, pos), good} {
+				if err := s.Append(b); !errors.Is(err, kerr.CorruptMessage) {
+					t.Errorf("%d bytes, byte %d: %v", len(good), pos, err)
+				}
+			}
+			if err := s.Sync(); err == nil || s.End() != 101 {
+				t.Errorf("%d bytes, byte %d: the end is %d", len(good), pos, s.End())
+			}
+			s, err := Open(fs, "p", 100, 101, Options{})
+			must(t, err)
+			must(t, s.Append(good))
+			must(t, s.Seal())
+			must(t, s.Verify())
+		}
+	}
+}
+
 func TestAFailedReadIsAnErrorAndCanBeTriedAgain(t *testing.T) {
 	all, data, index := sealedFiles(t)
 	fs := vfs.NewFault(withFiles(t, data, index))

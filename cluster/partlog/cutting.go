@@ -84,8 +84,8 @@ func (c *cutting) next() []located {
 	return es
 }
 
-// copy appends the first of the entries ahead to a segment. It is checked first, also when it comes from memory: damage
-// must not spread.
+// copy appends the first of the entries ahead to a segment, which checks it, also when it comes from memory: damage must
+// not spread.
 func (c *cutting) copy(ahead []located) error {
 	e, s := ahead[0], c.log.store
 	data := []byte(nil)
@@ -100,14 +100,17 @@ func (c *cutting) copy(ahead []located) error {
 			return err
 		}
 	}
-	if err := e.verify(data); err != nil {
+	if err := e.fits(data); err != nil {
 		return fmt.Errorf("the write-ahead log at %d: %w", e.pos, err)
 	}
 	if err := c.room(e); err != nil {
 		return err
 	}
+	if err := c.last().Append(data); err != nil {
+		return fmt.Errorf("the write-ahead log's entry at %d: %w", e.pos, err)
+	}
 	c.end = e.end
-	return c.last().Append(data)
+	return nil
 }
 
 // expired sees that an entry that is no more in the write-ahead log is not needed any more.

@@ -1,6 +1,7 @@
 package partlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"reflect"
@@ -134,4 +135,65 @@ func TestALostEntryIsNotPassedOver(t *testing.T) {
 		t.Error("it was taken for cut")
 	}
 	_ = s.Close()
+}
+
+// Damage in the write-ahead log, or in memory, gets into no segment.
+func TestDamageIsNotCut(t *testing.T) {
+	for name, inMemory := range map[string]bool{"memory": true, "file": false} {
+		d := newDisk(t)
+		s := d.open()
+		l := d.log(s, 1)
+		produce(t, l, records(1, "good"))
+		produce(t, l, records(2, "bad"+strings.Repeat("v", 50_000)))
+		c := l.tail.seek(1)
+		e, _ := l.tail.next(&c)
+		x, ok := s.wal.Recent(e.loc())
+		if !ok {
+			t.Fatal("not in memory")
+		}
+		if inMemory {
+			x.Mem[len(x.Mem)-9] ^= 1
+		} else {
+			flipOnDisk(t, d.fs, x.Mem[len(x.Mem)-2000:])
+		}
+		x.Release()
+		if !inMemory {
+			forget(s)
+		}
+		s.tending.Lock()
+		err := s.cutTo(everything)
+		s.tending.Unlock()
+		if kerr.Of(err) != kerr.KafkaStorageError || !strings.Contains(err.Error(), "CRC") || !strings.Contains(err.Error(), testID(1).name()) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if l.cut != 0 || len(segmentsOf(l)) != 0 {
+			t.Errorf("%s: it was taken for cut", name)
+		}
+		closeStore(t, s)
+	}
+}
+
+// flipOnDisk changes a bit of the bytes, wherever in the log's files they are.
+func flipOnDisk(t *testing.T, fs vfs.FS, like []byte) {
+	t.Helper()
+	names, err := fs.List(walDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		f, err := fs.Open(walDir+"/"+name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _ := f.Size()
+		all := make([]byte, size)
+		_, _ = f.ReadAt(all, 0)
+		if at := bytes.Index(all, like); at >= 0 {
+			if _, err := f.WriteAt([]byte{like[7] ^ 1}, int64(at+7)); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("not found")
 }

@@ -258,15 +258,27 @@ func (l *Log) mark(end int64, flag uint32) {
 	l.tail.setFlag(end, flag)
 }
 
-// verify says whether data is what the index says: a write that the disk lost or put elsewhere has a good CRC too.
+// verify says whether data is whole, and what the index says.
 func (e located) verify(data []byte) error {
+	for rest := data; len(rest) > 0; {
+		b, after, err := batch.Next(rest)
+		if err == nil {
+			err = b.CheckCRC()
+		}
+		if err != nil {
+			return err
+		}
+		rest = after
+	}
+	return e.fits(data)
+}
+
+// fits says whether data is what the index says: a write that the disk lost or put elsewhere has a good CRC too.
+func (e located) fits(data []byte) error {
 	at := e.base
 	for rest := data; len(rest) > 0; {
 		b, after, err := batch.Next(rest)
 		if err != nil {
-			return err
-		}
-		if err := b.CheckCRC(); err != nil {
 			return err
 		}
 		if b.BaseOffset() < at || at == e.base && b.BaseOffset() != at {
