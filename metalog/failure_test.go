@@ -188,6 +188,14 @@ func (b *badSink) Close() error {
 	return b.SnapshotSink.Close()
 }
 
+// A directory that could not be synced is never taken for a disk that is merely full.
+func TestAnUnsyncedDirectoryIsNotLivedThrough(t *testing.T) {
+	full := &os.PathError{Op: "write", Path: "log.end.tmp", Err: syscall.ENOSPC}
+	if !outOfSpace(full) || outOfSpace(&unsyncedNames{full}) || outOfSpace(fmt.Errorf("install: %w", &unsyncedNames{full})) {
+		t.Error(outOfSpace(full), outOfSpace(&unsyncedNames{full}))
+	}
+}
+
 // An entry that the FSM cannot read halts it: it is not passed over.
 func TestUnknownEntryHalts(t *testing.T) {
 	dir := t.TempDir()

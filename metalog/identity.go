@@ -115,8 +115,17 @@ func install(tmp, path string) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(path))
+	if err := syncFile(filepath.Dir(path)); err != nil {
+		return &unsyncedNames{err}
+	}
+	return nil
 }
+
+// unsyncedNames says that a directory could not be synced. Nothing lives through that, not when the disk is full either:
+// which names are in it is not known.
+type unsyncedNames struct{ error }
+
+func (u *unsyncedNames) Unwrap() error { return u.error }
 
 // syncFile syncs a file or a directory.
 func syncFile(path string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -70,11 +71,15 @@ func checkReached(dir string, st *store, snapshot uint64) error {
 }
 
 // noteReached writes down how far raft has come. The note before stays good: a full disk is no reason to stop.
-func noteReached(dir string, r *raft.Raft) error {
+func noteReached(dir string, r *raft.Raft, logger *slog.Logger) error {
 	path := filepath.Join(dir, reachedFile)
 	err := writeWhole(path, reached{r.CurrentTerm(), r.CommitIndex()}.text())
-	if outOfSpace(err) {
-		return os.Remove(path + ".tmp")
+	if !outOfSpace(err) {
+		return err
 	}
-	return err
+	logger.Warn("the disk is full: how far the metadata log has come could not be noted", "error", err)
+	if err := os.Remove(path + ".tmp"); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -39,6 +39,9 @@ func (s snapshots) failed(err error) error {
 }
 
 func outOfSpace(err error) bool {
+	if _, final := errors.AsType[*unsyncedNames](err); final {
+		return false
+	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 

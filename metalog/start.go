@@ -91,14 +91,14 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 		if !whole || s.failure.err() != nil {
 			return nil
 		}
-		return noteReached(s.Dir, r)
+		return noteReached(s.Dir, r, s.Logger)
 	})
 	s.opened(func() error { return r.Shutdown().Error() })
 	l := &Log{log{identity: who, raft: r, fsm: f, failure: s.failure}}
 	l.tenures = newTenures(r, changes, s.failure)
 	l.batcher = newBatcher(r, s.failure)
 	if err = s.replayed(l); err == nil {
-		err = noteReached(s.Dir, r)
+		err = noteReached(s.Dir, r, s.Logger)
 	}
 	if err != nil {
 		l.batcher.stop()
