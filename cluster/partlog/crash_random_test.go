@@ -186,8 +186,11 @@ func (o *ordeal) size() int {
 	return sizes[o.r.IntN(len(sizes))]
 }
 
-// cut copies some of the oldest files into segments.
+// cut copies some of the oldest files into segments, from memory or from the files.
 func (o *ordeal) cut(checkpoint bool) {
+	if o.r.IntN(2) == 0 {
+		forget(o.s)
+	}
 	o.s.tending.Lock()
 	defer o.s.tending.Unlock()
 	files := o.s.wal.Files()
