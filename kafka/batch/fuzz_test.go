@@ -2,6 +2,8 @@ package batch
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +12,17 @@ import (
 )
 
 func seeds(f *testing.F) {
+	golden, err := filepath.Glob("testdata/kafka-clients-*/v*.bin")
+	if err != nil || len(golden) == 0 {
+		f.Fatal(golden, err)
+	}
+	for _, file := range golden {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
 	for c := Uncompressed; c.Known(); c++ {
 		w := Builder{Compression: Compression{Codec: c}}
 		for _, r := range testRecords(5) {
@@ -114,6 +127,38 @@ func FuzzNext(f *testing.F) {
 		}
 		if total != len(in) {
 			t.Error(total, len(in))
+		}
+	})
+}
+
+// FuzzWalk reads batches that nothing has checked but where they end: what producers sent and nobody looked into, and
+// what other tools left in a log.
+func FuzzWalk(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		in = bytes.Clone(in)
+		fixCRC(in)
+		b, _, err := Next(in)
+		if err != nil {
+			known(t, err)
+			return
+		}
+		walk(t, b, false)
+		for _, c := range []Codec{Uncompressed, Snappy} {
+			again, err := b.Recompress(nil, Compression{Codec: c}, 1<<20)
+			if err != nil {
+				known(t, err)
+				continue
+			}
+			if again.CheckCRC() != nil || again.Codec() != c || again.Size() != len(again) {
+				t.Errorf("recompressed into %x", []byte(again))
+			}
+		}
+		if _, err = ConvertDown(in, 0, b.BaseOffset()+1); err != nil {
+			known(t, err)
+		}
+		if len(large) != 0 {
+			t.Fatalf("%d large buffers are kept", len(large))
 		}
 	})
 }
