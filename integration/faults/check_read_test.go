@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,23 +15,23 @@ import (
 // still arrive, and nobody but the lasting producers writes, which get through what was not answered.
 func (l *ordeal) verify() {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	ctx, cancel := l.whileItRuns()
 	defer cancel()
 	client := l.newClient()
 	defer client.Close()
 	v, err := look(ctx, kadm.NewClient(client))
 	if err != nil {
-		l.t.Fatalf("ask what there is: %v", err)
+		l.t.Fatalf("ask what there is: %v", errors.Join(err, context.Cause(ctx)))
 	}
 	l.report(l.ledger.check(v)) // first: without its topic no producer gets anything through
 	for _, p := range l.lasting {
 		if err := p.client.Flush(ctx); err != nil {
-			l.t.Fatalf("producer %d does not get its records through: %v", p.number, err)
+			l.t.Fatalf("producer %d does not get its records through: %v", p.number, errors.Join(err, context.Cause(ctx)))
 		}
 	}
 	readings, err := l.readAll(ctx, kadm.NewClient(client))
 	if err != nil {
-		l.t.Fatalf("read all: %v", err)
+		l.t.Fatalf("read all: %v", errors.Join(err, context.Cause(ctx)))
 	}
 	wrong := l.ledger.met()
 	for _, r := range readings {
@@ -41,6 +42,20 @@ func (l *ordeal) verify() {
 		l.count("records read back", int64(len(r.sights)))
 	}
 	l.report(wrong)
+}
+
+// whileItRuns ends when the broker does, or with our patience.
+func (l *ordeal) whileItRuns() (context.Context, context.CancelFunc) {
+	patient, cancel := context.WithTimeout(l.t.Context(), patience)
+	ctx, stop := context.WithCancelCause(patient)
+	go func(ended <-chan struct{}) {
+		select {
+		case <-ended:
+			stop(errors.New("the broker ended by itself"))
+		case <-ctx.Done():
+		}
+	}(l.broker.Done)
+	return ctx, cancel
 }
 
 func (l *ordeal) report(wrong []string) {
