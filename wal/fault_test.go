@@ -262,6 +262,30 @@ func (b *bench) fill() error {
 	return b.l.Close()
 }
 
+// The writer may turn to the next file before the log is told that its name could not be saved.
+func TestAFileWhoseNameIsNotSavedIsNotWritten(t *testing.T) {
+	f := vfs.NewFault(vfs.NewMem())
+	b := newBench(t, f)
+	b.open()
+	f.Script(func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.OpSyncDir {
+			return vfs.Outcome{Err: syscall.EIO}
+		}
+		return vfs.Outcome{}
+	})
+	if err := b.l.ready(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if next := b.l.prep.next; next != nil {
+		t.Errorf("%s is to be written next", next.name)
+	}
+	f.Script(func(vfs.Op) vfs.Outcome { return vfs.Outcome{} })
+	if _, err := b.l.turn(b.l.files.active(), page); !errors.Is(err, syscall.EIO) {
+		t.Errorf("the writer made itself another one: %v", err)
+	}
+	_ = b.l.Close() // nothing was written
+}
+
 // Any one operation fails while a log is opened that was cut off: the start fails and says where, and the next one
 // finds what there was.
 func TestAnyErrorOfAStartLeavesAllForTheNext(t *testing.T) {

@@ -171,7 +171,10 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 	if mutant.On(mutant.SkipDirSync) {
 		return n, nil
 	}
-	return n, l.fs.SyncDir(".")
+	if err := l.fs.SyncDir("."); err != nil {
+		return nil, err // and no n: the writer would go on to it before it has heard of the error
+	}
+	return n, nil
 }
 
 // turn goes on to the next file, one with room for a group of n bytes. Only the writer calls it.
