@@ -77,7 +77,7 @@ func open(o Options, restore func([]byte) error, replay func(Replayed) error) (*
 
 func newLog(o Options) *Log {
 	l := &Log{}
-	l.fs, l.pool, l.opt = &directory{FS: o.FS}, o.Pool, o
+	l.fs, l.pool, l.opt = directory{vfs.Final(o.FS)}, o.Pool, o
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	l.salt = binary.LittleEndian.Uint64(salt[:])

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"chronik/wal/vfs"
@@ -69,26 +68,15 @@ func (s *files) takeDirty() []*file {
 	return dirty
 }
 
-// directory is the log's file system. Once a sync of the names in it has failed, all fail: the preparer's would succeed
-// where the checkpoint's has failed, and not have saved what that one lost.
-type directory struct {
-	vfs.FS
-
-	mu  sync.Mutex // held by SyncDir
-	err error      // its first one
-}
+// directory is the log's file system; its FS is a vfs.Final.
+type directory struct{ vfs.FS }
 
 // SyncDir syncs the only directory there is.
-func (d *directory) SyncDir(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err != nil {
-		return d.err
-	}
+func (d directory) SyncDir(name string) error {
 	if err := d.FS.SyncDir(name); err != nil {
-		d.err = &unsynced{err}
+		return &unsynced{err}
 	}
-	return d.err
+	return nil
 }
 
 // unsynced is a directory that could not be synced. That ends the log whatever the reason, a full disk too.

@@ -80,9 +80,7 @@ func (b *broken) outcome(op vfs.Op) vfs.Outcome {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	syncs := op.Kind == vfs.OpSync || op.Kind == vfs.OpWriteSync || op.Kind == vfs.OpSyncDir
-	// Partitions that are cut at the same time sync the directory above them, each for itself; it is the checkpoint behind
-	// all of them that relies on it, and that is not written when one of them has failed.
-	if syncs && b.tainted[op.Name] && op.Name != segmentsDir {
+	if syncs && b.tainted[op.Name] {
 		b.t.Errorf("%d: %v after %v failed", b.k, op, b.failed)
 	}
 	if op.Kind == vfs.OpRemove {
@@ -217,7 +215,10 @@ func (b *broken) check(left *vfs.Mem) {
 	b.t.Helper()
 	d := newDisk(b.t)
 	d.fs, d.fileSize, d.configs, d.deleted = left, 32<<10, b.d.configs, b.d.deleted
-	s := d.open()
+	s, err := Open(d.options())
+	if err != nil {
+		b.t.Fatalf("%d: after %v failed: %v", b.k, b.failed, err)
+	}
 	defer closeStore(b.t, s)
 	for id, acked := range b.acked {
 		got := values(b.t, d.log(s, id), d.log(s, id).Offsets().LogStart)

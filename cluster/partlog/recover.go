@@ -19,7 +19,7 @@ import (
 func Open(o Options) (*Store, error) {
 	o.fill()
 	s := &Store{
-		options: o, files: o.FS,
+		options: o, files: vfs.Final(o.FS),
 		logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]grave{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), failed: make(chan struct{}),
 	}
