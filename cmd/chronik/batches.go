@@ -103,7 +103,7 @@ func eachBatch(from io.ReaderAt, pos, end int64, visit func(b batch.Batch, pos i
 func (p *printer) showBatch(depth int, file string, b batch.Batch, pos int64) error {
 	p.count("batches")
 	l := newBatchLine(b, file, pos)
-	p.line(depth, l.String(), l)
+	p.lineOf(depth, l)
 	if !l.CRC {
 		return &badBatch{pos, fmt.Sprintf("the CRC of the batch with offsets %d to %d is wrong", l.BaseOffset, l.LastOffset)}
 	}

@@ -64,12 +64,11 @@ func (p *printer) metalogItem(i metalog.Item) {
 	if !i.At.IsZero() {
 		l.Time = timeText(i.At.UnixMilli())
 	}
-	p.line(0, l.String(), l)
+	p.lineOf(0, l)
 	for n, records := range i.Proposals {
 		for _, r := range records {
 			p.count("metadata records")
-			line := recordLine{"record", i.Index, n, r.Kind().String(), r}
-			p.line(1, line.String(), line)
+			p.lineOf(1, recordLine{"record", i.Index, n, r.Kind().String(), r})
 		}
 	}
 	if i.Image != nil {

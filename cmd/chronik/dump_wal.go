@@ -100,7 +100,9 @@ func (d *walDump) visit(i wal.Item) error {
 	case wal.EndItem:
 		d.judge(i.Number)
 	}
-	d.line(depth, i.String(), l)
+	if !d.quiet {
+		d.line(depth, i.String(), l)
+	}
 	if i.What == wal.EntryItem {
 		return d.entry(i)
 	}

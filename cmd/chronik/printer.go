@@ -54,6 +54,13 @@ func (p *printer) line(depth int, text string, value any) {
 	fmt.Fprintf(p.out, "%s%s\n", strings.Repeat("  ", depth), text)
 }
 
+// lineOf is line of a value that is its own text, which a quiet printer does not ask for.
+func (p *printer) lineOf(depth int, value fmt.Stringer) {
+	if !p.quiet {
+		p.line(depth, value.String(), value)
+	}
+}
+
 func (p *printer) count(things string) { p.counts[things]++ }
 
 // damaged shows it even when the printer is quiet.
