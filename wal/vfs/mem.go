@@ -54,7 +54,7 @@ func NewMem() *Mem {
 }
 
 // Watch calls fn in every operation that changes something, at its worst moment: the change is made, but none of what
-// the operation promises to be durable is. fn may call Crash, but nothing else of Mem.
+// the operation promises to be durable is. fn may call Crash and Kill, but nothing else of Mem.
 func (m *Mem) Watch(fn func(Op)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

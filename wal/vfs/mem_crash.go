@@ -21,8 +21,7 @@ func (m *Mem) Crash(pick Pick) *Mem {
 // Pick chooses one of n states, 0 the oldest, n-1 the newest.
 type Pick func(n int) int
 
-// Oldest loses everything that was not made durable, Newest loses nothing (a process that was killed), and Random
-// keeps and loses by chance.
+// Oldest loses everything that was not made durable, Newest loses nothing, and Random keeps and loses by chance.
 func Oldest(int) int   { return 0 }
 func Newest(n int) int { return n - 1 }
 
@@ -77,4 +76,46 @@ func (n *memNode) crashData(pick Pick) []byte {
 		}
 	}
 	return left
+}
+
+// Kill returns what a process that is killed at this moment leaves to the next one: all of it can be read, and a power
+// cut may still take what was not made durable. The Mem itself goes on.
+func (m *Mem) Kill() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	after := NewMem()
+	after.root = m.root.clone(map[*memNode]*memNode{})
+	return after
+}
+
+// clone copies n with all its states; done holds the nodes that were met before, by another name. States are never
+// written to, but their lists grow: each of the two its own.
+func (n *memNode) clone(done map[*memNode]*memNode) *memNode {
+	if n == nil || done[n] != nil {
+		return done[n]
+	}
+	c := &memNode{data: slices.Clone(n.data), changes: n.changes, sizes: slices.Clone(n.sizes), sectors: map[int64][]content{}}
+	done[n] = c
+	for s, states := range n.sectors {
+		c.sectors[s] = slices.Clone(states)
+	}
+	if n.dir != nil {
+		c.dir = n.dir.clone(done)
+	}
+	return c
+}
+
+func (d *memDir) clone(done map[*memNode]*memNode) *memDir {
+	names := func(from map[string]*memNode) map[string]*memNode {
+		to := map[string]*memNode{}
+		for name, n := range from {
+			to[name] = n.clone(done)
+		}
+		return to
+	}
+	c := &memDir{names: names(d.names), durable: names(d.durable), changes: d.changes}
+	for _, v := range d.pending {
+		c.pending = append(c.pending, dirChange{v.at, names(v.names)})
+	}
+	return c
 }

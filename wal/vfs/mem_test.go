@@ -193,3 +193,40 @@ func TestTheSameSeedLeavesTheSame(t *testing.T) {
 		}
 	}
 }
+
+// Whoever goes on after a kill reads all that was written, and has none of it for sure.
+func TestAKillMakesNothingDurable(t *testing.T) {
+	m := NewMem()
+	must(t, m.MkdirAll("d"))
+	must(t, m.SyncDir("."))
+	x, err := m.Open("d/x", Create)
+	must(t, err)
+	must(t, x.WriteSync([][]byte{page(512, 'a')}, 0, true))
+	must(t, m.SyncDir("d"))
+	must(t, x.WriteSync([][]byte{page(1024, 'b')}, 0, false))
+	must(t, m.Rename("d/x", "d/y"))
+	lock, err := m.Lock("lock")
+	must(t, err)
+	defer lock.Close()
+	tell := func(left *Mem) string {
+		name := strings.Fields(tree(t, left, "."))[1]
+		b := read(t, left, name)
+		return fmt.Sprintf("%s=%d%c", name, len(b), b[0])
+	}
+	before := outcomes(t, m, tell)
+	left := m.Kill()
+	if got := tell(left); got != "d/y=1024b" {
+		t.Error("a kill leaves", got)
+	}
+	same(t, outcomes(t, left, tell), before...)
+	if _, err := left.Lock("lock"); err != nil {
+		t.Error(err)
+	}
+	y, err := left.Open("d/y", 0)
+	must(t, err)
+	must(t, errors.Join(y.Sync(), left.SyncDir(".")))
+	same(t, outcomes(t, left, tell), "d/x=1024b", "d/y=1024b")
+	must(t, errors.Join(y.Truncate(100), left.SyncDir("d")))
+	same(t, outcomes(t, left, tell), "d/y=100b", "d/y=1024b")
+	same(t, outcomes(t, m, tell), before...) // what was killed knows nothing of it
+}
