@@ -164,6 +164,7 @@ func (p *Pool) take(n int, mem []byte) *Buf {
 	b.pool, b.mem, b.mapped, b.n, b.sums = p, mem, mem == nil, n, b.sums[:0]
 	if b.mapped {
 		b.mem = mapMemory(pagesOf(n))
+		p.region.giveBack(pagesOf(n))
 	}
 	p.inUse += int64(len(b.mem))
 	b.refs.Store(1)

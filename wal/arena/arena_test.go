@@ -164,6 +164,39 @@ func TestLargerThanTheLimit(t *testing.T) {
 	}
 }
 
+// Memory that lies in pieces must not be paid for twice: what is mapped elsewhere is given back there.
+func TestScatteredMemoryIsGivenBack(t *testing.T) {
+	p := New(64 * Page)
+	var held []*Buf
+	for range 64 {
+		b := p.Overdraw(Page)
+		b.mem[0] = 1
+		held = append(held, b)
+	}
+	for i := 0; i < 64; i += 2 {
+		held[i].Release()
+	}
+	large := []*Buf{p.Overdraw(10 * Page), p.Overdraw(15 * Page), p.Overdraw(20 * Page)}
+	bare := 0
+	for i := range 64 {
+		if p.region.bare[0]>>i&1 == 0 {
+			continue
+		}
+		bare++
+		if p.region.used[0]>>i&1 != 0 || p.region.mem[i*Page] != 0 {
+			t.Errorf("page %d was given back: used %b, byte %d", i, p.region.used[0]>>i&1, p.region.mem[i*Page])
+		}
+	}
+	if !large[0].mapped || bare != 32 {
+		t.Errorf("%d pages were given back", bare)
+	}
+	for i := 1; i < 64; i += 2 {
+		if held[i].mem[0] != 1 {
+			t.Errorf("page %d, which is held, was given back", i)
+		}
+	}
+}
+
 func TestSumsOfWhatArrived(t *testing.T) {
 	p := New(8 << 20)
 	for range 2 { // the second time in memory that had sums already

@@ -17,6 +17,7 @@ import (
 type region struct {
 	mem  []byte
 	used []uint64 // a bit a page
+	bare []uint64 // the same: free, and given back to the system
 	next int      // page behind the last run
 }
 
@@ -24,14 +25,15 @@ type region struct {
 // a direct write.
 func newRegion(size int64) region {
 	mem := mapMemory(size)
-	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // a wish: not every kernel has them
-	return region{mem: mem, used: make([]uint64, (size/Page+63)/64)}
+	wantHugePages(mem)
+	words := (size/Page + 63) / 64
+	return region{mem: mem, used: make([]uint64, words), bare: make([]uint64, words)}
 }
 
 // mapMemory gets fresh memory. The system gives none only when the machine is exhausted beyond the pool's limit, which
 // is a misconfiguration that cannot be answered per request.
 func mapMemory(size int64) []byte {
-	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|mapLazily)
 	if err != nil {
 		panic(fmt.Sprintf("arena: map %d bytes: %v", size, err))
 	}
@@ -54,7 +56,8 @@ func (r *region) take(n int) []byte {
 			return nil
 		}
 	}
-	r.mark(at, n, true)
+	mark(r.used, at, n, true)
+	mark(r.bare, at, n, false)
 	r.next = at + n
 	return r.mem[at*Page : (at+n)*Page : (at+n)*Page]
 }
@@ -62,7 +65,30 @@ func (r *region) take(n int) []byte {
 // put takes back a run.
 func (r *region) put(run []byte) {
 	at := int(uintptr(unsafe.Pointer(unsafe.SliceData(run))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.mem))))
-	r.mark(at/Page, len(run)/Page, false)
+	mark(r.used, at/Page, len(run)/Page, false)
+}
+
+// giveBack has the system take size bytes of free pages, or what there are of them: for memory that had to be found
+// elsewhere because they lie in pieces. It begins where the next runs will come last.
+func (r *region) giveBack(size int64) {
+	for _, part := range [2][2]int{{0, min(r.next, r.pages())}, {min(r.next, r.pages()), r.pages()}} {
+		for at := part[0]; size > 0; {
+			at = r.skip(at, part[1], true)
+			end := r.skip(at, min(at+int(size/Page), part[1]), false)
+			if at == end {
+				break
+			}
+			if held := skip(r.bare, at, end, true); held > at {
+				at = held // those before are given back already
+				continue
+			}
+			end = skip(r.bare, at, end, false)
+			_ = unix.Madvise(r.mem[at*Page:end*Page], unix.MADV_DONTNEED) // it is free: what is in it means nothing
+			mark(r.bare, at, end-at, true)
+			size -= int64(end-at) * Page
+			at = end
+		}
+	}
 }
 
 // find looks for n free pages in [from, to).
@@ -79,10 +105,13 @@ func (r *region) find(from, to, n int) (int, bool) {
 }
 
 // skip returns the first page from there on that is not as said, used or free, at most to.
-func (r *region) skip(from, to int, used bool) int {
+func (r *region) skip(from, to int, used bool) int { return skip(r.used, from, to, used) }
+
+// skip returns the first place from there on whose bit is not as said, at most to.
+func skip(words []uint64, from, to int, set bool) int {
 	for from < to {
-		word := r.used[from/64]
-		if used {
+		word := words[from/64]
+		if set {
 			word = ^word
 		}
 		if word >>= from % 64; word != 0 {
@@ -93,14 +122,14 @@ func (r *region) skip(from, to int, used bool) int {
 	return to
 }
 
-func (r *region) mark(at, n int, used bool) {
+func mark(words []uint64, at, n int, set bool) {
 	for n > 0 {
 		k := min(64-at%64, n)
 		mask := ^uint64(0) >> (64 - k) << (at % 64)
-		if used {
-			r.used[at/64] |= mask
+		if set {
+			words[at/64] |= mask
 		} else {
-			r.used[at/64] &^= mask
+			words[at/64] &^= mask
 		}
 		at, n = at+k, n-k
 	}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package arena
+
+const mapLazily = 0
+
+func wantHugePages([]byte) {}
