@@ -138,6 +138,7 @@ func (s *Segment) settle(seal bool) error {
 		return err
 	}
 	if s.End() == s.synced && s.named && !seal {
+		s.lent = nil
 		return nil
 	}
 	w, err := s.begin()

@@ -111,6 +111,10 @@ func TestMisplacedEntryIsNotServed(t *testing.T) {
 	if err := e.verify(slices.Concat(a, b)); kerr.Of(err) != kerr.CorruptMessage {
 		t.Fatal(err)
 	}
+	a.Assign(5, 1) // what a flipped bit of the epoch makes of it
+	if err := e.verify(a); kerr.Of(err) != kerr.CorruptMessage {
+		t.Fatal(err)
+	}
 }
 
 // flip changes a byte of the write-ahead log's files.

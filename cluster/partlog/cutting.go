@@ -75,7 +75,7 @@ func (c *cutting) next() []located {
 	c.end = max(c.end, l.start)
 	var es []located
 	for at := l.tail.seek(c.end); len(es) < chunkEntries; {
-		e, ok := l.tail.next(&at)
+		e, ok := l.entryAt(&at)
 		if !ok || e.pos >= c.pos {
 			break
 		}

@@ -182,7 +182,7 @@ func (l *Log) entryOfTime(from, ts int64) (located, bool) {
 	defer l.mu.Unlock()
 	for c := l.tail.seek(max(from, l.tail.base)); ; {
 		l.tail.skipOlder(&c, ts)
-		e, ok := l.tail.next(&c)
+		e, ok := l.entryAt(&c)
 		if !ok || e.maxTime >= ts {
 			return e, ok
 		}

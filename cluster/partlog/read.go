@@ -93,7 +93,7 @@ func (r *reading) plan() (seg *segment.Segment, n int, err error) {
 	}
 	c := l.tail.seek(r.from)
 	for bytes := 0; n < len(r.found) && (n == 0 || bytes < r.room); n++ {
-		e, ok := l.tail.next(&c)
+		e, ok := l.entryAt(&c)
 		if !ok || e.base >= limit {
 			break
 		}
@@ -273,7 +273,15 @@ func (e located) verify(data []byte) error {
 	return e.fits(data)
 }
 
-// fits says whether data is what the index says: a write that the disk lost or put elsewhere has a good CRC too.
+// entryAt is tail.next with the entry's epoch; the caller holds l.mu.
+func (l *Log) entryAt(c *cursor) (located, bool) {
+	e, ok := l.tail.next(c)
+	e.epoch = l.epochs.of(e.base)
+	return e, ok
+}
+
+// fits says whether data is what the log knows: a write that the disk lost or put elsewhere has a good CRC too, and a
+// batch's CRC is of neither its offset nor its epoch.
 func (e located) fits(data []byte) error {
 	at := e.base
 	for rest := data; len(rest) > 0; {
@@ -283,6 +291,9 @@ func (e located) fits(data []byte) error {
 		}
 		if b.BaseOffset() < at || at == e.base && b.BaseOffset() != at {
 			return fmt.Errorf("batch of offset %d where %d belongs: %w", b.BaseOffset(), at, kerr.CorruptMessage)
+		}
+		if e.epoch != noEpoch && b.LeaderEpoch() != e.epoch {
+			return fmt.Errorf("batch of epoch %d where one of %d belongs: %w", b.LeaderEpoch(), e.epoch, kerr.CorruptMessage)
 		}
 		at, rest = b.NextOffset(), after
 	}

@@ -25,7 +25,8 @@ func (e entry) loc() wal.Loc { return wal.Loc{Pos: e.pos, Len: e.size} }
 
 // located is an entry with its first offset.
 type located struct {
-	base int64
+	base  int64
+	epoch int32 // the leader's who appended it, or noEpoch: not known any more
 	entry
 }
 
