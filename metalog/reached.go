@@ -15,8 +15,9 @@ import (
 )
 
 // reached is how far the log is known to have gone. Every version of raft.db is whole in itself: that one is older than
-// the files beside it, and entries that were acknowledged are not in it, shows only here. It is noted at each start and
-// at each orderly end, so what came after the start of a run that was killed is known to raft.db alone.
+// the files beside it, and entries that were acknowledged are not in it, shows only here and in a snapshot that goes
+// further. It is noted at each start and at each orderly end, so what came after the start of a run that was killed, and
+// after its last snapshot, is known to raft.db alone.
 type reached struct {
 	term      uint64
 	committed uint64 // index of an entry that was committed in that term or before
@@ -42,7 +43,7 @@ func parseReached(b []byte) (r reached, err error) {
 }
 
 // checkReached holds the log against the note, if there is one: directories of older versions of this program have none.
-func checkReached(dir string, st *store, snapshot uint64) error {
+func checkReached(dir string, st *store) error {
 	path := filepath.Join(dir, reachedFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -63,7 +64,7 @@ func checkReached(dir string, st *store, snapshot uint64) error {
 	if known(err) != nil {
 		return err
 	}
-	if last = max(last, snapshot); term < was.term || last < was.committed {
+	if term < was.term || last < was.committed {
 		return fmt.Errorf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
 			"it is older than the files beside it: %w", st.path, last, term, reachedFile, was.committed, was.term, image.ErrCorrupt)
 	}

@@ -174,19 +174,31 @@ func readNewest(dir string, st *store) (newest, error) {
 			n.why = errors.Join(n.why, fmt.Errorf("%s: %w", path, err))
 		}
 	}
-	if err := cmp.Or(continues(st, n.index), checkReached(dir, st, n.index)); err != nil {
+	if err := cmp.Or(continues(st, n.index), checkReached(dir, st)); err != nil {
 		return n, errors.Join(err, n.why)
 	}
 	return n, nil
 }
 
-// continues checks that the log goes on where the snapshot ends. raft would start without the entries in between.
+// continues checks that the log reaches back to the snapshot and goes on from it: raft would start without the entries in
+// between, and put new ones behind a gap. The only voter has an entry in its log before it applies it, and keeps some
+// behind each snapshot, so a log that ends before the snapshot is an older one. (A node that is sent its snapshot by a
+// leader may have less than that, or nothing: where such nodes are, the snapshot must say that it was sent.)
 func continues(st *store, snapshot uint64) error {
 	first, err := st.FirstIndex()
 	if err != nil {
 		return err
 	}
-	if first > snapshot+1 || first == 0 && snapshot == 0 {
+	last, err := st.LastIndex()
+	if err != nil {
+		return err
+	}
+	if last < snapshot {
+		return fmt.Errorf("%s ends with entry %d and the newest good snapshot with entry %d: it is older than the snapshot, and "+
+			"what came behind that is not in it: put the newest %s back in its place, or a copy of the whole directory: %w",
+			st.path, last, snapshot, storeFile, image.ErrCorrupt)
+	}
+	if first > snapshot+1 || first == 0 {
 		return fmt.Errorf("%s begins with entry %d and the newest good snapshot ends with entry %d: entries are lost: %w",
 			st.path, first, snapshot, image.ErrCorrupt)
 	}

@@ -171,3 +171,68 @@ func TestAnOlderStoreIsRefused(t *testing.T) {
 	}
 	mustClose(t, mustOpen(t, dir))
 }
+
+// A start that takes an older raft.db under a newer snapshot loses what came behind the snapshot, puts its own entries
+// behind a gap, and is the last one: the next start refuses them.
+func TestAStoreOlderThanTheSnapshotMustNotBeBelieved(t *testing.T) {
+	dir, killed := t.TempDir(), t.TempDir()
+	l := mustOpen(t, dir)
+	mustPropose(t, l, topic("old"))
+	old, err := os.ReadFile(filepath.Join(dir, storeFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		mustPropose(t, l, topic(fmt.Sprint("new", i)))
+	}
+	if err := l.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	mustPropose(t, l, topic("behind the snapshot"))
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil { // what kill -9 leaves
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	path := filepath.Join(killed, storeFile)
+	newest, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, old, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBeRefused(t, killed)
+	if err := os.WriteFile(path, newest, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, killed)
+	defer mustClose(t, l)
+	if _, there := l.Image().TopicNamed("behind the snapshot"); !there {
+		t.Error("the refusal has changed something: an entry is lost")
+	}
+}
+
+func TestAnEmptyStoreUnderASnapshotMustNotBeBelieved(t *testing.T) {
+	dir, _, _ := snapshotDir(t, false)
+	cutLog(t, dir, 1<<20)
+	if err := os.Remove(filepath.Join(dir, reachedFile)); err != nil { // it alone must not be what tells
+		t.Fatal(err)
+	}
+	mustBeRefused(t, dir)
+}
+
+// mustBeRefused expects of Open and Load to name the store, and to say what helps.
+func mustBeRefused(t *testing.T, dir string) {
+	t.Helper()
+	l, err := Open(Options{Dir: dir, NodeID: 1})
+	if err == nil {
+		mustClose(t, l)
+	}
+	_, loadErr := Load(dir)
+	for _, err := range []error{err, loadErr} {
+		if !errors.Is(err, image.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Join(dir, storeFile)) ||
+			!strings.Contains(err.Error(), "put the newest raft.db back") {
+			t.Errorf("a store older than the snapshot: %v", err)
+		}
+	}
+}
