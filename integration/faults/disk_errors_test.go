@@ -37,7 +37,7 @@ var mustDo = map[baddisk.Op]string{
 	baddisk.Write: "wal file, wal file ahead, checkpoint, closed mark, segment, segment index, raft.db, node.id",
 	baddisk.Sync: "wal file, wal file ahead, checkpoint, closed mark, segment, segment index, raft.db, node.id, " +
 		"wal folder, partition folder, partitions folder, metalog folder, data folder, folder above",
-	baddisk.Rename:   "wal file, wal file ahead, checkpoint, closed mark, raft.db, node.id",
+	baddisk.Rename:   "wal file, wal file ahead, checkpoint, closed mark, raft.db, node.id, log.end",
 	baddisk.Truncate: "wal file, segment, segment index, raft.db",
 	baddisk.Create:   "wal file ahead, checkpoint, closed mark, segment, segment index, raft.db, node.id",
 	baddisk.Mkdir:    "data folder, metalog folder, snapshots folder, wal folder, partitions folder, partition folder",
@@ -146,12 +146,12 @@ func (l *life) named(e baddisk.Event, said string) {
 // lived sees that it was right to live on.
 func (l *life) lived(e baddisk.Event, said string) {
 	l.t.Helper()
-	ahead := e.Class == "wal file ahead" && e.Op != baddisk.Rename || e.Class == "wal file" && e.Op == baddisk.Rename
+	needless := e.Class == "wal file ahead" && e.Op != baddisk.Rename || e.Class == "wal file" && e.Op == baddisk.Rename || e.Class == "log.end"
 	switch {
 	case e.Op == baddisk.Read:
 		return // what was asked for is refused, and nothing else
 	case e.Fault == baddisk.Short:
-	case e.Fault == baddisk.ENOSPC && ahead:
+	case e.Fault == baddisk.ENOSPC && needless:
 		l.named(e, said)
 	case e.Op == baddisk.Remove && e.Class == "wal file ahead": // a file that was being made when the log was closed
 	default:

@@ -24,6 +24,7 @@ var diskClasses = []baddisk.Class{
 	{Name: "partition folder", Pattern: `^data/partitions/[^/]+$`},
 	{Name: "partitions folder", Pattern: `^data/partitions$`},
 	{Name: "raft.db", Pattern: `^data/metalog/raft\.db(\.tmp)?$`},
+	{Name: "log.end", Pattern: `^data/metalog/log\.end(\.tmp)?$`},
 	{Name: "node.id", Pattern: `^data/metalog/node\.id(\.tmp)?$`},
 	{Name: "snapshots probe", Pattern: `^data/metalog/snapshots/permTest$`},
 	{Name: "snapshot", Pattern: `^data/metalog/snapshots/.+`},
