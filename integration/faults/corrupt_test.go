@@ -23,7 +23,7 @@ func TestFaultsCorruption(t *testing.T) {
 	bases := corruptBases(t)
 	c := &corruption{bases: bases, chronik: broker.Command(t, "chronik")}
 	campaign.Run(t, campaign.Plan{
-		Name: "damaged files", Unit: "injuries", Glance: 20, Share: 600, Soak: 10000, Workers: 3,
+		Name: "damaged files", Unit: "injuries", Glance: 20, Share: 500, Soak: 10_000, Workers: 2,
 	}, c.cycle)
 }
 
