@@ -120,9 +120,10 @@ func deleted(plan []doomed, err error) []kmsg.DeleteTopicsResponseTopic {
 // INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR, INVALID_REQUEST, POLICY_VIOLATION, NOT_CONTROLLER.
 func (c *Controller) CreatePartitions(ctx context.Context, rq *kmsg.CreatePartitionsRequest) []kmsg.CreatePartitionsResponseTopic {
 	wanted, twice := distinct(rq.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic })
-	cfg, tooMany := c.o.Config(), checkAdded(c.o.Log.Image(), wanted)
+	cfg := c.o.Config()
 	outcome := c.carryOut(ctx, rq.ValidateOnly, len(wanted), func(img *image.Image) planner {
-		p := newTopicPlan(img, cfg)
+		// By the image that is planned on: a topic that another client has just made is in it.
+		p, tooMany := newTopicPlan(img, cfg), checkAdded(img, wanted)
 		return func(i int) ([]image.Record, error) {
 			if tooMany != nil {
 				return nil, tooMany

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -277,6 +278,30 @@ func TestCreatePartitions(t *testing.T) {
 	if rs := c.CreatePartitions(context.Background(), rq); rs[0].ErrorCode != 0 || len(a.Partitions) != 5 {
 		t.Errorf("%+v", rs)
 	}
+}
+
+// A topic may come into being while a request to grow it waits for its turn: the bound must not have been looked at before.
+// Without it one request takes all the memory that there is.
+func TestAGrowthIsBoundedWhenItsTurnComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, l := cluster(t, 1)
+		if err := c.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		grown := make(chan []string, 1)
+		go func() { grown <- grow(c, "late", 1<<30, nil) }()
+		synctest.Wait()
+		late := topic("late", 1, 1)
+		recs, err := newTopicPlan(l.img, c.o.Config()).create(&late, uuid.UUID{9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.apply(recs...); err != nil {
+			t.Fatal(err)
+		}
+		c.release()
+		expect(t, <-grown, []string{"late: POLICY_VIOLATION Excessively large number of partitions per request."})
+	})
 }
 
 func grow(c *Controller, name string, count int32, assigned [][]int32) (results []string) {
