@@ -113,6 +113,9 @@ func (l *Log) run() {
 // tidy brings the directory in order: what is torn is cut, files without entries go, and a new file begins. Nothing is
 // ever written behind what a run before has left, so nothing that it left can be taken for what is written now.
 func (l *Log) tidy(r *recovery) error {
+	if err := l.settle(r); err != nil {
+		return err
+	}
 	if err := l.adopt(r.names); err != nil {
 		return err
 	}
@@ -138,6 +141,18 @@ func (l *Log) tidy(r *recovery) error {
 		return writeCheckpoint(l.fs, checkpointName, &checkpoint{incarnation: l.opt.Incarnation, seq: seq, base: base, number: r.next})
 	}
 	return nil
+}
+
+// settle makes durable what recovery has read. After a kill it may have come from the page cache alone, and from here on
+// it is said to be durable: to the log's readers, in the next file's header, and in the note of a cut. The same goes for
+// names: files go because the checkpoint does not need them, or because those behind them are gone.
+func (l *Log) settle(r *recovery) error {
+	for _, f := range r.kept() {
+		if err := syncFile(f); err != nil {
+			return err
+		}
+	}
+	return l.fs.SyncDir(".")
 }
 
 // adopt keeps the spares of the run before, and removes what it did not finish.
