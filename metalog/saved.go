@@ -75,7 +75,7 @@ func savedNames(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, d := range found {
-		if d.IsDir() && !strings.HasSuffix(d.Name(), ".tmp") {
+		if d.IsDir() && !strings.HasSuffix(d.Name(), unfinished) {
 			names = append(names, d.Name())
 		}
 	}

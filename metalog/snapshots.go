@@ -3,11 +3,16 @@ package metalog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/hashicorp/raft"
 )
+
+// unfinished ends the name of a snapshot's directory until all of it is there.
+const unfinished = ".tmp"
 
 // snapshots is raft's store of them. What its disk fails to do ends the log, as with the store of entries: raft would
 // log it and try again, and a sync that failed once succeeds for nothing the next time. A full disk is lived through:
@@ -21,12 +26,12 @@ type snapshots struct {
 func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.SnapshotStore.Create(v, index, term, c, at, t)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, errors.Join(s.failed(err), s.failed(removeUnfinished(s.dir, fmt.Sprintf("%d-%d-", term, index))))
 	}
 	said := savedMeta{SnapshotMeta: raft.SnapshotMeta{
 		Version: v, ID: sink.ID(), Index: index, Term: term, Configuration: c, ConfigurationIndex: at}}
-	if err := writeSeal(filepath.Join(s.dir, sink.ID()+".tmp"), said); err != nil {
-		return nil, errors.Join(s.failed(err), sink.Cancel())
+	if err := writeSeal(filepath.Join(s.dir, sink.ID()+unfinished), said); err != nil {
+		return nil, errors.Join(s.failed(err), snapshotSink{sink, s}.Cancel())
 	}
 	return snapshotSink{sink, s}, nil
 }
@@ -34,6 +39,18 @@ func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Con
 func (s snapshots) failed(err error) error {
 	if err != nil && !outOfSpace(err) {
 		s.failure.set(fmt.Errorf("snapshot: %w", err))
+	}
+	return err
+}
+
+// removeUnfinished removes what is left of snapshots that were not finished and whose names begin so: a disk that was full
+// once would be filled by each of them.
+func removeUnfinished(dir, prefix string) error {
+	found, err := os.ReadDir(dir)
+	for _, d := range found {
+		if strings.HasPrefix(d.Name(), prefix) && strings.HasSuffix(d.Name(), unfinished) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, d.Name())))
+		}
 	}
 	return err
 }
@@ -56,12 +73,18 @@ func (s snapshotSink) Write(b []byte) (int, error) {
 	return n, s.to.failed(err)
 }
 
+// Cancel leaves nothing behind. raft's own gives up before it removes the directory when state.bin could not be written.
+func (s snapshotSink) Cancel() error {
+	err := s.to.failed(s.SnapshotSink.Cancel())
+	return errors.Join(err, s.to.failed(removeUnfinished(s.to.dir, s.ID())))
+}
+
 // Close also syncs the snapshot's own directory, before raft deletes the entries that the snapshot stands for: raft's
 // store syncs the files and the directory above, which does not promise that the files have their names.
 func (s snapshotSink) Close() error {
 	err := s.SnapshotSink.Close()
 	if err == nil {
-		err = syncFile(filepath.Join(s.to.dir, s.ID()))
+		return s.to.failed(syncFile(filepath.Join(s.to.dir, s.ID())))
 	}
-	return s.to.failed(err)
+	return errors.Join(s.to.failed(err), s.to.failed(removeUnfinished(s.to.dir, s.ID())))
 }

@@ -66,6 +66,10 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	if err == nil {
 		err = syncFile(s.Dir) // the directory of the snapshots may be new
 	}
+	saved := filepath.Join(s.Dir, snapshotsDir)
+	if err == nil {
+		err = removeUnfinished(saved, "")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	changes := make(chan bool, 16)
 	config := s.config(who)
 	config.NotifyCh = changes
-	r, err := s.newRaft(config, f, st, snapshots{files, filepath.Join(s.Dir, snapshotsDir), s.failure}, trans)
+	r, err := s.newRaft(config, f, st, snapshots{files, saved, s.failure}, trans)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,88 @@
+package metalog
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// withFilesUpTo has every write beyond size bytes of a file fail while op runs, as a disk does that is full.
+func withFilesUpTo(t *testing.T, size uint64, op func()) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	op()
+}
+
+func realSnapshots(t *testing.T) snapshots {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsToKeep, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshots{files, filepath.Join(dir, snapshotsDir), newFailure()}
+}
+
+// Each try on a full disk would leave the snapshot as far as it came, for ever.
+func TestASnapshotThatFailsMustNotStayOnTheDisk(t *testing.T) {
+	_, trans := raft.NewInmemTransport("a")
+	for _, c := range []struct {
+		name                 string
+		create, write, close uint64 // how long files may be
+	}{
+		{"meta.json", 0, 1 << 30, 1 << 30},
+		{"state.bin", 1 << 30, 64 << 10, 1 << 30},
+		{"meta.json at the end", 1 << 30, 1 << 30, 0},
+	} {
+		s := realSnapshots(t)
+		var sink raft.SnapshotSink
+		var err error
+		withFilesUpTo(t, c.create, func() { sink, err = s.Create(1, 10, 1, raft.Configuration{}, 1, trans) })
+		if err == nil {
+			withFilesUpTo(t, c.write, func() { _, err = sink.Write(make([]byte, 1<<20)) })
+			if err != nil {
+				withFilesUpTo(t, c.write, func() { err = errors.Join(err, sink.Cancel()) })
+			} else {
+				withFilesUpTo(t, c.close, func() { err = sink.Close() })
+			}
+		}
+		left, dirErr := os.ReadDir(s.dir)
+		if !errors.Is(err, syscall.EFBIG) || dirErr != nil || len(left) != 0 {
+			t.Errorf("%s: %v, and %v is left, %v", c.name, err, left, dirErr)
+		}
+	}
+}
+
+func TestASnapshotThatWasCutShortMustNotOutliveTheNextStart(t *testing.T) {
+	dir, names, want := snapshotDir(t, true)
+	saved := filepath.Join(dir, snapshotsDir)
+	cut := filepath.Join(saved, "9-99-1700000000000"+unfinished)
+	if err := os.CopyFS(cut, os.DirFS(filepath.Join(saved, names[0]))); err != nil {
+		t.Fatal(err)
+	}
+	l := mustOpen(t, dir)
+	defer mustClose(t, l)
+	left, err := os.ReadDir(saved)
+	if err != nil || len(left) != len(names) || hash(t, l.Image()) != want {
+		t.Error(left, err)
+	}
+}
