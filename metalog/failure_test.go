@@ -409,9 +409,13 @@ func TestASlowDiskMustNotCostTheLeadership(t *testing.T) {
 // Raft deletes entries when a snapshot has been closed: the names of its files must be durable by then. So a directory
 // that cannot be synced fails the log.
 func TestASnapshotIsNotDoneBeforeItsDirectoryIsSynced(t *testing.T) {
-	f := newFailure()
-	nowhere := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), f}
-	if err := snapshotTo(nowhere); !errors.Is(err, fs.ErrNotExist) || f.err() == nil {
-		t.Fatal(err, f.err())
+	s := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), newFailure()}
+	under, err := s.SnapshotStore.Create(1, 5, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = snapshotSink{under, s}.Close() // its directory is nowhere
+	if _, final := errors.AsType[*unsyncedNames](s.failure.err()); !final || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err, s.failure.err())
 	}
 }

@@ -115,7 +115,12 @@ func install(tmp, path string) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	if err := syncFile(filepath.Dir(path)); err != nil {
+	return syncNames(filepath.Dir(path))
+}
+
+// syncNames syncs a directory.
+func syncNames(dir string) error {
+	if err := syncFile(dir); err != nil {
 		return &unsyncedNames{err}
 	}
 	return nil

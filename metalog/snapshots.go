@@ -83,8 +83,12 @@ func (s snapshotSink) Cancel() error {
 // store syncs the files and the directory above, which does not promise that the files have their names.
 func (s snapshotSink) Close() error {
 	err := s.SnapshotSink.Close()
+	own := filepath.Join(s.to.dir, s.ID())
 	if err == nil {
-		return s.to.failed(syncFile(filepath.Join(s.to.dir, s.ID())))
+		return s.to.failed(syncNames(own))
+	}
+	if _, missing := os.Stat(own); missing == nil { // it has its name, so what failed is the sync of the directory above
+		err = &unsyncedNames{err}
 	}
 	return errors.Join(s.to.failed(err), s.to.failed(removeUnfinished(s.to.dir, s.ID())))
 }

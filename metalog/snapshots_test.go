@@ -86,3 +86,26 @@ func TestASnapshotThatWasCutShortMustNotOutliveTheNextStart(t *testing.T) {
 		t.Error(left, err)
 	}
 }
+
+// renamed is a snapshot that has its name when the directory above cannot be synced, because the disk is full.
+type renamed struct {
+	raft.SnapshotSink
+	dir string
+}
+
+func (r renamed) Close() error {
+	return errors.Join(r.SnapshotSink.Close(), os.Mkdir(filepath.Join(r.dir, r.ID()), 0o700), syscall.ENOSPC)
+}
+
+// raft would make another snapshot, whose sync may succeed for nothing, and delete the entries.
+func TestASnapshotWhoseNameIsNotSyncedIsNotLivedThrough(t *testing.T) {
+	s := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), newFailure()}
+	under, err := s.SnapshotStore.Create(1, 10, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = snapshotSink{renamed{under, s.dir}, s}.Close()
+	if !errors.Is(err, syscall.ENOSPC) || !errors.Is(s.failure.err(), syscall.ENOSPC) {
+		t.Error(err, s.failure.err())
+	}
+}
