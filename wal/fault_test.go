@@ -286,6 +286,51 @@ func TestAFileWhoseNameIsNotSavedIsNotWritten(t *testing.T) {
 	_ = b.l.Close() // nothing was written
 }
 
+// counted is a file system that counts the files that are open.
+type counted struct {
+	vfs.FS
+	open atomic.Int64
+}
+
+type countedFile struct {
+	vfs.File
+	open *atomic.Int64
+}
+
+func (c *counted) Open(name string, flag vfs.Flag) (vfs.File, error) {
+	f, err := c.FS.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	c.open.Add(1)
+	return countedFile{f, &c.open}, nil
+}
+
+func (c countedFile) Close() error {
+	c.open.Add(-1)
+	return c.File.Close()
+}
+
+func TestAFileWhoseNameIsNotSavedDoesNotStayOpen(t *testing.T) {
+	f := vfs.NewFault(vfs.NewMem())
+	c := &counted{FS: f}
+	b := newBench(t, c)
+	b.open()
+	f.Script(func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.OpSyncDir {
+			return vfs.Outcome{Err: syscall.EIO}
+		}
+		return vfs.Outcome{}
+	})
+	if err := b.l.ready(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	_ = b.l.Close() // nothing was written
+	if n := c.open.Load(); n != 0 {
+		t.Errorf("%d files are still open", n)
+	}
+}
+
 // Any one operation fails while a log is opened that was cut off: the start fails and says where, and the next one
 // finds what there was.
 func TestAnyErrorOfAStartLeavesAllForTheNext(t *testing.T) {

@@ -172,6 +172,7 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 		return n, nil
 	}
 	if err := l.fs.SyncDir("."); err != nil {
+		n.Release()
 		return nil, err // and no n: the writer would go on to it before it has heard of the error
 	}
 	return n, nil
