@@ -16,6 +16,9 @@ func offsetFetch(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.Off
 	if rq.Version >= 8 {
 		told := asked[string]{}
 		req.Groups = slices.DeleteFunc(req.Groups, func(g kmsg.OffsetFetchRequestGroup) bool { return told.tooOften(g.Group) })
+		for i := range req.Groups {
+			askOnce(req.Groups[i].Topics)
+		}
 		return b.Groups.OffsetFetch(ctx, rq.Version, req), nil
 	}
 	resp := b.Groups.OffsetFetch(ctx, rq.Version, severalGroups(req))
@@ -36,9 +39,25 @@ func severalGroups(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchRequest {
 	for i, t := range req.Topics {
 		g.Topics[i].Topic, g.Topics[i].Partitions = t.Topic, t.Partitions
 	}
+	askOnce(g.Topics)
 	several := *req
 	several.Groups = []kmsg.OffsetFetchRequestGroup{g}
 	return &several
+}
+
+// askOnce leaves out partitions that a group's topics name again: four bytes that do would each be answered with all the
+// metadata that was committed, which is as long as offset.metadata.max.bytes allows.
+func askOnce(topics []kmsg.OffsetFetchRequestGroupTopic) {
+	named := make(map[itemKey]bool)
+	for i := range topics {
+		t := &topics[i]
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(partition int32) bool {
+			key := itemKey{topic: t.TopicID, name: t.Topic, partition: partition}
+			again := named[key]
+			named[key] = true
+			return again
+		})
+	}
 }
 
 // oneGroupsTopic is a topic in the form before version 8. Version 0 says that nothing was committed by an error, and

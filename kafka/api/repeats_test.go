@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -32,4 +33,45 @@ func TestAShortQuestionMustNotHaveAnEndlessAnswer(t *testing.T) {
 			t.Errorf("%s: %d answers", name, got)
 		}
 	}
+}
+
+// An offset is committed with kilobytes of metadata, and four bytes ask for it. Neither the list of one topic nor many
+// entries of that topic may have the answer again and again.
+func TestAPartitionNamedAgainMustNotBeFetchedAgain(t *testing.T) {
+	n := start(t, nil)
+	id := n.create("t", 2)
+	n.commit("g", "t", 0, 7)
+	again := make([]int32, 1000)
+	again[500] = 1
+	for v := range int16(11) {
+		rq := kmsg.NewPtrOffsetFetchRequest()
+		rq.Version, rq.Group = v, "g"
+		g := kmsg.OffsetFetchRequestGroup{Group: "g"}
+		for range 100 {
+			rq.Topics = append(rq.Topics, kmsg.OffsetFetchRequestTopic{Topic: "t", Partitions: again})
+			g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: "t", TopicID: id, Partitions: again})
+		}
+		rq.Groups = append(rq.Groups, g, kmsg.OffsetFetchRequestGroup{Group: "h", Topics: g.Topics[:1]})
+		want := []string{"0 at 7", "1 at -1"}
+		if v >= 8 {
+			want = append(want, "0 at -1", "1 at -1")
+		}
+		n.equal(fmt.Sprintf("version %d", v), fetchedOffsets(ask[*kmsg.OffsetFetchResponse](n, rq)), want)
+	}
+}
+
+func fetchedOffsets(resp *kmsg.OffsetFetchResponse) (list []string) {
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			list = append(list, fmt.Sprintf("%d at %d", p.Partition, p.Offset))
+		}
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				list = append(list, fmt.Sprintf("%d at %d", p.Partition, p.Offset))
+			}
+		}
+	}
+	return list
 }
