@@ -18,7 +18,7 @@ const (
 	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
 	midPart    = 64 << 10 // the same of a frame of over midFrame
 	midFrame   = 512 << 10
-	bigPart    = 1 << 20 // the same of a frame of over bigFrame
+	bigPart    = 1 << 20 // the same of a frame of over bigFrame, which Large has allowed
 	bigFrame   = 4 << 20
 	readPiece  = 256 << 10 // of a large frame
 )
@@ -54,7 +54,7 @@ type Frames struct {
 	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
 	// wait is for memory, and not the peer's fault.
 	Await func(n int)
-	// Large is called before a frame of more than LargeFrame bytes gets its buffer, and may wait.
+	// Large is called when midPart of a frame of more than LargeFrame bytes has come, and may wait.
 	Large func(n int) error
 }
 
@@ -136,26 +136,12 @@ func (f *Frames) small(n int) (Frame, error) {
 
 // large holds nothing of the arena while it waits for a buffer there: two that did could wait for each other.
 func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
-	var first *[]byte
-	var err error
-	switch {
-	case n <= midFrame:
-		first, err = f.parts(n, firstPart)
-	case n <= bigFrame:
-		first, err = f.parts(n, firstPart, midPart)
-	default:
-		first, err = f.parts(n, firstPart, midPart, bigPart)
-	}
+	first, err := f.first(n)
 	if err != nil {
 		return Frame{}, err
 	}
 	defer putSmall(first)
 	f.Await(0)
-	if n > LargeFrame {
-		if err := f.Large(n); err != nil {
-			return Frame{}, err
-		}
-	}
 	buf, err := f.pool.Get(ctx, n)
 	if err != nil {
 		return Frame{}, err
@@ -165,6 +151,24 @@ func (f *Frames) large(ctx context.Context, n int) (Frame, error) {
 		return Frame{}, err
 	}
 	return Frame{Bytes: buf.Bytes(), Buf: buf}, nil
+}
+
+// first reads what must have come of a large frame of n bytes before the pool is asked. Any number of peers may wait for
+// Large, and for as long as others take: none does with bigPart in its hands, which nobody counts.
+func (f *Frames) first(n int) (*[]byte, error) {
+	if n <= midFrame {
+		return f.parts(n, firstPart)
+	}
+	b, err := f.parts(n, firstPart, midPart)
+	if err != nil || n <= LargeFrame {
+		return b, err
+	}
+	f.Await(0)
+	if err := f.Large(n); err != nil {
+		putSmall(b)
+		return nil, err
+	}
+	return f.more(b, midPart, bigPart, n)
 }
 
 // rest reads what buf lacks, in pieces that fit the processor's cache.
@@ -189,19 +193,27 @@ func (f *Frames) parts(n int, ends ...int) (*[]byte, error) {
 		if end == at {
 			break
 		}
-		next := getSmall(end)
-		if b != nil {
-			copy(*next, (*b)[:at])
-			putSmall(b)
-		}
-		b = next
-		if err := f.fill((*b)[at:end], n-at); err != nil {
-			putSmall(b)
+		var err error
+		if b, err = f.more(b, at, end, n); err != nil {
 			return nil, err
 		}
 		at = end
 	}
 	return b, nil
+}
+
+// more reads up to end into a buffer that replaces b, the first at bytes of n. When it fails, nothing is left of either.
+func (f *Frames) more(b *[]byte, at, end, n int) (*[]byte, error) {
+	next := getSmall(end)
+	if b != nil {
+		copy(*next, (*b)[:at])
+		putSmall(b)
+	}
+	if err := f.fill((*next)[at:end], n-at); err != nil {
+		putSmall(next)
+		return nil, err
+	}
+	return next, nil
 }
 
 // fill reads all of b, which is the beginning of the rest bytes that the frame still lacks.

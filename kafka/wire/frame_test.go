@@ -82,7 +82,7 @@ func TestAClaimTakesNothingFromThePool(t *testing.T) {
 	}()
 	whole := framed(make([]byte, 8<<20))
 	for _, step := range []struct{ bytes, want int }{
-		{0, 4}, {4, 8 << 20}, {firstPart, 8<<20 - firstPart}, {midPart - firstPart, 8<<20 - midPart},
+		{0, 4}, {4, 8 << 20}, {firstPart, 8<<20 - firstPart}, {midPart - firstPart, 0}, {0, 8<<20 - midPart},
 	} {
 		if step.bytes > 0 {
 			w.Write(whole[:step.bytes])
@@ -116,6 +116,29 @@ func TestALargeFrameIsAskedFor(t *testing.T) {
 	if _, err := frames.Next(t.Context()); err != full || pool.InUse() != 0 {
 		t.Errorf("%v, %d bytes are held", err, pool.InUse())
 	}
+}
+
+// Thousands of peers may wait to be allowed a large frame: what each has sent by then is memory that nobody counts.
+func TestAFrameMustNotHoldMuchBeforeItIsAllowed(t *testing.T) {
+	stream := bytes.NewReader(framed(make([]byte, bigFrame+1)))
+	frames := NewFrames(stream, arena.New(32<<20), 8<<20)
+	waits := 0
+	frames.Await = func(n int) {
+		if n == 0 {
+			waits++
+		}
+	}
+	frames.Large = func(int) error {
+		if took := stream.Size() - int64(stream.Len()); waits != 1 || took > 4+midPart+readBuffer {
+			t.Errorf("%d bytes are held, after %d words that the peer is not to blame", took, waits)
+		}
+		return nil
+	}
+	f, err := frames.Next(t.Context())
+	if err != nil || waits != 2 {
+		t.Fatal(err, waits)
+	}
+	f.Release()
 }
 
 // The end of the context ends the wait for memory.
