@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,9 +119,10 @@ func (n *Node) groupConfig() group.Config {
 }
 
 // newMemberID makes ids as Kafka's, which tools show to people: the client's own id, then something unique.
-// newMemberID is for people to read, but a string in a response has a length of 16 bits, and so may clientID have.
+// A string in a response has a length of 16 bits, and so may clientID have; and a member says its id only as it is if it
+// is valid UTF-8: a client in Java would replace half a character, and nobody has that id.
 func newMemberID(clientID string) string {
-	return clientID[:min(len(clientID), 1000)] + "-" + uuid.NewString()
+	return strings.ToValidUTF8(clientID[:min(len(clientID), 1000)], "") + "-" + uuid.NewString()
 }
 
 func (n *Node) openStore(o Options) error {

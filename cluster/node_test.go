@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -409,5 +410,14 @@ func TestAMemberIDMustFitIntoOldResponses(t *testing.T) {
 	}
 	if id := newMemberID("client"); !strings.HasPrefix(id, "client-") || len(id) != len("client-")+36 {
 		t.Error(id)
+	}
+}
+
+// A client in Java replaces what is not UTF-8, and its heartbeats would come from a member that nobody knows.
+func TestAMemberIDMustNotHoldHalfACharacter(t *testing.T) {
+	for _, clientID := range []string{strings.Repeat("€", 1000), "a" + strings.Repeat("é", 1000), "b\xff"} {
+		if id := newMemberID(clientID); !utf8.ValidString(id) || id[0] != clientID[0] {
+			t.Errorf("%q", id)
+		}
 	}
 }

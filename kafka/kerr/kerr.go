@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is a Kafka error code as it stands in a response. None is not an error: functions return nil instead.
@@ -63,7 +64,7 @@ const maxMessage = 1000
 func Detail(c Code, format string, args ...any) error {
 	message := fmt.Sprintf(format, args...)
 	if len(message) > maxMessage {
-		message = message[:maxMessage] + "..."
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "..." // the cut may go through a character
 	}
 	return &detail{c, message}
 }

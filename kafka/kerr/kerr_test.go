@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	oracle "github.com/twmb/franz-go/pkg/kerr"
 )
@@ -23,6 +24,14 @@ func TestAQuotedNameMustNotOutgrowTheResponse(t *testing.T) {
 	}
 	if Of(err) != InvalidTopicException {
 		t.Error(err)
+	}
+}
+
+func TestAMessageMustNotEndInHalfACharacter(t *testing.T) {
+	for _, before := range []string{"", "a", "ab"} {
+		if m := Message(Detail(InvalidTopicException, "%s%s", before, strings.Repeat("€", 1000))); !utf8.ValidString(m) {
+			t.Errorf("after %q: %q", before, m[len(m)-8:])
+		}
 	}
 }
 
