@@ -68,6 +68,7 @@ type conn struct {
 	idleBy, readBy, writeBy atomic.Int64
 	// The same for when memory is short.
 	hurryRead, hurryWrite, releaseBy atomic.Int64
+	largeHeld                        atomic.Int64 // requests that were admitted as large; releaseBy counts while there are any
 }
 
 // begun is a request and what its handler left to be done.
@@ -429,7 +430,7 @@ func (c *conn) check(now int64) {
 		c.expire("a large request came slowly while others waited for memory")
 	case short && overdue(c.hurryWrite.Load()):
 		c.expire("the peer took a large response slowly while others waited for memory")
-	case short && overdue(c.releaseBy.Load()):
+	case short && c.largeHeld.Load() > 0 && overdue(c.releaseBy.Load()):
 		c.expire("a large request took long while others waited for memory")
 	case c.blocked.Load() && hungUp(c.nc):
 		c.expire("the peer hung up while its requests waited")

@@ -82,7 +82,10 @@ func (c *conn) admit(cost int) error {
 		if err != nil {
 			return err
 		}
-		c.releaseBy.Store(c.s.clock.after(heldLong))
+		if c.largeHeld.Load() == 0 {
+			c.releaseBy.Store(c.s.clock.after(heldLong))
+		}
+		c.largeHeld.Add(1)
 	}
 	c.held.Add(n)
 	c.admitted = n
@@ -122,7 +125,8 @@ func (c *conn) release(n int64) {
 		return
 	}
 	if n > modest {
-		c.releaseBy.Store(0)
+		c.releaseBy.Store(c.s.clock.after(heldLong)) // of the next, if there is one: they end one after the other
+		c.largeHeld.Add(-1)
 		c.s.load.requests.give(n)
 	}
 	c.held.Add(-n)

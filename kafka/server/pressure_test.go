@@ -110,6 +110,28 @@ func TestRequestsOfManyElementsMustWaitForEachOther(t *testing.T) {
 	})
 }
 
+// The first of a connection's large requests ends; the second is then as much in the way of others as the first was.
+func TestTheEndOfOneLargeRequestMustNotExcuseTheNext(t *testing.T) {
+	bubble(t, nil, nil, func(t *testing.T, x *harness) {
+		slow, other := x.pipes.dial(t), x.pipes.dial(t)
+		slow.send(metadataOf(500, 0), metadataOf(500, 1))
+		synctest.Wait()
+		if x.begun != 2 {
+			t.Fatalf("%d requests have begun", x.begun)
+		}
+		close(x.gates[0])
+		slow.expect(0)
+		go other.Write(metadataOf(120_000, 2)) // all there is, and so it waits
+		<-time.After((heldLong + 5) * time.Second)
+		if n := x.s.Connections(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+		slow.Close()
+		other.Close()
+		close(x.gates[1])
+	})
+}
+
 func TestAConnectionMustNotHoldMuch(t *testing.T) {
 	bubble(t, nil, nil, func(t *testing.T, x *harness) {
 		c := x.pipes.dial(t)
@@ -215,6 +237,7 @@ func TestBadFramesMustNotFloodTheLog(t *testing.T) {
 				c.send([]byte("GET / HTTP/1.1\r\n\r\n"))
 				c.expectClosed()
 			}
+			synctest.Wait() // a connection is closed before the line about it is written
 			lines := bytes.Count([]byte(strings.Join(x.log.lines(), "\n")), []byte("connection closed"))
 			if want := linesPerTick * (second + 1); lines != want {
 				t.Errorf("%d lines in %d s, want %d", lines, second+1, want)
