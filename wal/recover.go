@@ -165,7 +165,7 @@ func (r *recovery) fits(h *fileHeader, seq uint64) string {
 	case h.seq != seq:
 		return fmt.Sprintf("its header is that of file %d", h.seq)
 	case seq != want:
-		return fmt.Sprintf("file %d, which comes before it, is missing", want)
+		return fmt.Sprintf("%s, which comes before it, is missing", fileName(want))
 	case h.base != base || h.size < page:
 		return "its place in the log does not fit the file before it"
 	}
