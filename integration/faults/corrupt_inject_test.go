@@ -150,6 +150,9 @@ func (j *injuring) sector(of *stored) int64 {
 	if len(sectors) == 0 || j.IntN(10) == 0 {
 		return j.Int64N(max(of.size, 1)) &^ (corruptSector - 1)
 	}
+	if last := j.last[j.file]; len(last) > 0 && of == j.content && j.IntN(4) == 0 {
+		return last[j.IntN(len(last))].from &^ (corruptSector - 1) // the only one that may go without a word
+	}
 	if j.class.heads > 0 && of == j.content && j.IntN(3) == 0 {
 		return sectors[j.IntN(len(sectors))] / j.class.heads * j.class.heads
 	}
