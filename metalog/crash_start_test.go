@@ -205,7 +205,7 @@ func (s *starts) snapshots() (x snapshotted) {
 		s.t.Fatal(err)
 	}
 	config := l.raft.ReloadableConfig()
-	config.TrailingLogs = uint64(s.r.IntN(12)) // few: then the snapshots count
+	config.TrailingLogs = uint64(1 + s.r.IntN(12)) // few: then the snapshots count; not none, as a log always reaches its snapshot
 	if err := l.raft.ReloadConfig(config); err != nil {
 		s.t.Fatal(err)
 	}
