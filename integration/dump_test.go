@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ type dumpLine struct {
 	File     string
 	Position int64
 	Bytes    int64
+	Number   int64 `json:"file_number"` // of a checkpoint: the first file that is needed
 }
 
 // dump returns what chronik dump shows of a part of the folder.
@@ -52,7 +54,9 @@ func TestDumpFindsDamage(t *testing.T) {
 	} {
 		lines := dump(t, b, c.dump, c.dir)
 		i := 0
-		for i < len(lines) && lines[i].What != c.what {
+		// The kill may have come before files were recycled that the checkpoint does not need any more.
+		needed := fmt.Sprintf("%020d.wal", lines[0].Number)
+		for i < len(lines) && (lines[i].What != c.what || c.dump == "wal" && lines[i].File < needed) {
 			i++
 		}
 		if i == len(lines) {
