@@ -59,7 +59,7 @@ test-clients: go ## real Kafka clients against a started server
 faults: build ## a share of the fault campaigns, with new seeds (as root; RUN=TestFaultsKill runs some)
 	@GO=$(GO) .ci/faults share
 
-soak: build ## all of the fault campaigns: this takes an hour
+soak: build ## all of the fault campaigns, which takes long
 	@GO=$(GO) .ci/faults soak
 
 fuzz: go ## every fuzz target for FUZZTIME (20s) each
