@@ -84,7 +84,7 @@ func produce(t *testing.T, n *Node, topic uuid.UUID) (base int64) {
 	w := replica.NewProduce(-1, 1)
 	w.Begin(0, p, err, data, nil, 13)
 	n.Replicas.Commit()
-	w.Wait(t.Context())
+	w.Wait(t.Context(), time.Minute)
 	defer w.Done()
 	if err := w.Results()[0].Err; err != nil {
 		t.Fatal(err)

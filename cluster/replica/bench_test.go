@@ -3,6 +3,7 @@ package replica
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"chronik/kafka/batch"
 	"chronik/wal/vfs"
@@ -28,7 +29,7 @@ func BenchmarkProduce(b *testing.B) {
 			w.Begin(i, p, err, data[i], nil, 9)
 		}
 		n.Commit()
-		w.Wait(b.Context())
+		w.Wait(b.Context(), time.Minute)
 		for _, r := range w.Results() {
 			if r.Err != nil {
 				b.Fatal(r.Err)

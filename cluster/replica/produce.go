@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"sync"
+	"time"
 
 	"chronik/cluster/partlog"
 	"chronik/kafka/kerr"
@@ -21,6 +22,7 @@ type Result struct {
 type Produce struct {
 	acks int16
 	done chan struct{} // has one value when nothing is left
+	time *time.Timer   // of Wait; stopped
 
 	mu      sync.Mutex // guards what follows
 	results []Result
@@ -100,15 +102,23 @@ func (w *Produce) Ready() bool {
 	return w.left == 0
 }
 
-// Wait waits until Ready. When ctx ends first, those without an outcome get kerr.RequestTimedOut (the records may still
-// be replicated later), and when storage fails, its error.
-func (w *Produce) Wait(ctx context.Context) {
+// Wait waits until Ready. When the time is over or ctx ends first, those without an outcome get kerr.RequestTimedOut (the
+// records may still be replicated later), and when storage fails, its error.
+func (w *Produce) Wait(ctx context.Context, atMost time.Duration) {
 	if w.Ready() {
 		return
 	}
+	if w.time == nil {
+		w.time = time.NewTimer(atMost)
+	} else {
+		w.time.Reset(atMost)
+	}
+	defer w.time.Stop()
 	select {
 	case <-w.done:
 		w.done <- struct{}{} // for Done
+	case <-w.time.C:
+		w.giveUp(kerr.RequestTimedOut)
 	case <-ctx.Done():
 		w.giveUp(kerr.RequestTimedOut)
 	case <-w.failed:

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -119,7 +120,7 @@ func TestProduceAndRead(t *testing.T) {
 	for _, acks := range []int16{-1, 1, 0} {
 		w := n.produce(acks, "v", 0, 1, 2)
 		n.Commit()
-		w.Wait(t.Context())
+		w.Wait(t.Context(), time.Minute)
 		if !w.Ready() {
 			t.Fatal("not ready")
 		}
@@ -185,7 +186,7 @@ func TestNotEnoughReplicas(t *testing.T) {
 	n.change(image.ConfigRecord{Resource: image.Resource{Type: image.TopicResource, Name: "t"}, Name: "min.insync.replicas", Value: &value})
 	w = n.produce(-1, "a", 0)
 	n.Commit()
-	w.Wait(t.Context())
+	w.Wait(t.Context(), time.Minute)
 	if w.Results()[0].Err != nil {
 		t.Fatal("the new config is not used:", w.Results()[0].Err)
 	}
@@ -193,12 +194,21 @@ func TestNotEnoughReplicas(t *testing.T) {
 
 // A produce that times out is not answered twice, and is not used again while the partition knows it.
 func TestProduceTimesOut(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, w := range []struct {
+		ctx    context.Context
+		atMost time.Duration
+	}{{gone, time.Hour}, {t.Context(), 0}} {
+		timesOut(t, w.ctx, w.atMost)
+	}
+}
+
+func timesOut(t *testing.T, ctx context.Context, atMost time.Duration) {
 	n := newNode(t, vfs.NewMem())
 	n.topic(1)
 	w := n.produce(-1, "a", 0)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	w.Wait(ctx)
+	w.Wait(ctx, atMost)
 	if kerr.Of(w.Results()[0].Err) != kerr.RequestTimedOut {
 		t.Fatalf("%+v", w.Results())
 	}
@@ -225,7 +235,7 @@ func TestLostLeadershipAnswersProducers(t *testing.T) {
 	n.change(image.PartitionChange{Topic: topicID, From: 1, Partition: part(0, self, 2, self)})
 	w = n.produce(-1, "b", 0)
 	n.Commit()
-	w.Wait(t.Context())
+	w.Wait(t.Context(), time.Minute)
 	if r := w.Results()[0]; r.Err != nil || r.LeaderEpoch != 2 || r.Base != 1 {
 		t.Fatalf("%+v", r)
 	}
@@ -257,7 +267,7 @@ func TestDeleteRecords(t *testing.T) {
 	for range 4 {
 		w := n.produce(-1, "a", 0)
 		n.Commit()
-		w.Wait(t.Context())
+		w.Wait(t.Context(), time.Minute)
 		w.Done()
 	}
 	p := n.leader(0)
@@ -328,7 +338,7 @@ func TestStorageFails(t *testing.T) {
 	})
 	w := n.produce(-1, "a", 0)
 	n.Commit()
-	w.Wait(t.Context())
+	w.Wait(t.Context(), time.Minute)
 	if err := w.Results()[0].Err; kerr.Of(err) != kerr.KafkaStorageError {
 		t.Fatal(err)
 	}
@@ -338,7 +348,7 @@ func TestStorageFails(t *testing.T) {
 	}
 	w = n.produce(-1, "b", 0)
 	n.Commit()
-	w.Wait(t.Context())
+	w.Wait(t.Context(), time.Minute)
 	if err := w.Results()[0].Err; kerr.Of(err) != kerr.KafkaStorageError {
 		t.Fatal(err)
 	}
@@ -358,7 +368,7 @@ func TestConcurrentProduceAndFetch(t *testing.T) {
 			for i := range each {
 				w := n.produce(-1, fmt.Sprint(id, i), int32(i%3), int32((i+1)%3))
 				n.Commit()
-				w.Wait(context.Background())
+				w.Wait(context.Background(), time.Minute)
 				for _, r := range w.Results() {
 					if r.Err != nil {
 						t.Error(r.Err)

@@ -120,11 +120,7 @@ func (c *produceCall) ready() bool { return c.parts.Ready() }
 // finish waits for the acknowledgement that the client asked for and answers.
 func (c *produceCall) finish(ctx context.Context, r *wire.Reply) error {
 	defer c.recycle()
-	if !c.parts.Ready() {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.req.TimeoutMillis)*time.Millisecond)
-		c.parts.Wait(ctx)
-		cancel()
-	}
+	c.parts.Wait(ctx, time.Duration(c.req.TimeoutMillis)*time.Millisecond)
 	results := c.parts.Results()
 	if c.req.Acks == 0 {
 		r.Nothing()
