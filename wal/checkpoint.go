@@ -140,12 +140,13 @@ func (l *Log) drop(keep *file) error {
 	return nil
 }
 
-// salvage recycles files that are not part of the log any more.
+// salvage recycles files that are not part of the log any more. As many as went now are wanted until others go: one that
+// has to be filled with zeros meanwhile takes the disk as long as its records do, and they wait for it.
 func (l *Log) salvage(gone []*file) error {
 	var kept []spare
 	var err error
 	for _, f := range gone {
-		if kept, err = l.recycle(f, kept); err != nil {
+		if kept, err = l.recycle(f, kept, max(minSpares, len(gone))); err != nil {
 			return err
 		}
 	}

@@ -61,15 +61,15 @@ func (l *Log) write() {
 		l.mu.Lock()
 		g := l.queue.take()
 		l.mu.Unlock()
-		l.commit(g)
+		l.commit(g, true)
 	}
 }
 
-// commit writes g and tells its sinks. Only the writer calls it.
-func (l *Log) commit(g *group) {
+// commit writes g and tells its sinks; own says that the log's own goroutine does. Only the writer calls it.
+func (l *Log) commit(g *group, own bool) {
 	err := l.Err()
 	if err == nil {
-		err = l.store(g)
+		err = l.store(g, own)
 	} else {
 		g.release()
 	}
@@ -89,7 +89,7 @@ func (l *Log) commit(g *group) {
 }
 
 // store makes g durable, as far as the mode wants it, and readable from memory.
-func (l *Log) store(g *group) error {
+func (l *Log) store(g *group, own bool) error {
 	f, off, err := l.place(int64(g.size()))
 	if err != nil {
 		g.release()
@@ -97,13 +97,18 @@ func (l *Log) store(g *group) error {
 	}
 	h := groupHeader{salt: l.salt, seq: f.seq, durable: l.durable.Load()}
 	always := l.opt.Sync == SyncAlways || g.closing
-	if err := l.put(f, g, &h, off, always && !mutant.On(mutant.AckBeforeSync)); err != nil {
+	to := f.f
+	if own {
+		to = f.slow
+	}
+	if err := l.put(to, g, &h, off, always && !mutant.On(mutant.AckBeforeSync)); err != nil {
 		g.release()
 		return &failure{fmt.Errorf("write %s at %d: %w", f.name, off, err)}
 	}
 	if l.files.wrote(f, g, off) {
 		l.prep.ask()
 	}
+	l.prep.advanced()
 	l.written.Store(g.number)
 	if always {
 		l.durable.Store(g.number)
@@ -174,7 +179,7 @@ func (l *Log) closingMark() error {
 	g := l.queue.take()
 	l.mu.Unlock()
 	g.closing = true
-	if err := l.store(g); err != nil {
+	if err := l.store(g, false); err != nil {
 		return err
 	}
 	f := l.files.active()

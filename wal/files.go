@@ -15,6 +15,7 @@ import (
 // bytes; the last one closes it.
 type file struct {
 	f    vfs.File
+	slow vfs.File // the same for the log's own goroutine; see vfs.Park
 	name string
 	seq  uint64
 	base int64
@@ -55,6 +56,14 @@ func (s *files) active() *file {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.list[len(s.list)-1]
+}
+
+// reached is the active file and how far it is used.
+func (s *files) reached() (*file, int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f := s.list[len(s.list)-1]
+	return f, f.used
 }
 
 func (s *files) add(f *file) {

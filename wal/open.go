@@ -83,7 +83,8 @@ func newLog(o Options) *Log {
 	l.salt = binary.LittleEndian.Uint64(salt[:])
 	l.idle.L = &l.mu
 	l.failed, l.stop = make(chan struct{}), make(chan struct{})
-	l.wake, l.prep.want = make(chan struct{}, 1), make(chan struct{}, 1)
+	l.wake = make(chan struct{}, 1)
+	l.prep.want, l.prep.grown = make(chan struct{}, 1), make(chan struct{}, 1)
 	l.files.trimmed = map[StreamID]int64{}
 	l.queue.cap = int(min(groupCap, o.FileSize-page))
 	l.queue.chunk = int(min(1<<20, max(whole(o.Pool.Limit()/16), 2*spanMin)))
@@ -180,7 +181,7 @@ func (l *Log) adoptSpare(name string) error {
 		return err
 	}
 	size, err := f.Size()
-	if err == nil && size == l.opt.FileSize && len(l.prep.spares) < maxSpares {
+	if err == nil && size == l.opt.FileSize {
 		l.prep.spares = append(l.prep.spares, spare{f, name})
 		return nil
 	}

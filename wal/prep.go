@@ -3,7 +3,9 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"chronik/wal/mutant"
@@ -12,11 +14,13 @@ import (
 
 const (
 	// smallFile is the size of a file that has to be made while somebody waits: zeros for it are written in a few
-	// milliseconds.
-	smallFile = 4 << 20
-	// maxSpares is how many files are kept for their blocks when they are not needed any more.
-	maxSpares = 8
-	fillChunk = 1 << 20
+	// milliseconds. It has room for more than the group that waits, or the next one would have to wait as well.
+	smallFile   = 4 << 20
+	smallGroups = 4
+	// minSpares is how many files are kept for their blocks when they are not needed any more, in any case.
+	minSpares = 8
+	fillChunk = 256 << 10 // at least
+	fillMost  = 1 << 20
 )
 
 // prep is the files to come. A file is zero-filled or was part of the log before, since overwriting is twice as fast
@@ -28,6 +32,9 @@ type prep struct {
 	serial int // of names
 
 	want chan struct{} // asks for next
+
+	filling atomic.Bool   // a file is being filled while groups are written
+	grown   chan struct{} // has a value when one was written since
 }
 
 // spare is a file of Options.FileSize without a part in the log.
@@ -77,7 +84,7 @@ func (l *Log) ready() error {
 	name := l.prep.newName("tmp")
 	l.prep.mu.Unlock()
 	if !enough {
-		f, err := l.fill(name, l.opt.FileSize)
+		f, err := l.fill(name, l.opt.FileSize, l.pace())
 		if err != nil {
 			return err
 		}
@@ -108,13 +115,59 @@ func (p *prep) pop() spare {
 
 var errStopped = errors.New("wal: stopped")
 
-// fill makes a file of size zeros.
-func (l *Log) fill(name string, size int64) (vfs.File, error) {
+// pace says how much of a file may be filled by now: twice the share of the active one that is used, so that it is done
+// in time, and groups seldom find the disk busy with zeros. Somebody who had to do without it gets the rest at once.
+func (l *Log) pace() func() int64 {
+	active := l.files.active()
+	return func() int64 {
+		now, used := l.files.reached()
+		if now != active {
+			return math.MaxInt64
+		}
+		return fillChunk + 2*int64(float64(used-page)/float64(active.size)*float64(l.opt.FileSize))
+	}
+}
+
+func atOnce() int64 { return math.MaxInt64 }
+
+// await waits until more than size, which is filled, is due, and returns that.
+func (l *Log) await(size int64, due func() int64) (int64, error) {
+	l.prep.filling.Store(true)
+	defer l.prep.filling.Store(false)
+	for {
+		select {
+		case <-l.stop:
+			return 0, errStopped
+		default:
+		}
+		if n := due(); n > size {
+			return n, nil
+		}
+		select {
+		case <-l.prep.grown:
+		case <-l.stop:
+		}
+	}
+}
+
+// advanced tells who fills a file that a group was written.
+func (p *prep) advanced() {
+	if !p.filling.Load() {
+		return
+	}
+	select {
+	case p.grown <- struct{}{}:
+	default:
+	}
+}
+
+// fill makes a file of size zeros, no faster than it is due; see pace.
+func (l *Log) fill(name string, size int64, due func() int64) (vfs.File, error) {
 	f, err := l.fs.Open(name, vfs.Create|vfs.Truncate|vfs.Direct)
 	if err != nil {
 		return nil, err
 	}
-	if err = l.zero(f, size); err == nil {
+	if err = l.zero(f, size, due); err == nil {
 		return f, nil
 	}
 	l.abandon(spare{f, name})
@@ -127,19 +180,18 @@ func (l *Log) abandon(s spare) {
 	_ = l.fs.Remove(s.name)
 }
 
-func (l *Log) zero(f vfs.File, size int64) error {
-	buf := l.pool.Overdraw(int(min(size, fillChunk)))
+func (l *Log) zero(f vfs.File, size int64, due func() int64) error {
+	buf := l.pool.Overdraw(int(min(size, fillMost)))
 	defer buf.Release()
 	b := buf.Bytes()
 	clear(b)
 	iov := make([][]byte, 1)
 	for off := int64(0); off < size; off += int64(len(iov[0])) {
-		select {
-		case <-l.stop:
-			return errStopped
-		default:
+		n, err := l.await(off, due)
+		if err != nil {
+			return err
 		}
-		iov[0] = b[:min(size-off, int64(len(b)))]
+		iov[0] = b[:min(size-off, max(whole(n-off), fillChunk), int64(len(b)))]
 		if err := f.WriteSync(iov, off, false); err != nil {
 			return err
 		}
@@ -158,7 +210,7 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 	defer buf.Release()
 	h := fileHeader{l.opt.Incarnation, seq, l.salt, base, size, l.durable.Load(), size > l.opt.FileSize}
 	h.encode(buf.Bytes())
-	n := &file{f: s.f, name: fileName(seq), seq: seq, base: base, size: size, used: page, live: map[StreamID]int64{}}
+	n := &file{f: s.f, slow: vfs.Park(s.f), name: fileName(seq), seq: seq, base: base, size: size, used: page, live: map[StreamID]int64{}}
 	n.refs.Store(1)
 	err := s.f.WriteSync([][]byte{buf.Bytes()}, 0, true)
 	if err == nil {
@@ -220,24 +272,24 @@ func (l *Log) make(seq uint64, base, size int64) (*file, error) {
 		}
 		return l.nameAt(spare{f, name}, seq, base, size)
 	}
-	size = max(size, min(smallFile, l.opt.FileSize))
-	f, err := l.fill(name, size)
+	size = min(max(smallGroups*size, smallFile), l.opt.FileSize)
+	f, err := l.fill(name, size, atOnce)
 	if err != nil {
 		return nil, err
 	}
 	return l.nameAt(spare{f, name}, seq, base, size)
 }
 
-// recycle keeps f's blocks for a file to come, when nobody reads f any more, or removes it. f is not part of the log;
-// it must not be written before the directory was synced.
-func (l *Log) recycle(f *file, kept []spare) ([]spare, error) {
+// recycle keeps f's blocks for a file to come, when nobody reads f any more and there are fewer than most, or removes it.
+// f is not part of the log; it must not be written before the directory was synced.
+func (l *Log) recycle(f *file, kept []spare, most int) ([]spare, error) {
 	size, err := f.f.Size()
 	if err != nil {
 		return kept, err
 	}
 	l.prep.mu.Lock()
 	defer l.prep.mu.Unlock()
-	if f.inUse() || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= maxSpares {
+	if f.inUse() || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= most {
 		err = l.fs.Remove(f.name)
 		f.Release()
 		return kept, err

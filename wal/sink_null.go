@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"chronik/wal/vfs"
 )
 
 // A build with the tag nullsink measures what everything but the disk costs: the log takes entries, keeps their newest
@@ -14,7 +16,7 @@ import (
 // endless is the size of the only file that such a log ever begins: there is nothing to recycle and nothing to cut.
 const endless = 1 << 60
 
-func (l *Log) put(*file, *group, *groupHeader, int64, bool) error { return nil }
+func (l *Log) put(vfs.File, *group, *groupHeader, int64, bool) error { return nil }
 
 // announceSink refuses to run where nobody would be told.
 func (l *Log) announceSink() error {

@@ -153,7 +153,7 @@ func (l *Log) Commit() {
 	if g == nil {
 		return
 	}
-	l.commit(g)
+	l.commit(g, false)
 	if l.more() {
 		l.wake <- struct{}{}
 	}

@@ -106,6 +106,8 @@ func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
+func (f *faultFile) park() File { return &faultFile{Park(f.File), f.f, f.name} }
+
 func (f *faultFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
 	kind := OpWrite
 	if durable {

@@ -132,6 +132,7 @@ type osFile struct {
 	f      *os.File
 	direct *os.File // nil where the page cache is not bypassed
 	fd     int
+	parked bool // WriteSync waits without a thread
 }
 
 // ReadAt goes past the page cache where it can: whoever reads whole aligned pages reads much, and filling the cache
@@ -161,7 +162,14 @@ func (o *osFile) Size() (int64, error) {
 func (o *osFile) Sync() error { return o.fail("fdatasync", syncData(o.fd)) }
 
 func (o *osFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
-	return o.fail("write", writeSync(o.fd, bufs, off, durable))
+	return o.fail("write", writeSync(o.fd, bufs, off, durable, o.parked))
+}
+
+// park is for Park. A write through the page cache would not wait for the disk but in the system call.
+func (o *osFile) park() File {
+	p := *o
+	p.parked = o.direct != nil
+	return &p
 }
 
 func (o *osFile) fail(op string, err error) error {

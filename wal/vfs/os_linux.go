@@ -30,8 +30,8 @@ func directWorks(fd int) bool {
 var iovecs = sync.Pool{New: func() any { return new([maxIovecs]unix.Iovec) }}
 
 // writeSync is pwritev2(2), with RWF_DSYNC when durable: one system call that writes and flushes. What a call leaves
-// over is written by another; each of them flushes what it wrote.
-func writeSync(fd int, bufs [][]byte, off int64, durable bool) error {
+// over is written by another; each of them flushes what it wrote. A parked caller waits for it without a thread.
+func writeSync(fd int, bufs [][]byte, off int64, durable, parked bool) error {
 	iov := iovecs.Get().(*[maxIovecs]unix.Iovec)
 	defer iovecs.Put(iov)
 	for skip := 0; ; {
@@ -40,7 +40,13 @@ func writeSync(fd int, bufs [][]byte, off int64, durable bool) error {
 		if n == 0 {
 			return nil
 		}
-		done, err := pwritev2(fd, iov[:n], off, durable)
+		done, err := 0, errNoAIO
+		if parked {
+			done, err = theAIO().write(fd, iov[:n], off, durable)
+		}
+		if errors.Is(err, errNoAIO) {
+			done, err = pwritev2(fd, iov[:n], off, durable)
+		}
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -9,7 +9,7 @@ const oDirect = 0
 
 func directWorks(int) bool { return false }
 
-func writeSync(fd int, bufs [][]byte, off int64, durable bool) error {
+func writeSync(fd int, bufs [][]byte, off int64, durable, _ bool) error {
 	for _, b := range bufs {
 		for len(b) > 0 {
 			n, err := unix.Pwrite(fd, b, off)

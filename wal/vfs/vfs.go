@@ -50,3 +50,12 @@ type File interface {
 	OS() *os.File
 	Close() error
 }
+
+// Park returns f for a caller that is in no hurry: its WriteSync leaves the thread to others while the disk works, and
+// returns a little later for it. What it returns is the same open file: either is closed once.
+func Park(f File) File {
+	if p, ok := f.(interface{ park() File }); ok {
+		return p.park()
+	}
+	return f
+}

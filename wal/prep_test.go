@@ -1,0 +1,84 @@
+package wal
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"chronik/wal/vfs"
+)
+
+// made counts the files that are made from here on.
+func made(m *vfs.Mem) *atomic.Int64 {
+	var n atomic.Int64
+	m.Watch(func(op vfs.Op) {
+		if op.Kind == vfs.OpOpen && strings.HasSuffix(op.Name, ".tmp") && !strings.HasPrefix(op.Name, "checkpoint") {
+			n.Add(1)
+		}
+	})
+	return &n
+}
+
+// A log that is trimmed seldom, but by much, once threw most of the files away, and filled as many new ones with zeros
+// until the next time: half of what the disk could do.
+func TestFilesThatAreTrimmedAtOnceMustNotBeMadeAgain(t *testing.T) {
+	const many = 3 * minSpares
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.open()
+	fill := func() {
+		for range many {
+			b.put(1, 40<<10, false)
+		}
+	}
+	trim := func() {
+		b.l.Trim(1, int64(b.durable))
+		if err := b.l.Checkpoint(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill()
+	trim()
+	n := made(m)
+	for range 3 {
+		fill()
+		trim()
+	}
+	if n := n.Load(); n > 3 {
+		t.Errorf("%d files were made of %d that were needed", n, 3*many)
+	}
+	b.close()
+}
+
+// The zeros of the next file must not take the disk from those who write to this one.
+func TestTheNextFileIsFilledAsThisOneIsUsed(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.o.FileSize = 16 * fillChunk
+	var zeros atomic.Int64
+	written := make(chan struct{}, 64)
+	b.open()
+	m.Watch(func(op vfs.Op) {
+		if op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, ".tmp") {
+			zeros.Add(int64(op.Len))
+			written <- struct{}{}
+		}
+	})
+	first := b.l.files.active()
+	for b.l.files.active() == first {
+		b.put(1, fillChunk/2, false)
+		_, used := b.l.files.reached()
+		due := min(fillChunk+2*used*b.o.FileSize/first.size, b.o.FileSize)
+		for zeros.Load() < due-fillMost && b.l.files.active() == first {
+			<-written
+		}
+		if z := zeros.Load(); z > due+fillMost && b.l.files.active() == first {
+			t.Fatalf("%d bytes of zeros when %d of %d are used", z, used, first.size)
+		}
+	}
+	if f := b.l.files.active(); f.size != b.o.FileSize {
+		t.Errorf("the next file has %d bytes", f.size)
+	}
+	m.Watch(nil)
+	b.close()
+}
