@@ -36,7 +36,7 @@ func (s *Store) cut() error {
 // stays.
 func (s *Store) cutEnd() int64 {
 	files := s.wal.Files()
-	excess := s.options.WALBudget / 2
+	excess := s.budget() / 2
 	end := int64(-1)
 	for _, f := range files[:max(len(files)-1, 0)] {
 		if excess <= 0 {
@@ -175,7 +175,7 @@ func (s *Store) pace(n int) {
 		return
 	}
 	s.room.copied(step)
-	if s.excess()-s.pacer.copied() > s.options.WALBudget/8 {
+	if s.excess()-s.pacer.copied() > s.budget()/8 {
 		return
 	}
 	select {

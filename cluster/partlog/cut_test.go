@@ -89,6 +89,42 @@ func TestCutKeepsEveryRecord(t *testing.T) {
 	check()
 }
 
+// A gigabyte of log would be ten million records that came one by one, and each of them takes memory for its place.
+func TestSmallRecordsAreCutBeforeTheirIndexTakesTheMemory(t *testing.T) {
+	const most = 500
+	d := newDisk(t)
+	d.fileSize, d.entries = 64<<10, most
+	s := d.open()
+	want := map[wal.StreamID][]string{}
+	for range 8 {
+		for stream, w := range fill(t, d, s, most/4, 1, 2) {
+			want[stream] = append(want[stream], w...)
+		}
+		tend(t, s, false)
+		if n := s.indexed.Load(); n > 2*most {
+			t.Fatalf("%d entries are in memory", n)
+		}
+	}
+	deleted := s.log(2)
+	d.deleted[2] = true
+	if err := s.Delete(2); err != nil {
+		t.Fatal(err)
+	}
+	tend(t, s, false)
+	if got := values(t, d.log(s, 1), 0); !reflect.DeepEqual(got, want[1]) {
+		t.Fatalf("%d records, want %d", len(got), len(want[1]))
+	}
+	if n, has := s.indexed.Load(), int64(d.log(s, 1).tail.count); n != has || deleted.tail.count != 0 {
+		t.Errorf("%d entries counted of %d", n, has)
+	}
+	closeStore(t, s)
+	s = d.open()
+	defer closeStore(t, s)
+	if n, has := s.indexed.Load(), int64(d.log(s, 1).tail.count); n != has {
+		t.Errorf("%d entries counted of %d", n, has)
+	}
+}
+
 func TestSegmentsRollByTime(t *testing.T) {
 	d := small(newDisk(t))
 	d.config(1).SegmentMs = 50

@@ -184,7 +184,7 @@ func (l *Log) adopt(segments []*segment.Segment, end int64) {
 	defer l.mu.Unlock()
 	l.segments = segments
 	l.cut = max(l.cut, end)
-	l.tail.drop(end)
+	l.unindex(end)
 	l.txns.trim(end)
 }
 

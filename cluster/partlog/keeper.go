@@ -54,15 +54,25 @@ func (s *Store) tend(retention bool) error {
 // grown notes that the write-ahead log reaches to pos.
 func (s *Store) grown(pos int64) {
 	s.newest.Store(pos)
-	if pos > s.cutAt.Load() {
+	if pos > s.cutAt.Load() || s.indexed.Load() > s.cutOver.Load() {
 		s.nudge()
 	}
+}
+
+// budget is how large the write-ahead log may be: what was asked for, or what so many entries take if they are so small
+// that their indexes take the memory.
+func (s *Store) budget() int64 {
+	budget, most, n := s.options.WALBudget, s.options.entries, s.indexed.Load()
+	if n <= most {
+		return budget
+	}
+	return min(budget, int64(float64(s.newest.Load()-s.oldest.Load())*float64(most)/float64(n)))
 }
 
 // measure looks up where the write-ahead log begins and sets when to cut next: when the budget is used up, or, as long as
 // it is and files cannot be given up because they are being read, when a little more has been written.
 func (s *Store) measure() {
-	files, budget := s.wal.Files(), s.options.WALBudget
+	files := s.wal.Files()
 	if len(files) == 0 {
 		return // it is closed
 	}
@@ -72,7 +82,9 @@ func (s *Store) measure() {
 	if last.Pos > s.newest.Load() {
 		s.newest.Store(last.Pos)
 	}
+	budget, most := s.budget(), s.options.entries
 	s.cutAt.Store(max(first.Pos+budget, s.newest.Load()+budget/8))
+	s.cutOver.Store(max(most, s.indexed.Load()+most/8))
 	room := first.Pos + budget + budget/2
 	if len(files) == 1 { // the file being written cannot be cut
 		room = max(room, last.Pos+last.Size)
@@ -83,7 +95,7 @@ func (s *Store) measure() {
 func (s *Store) overBudget() bool { return s.excess() > 0 }
 
 // excess is by how many bytes the write-ahead log is larger than the budget.
-func (s *Store) excess() int64 { return s.newest.Load() - s.oldest.Load() - s.options.WALBudget }
+func (s *Store) excess() int64 { return s.newest.Load() - s.oldest.Load() - s.budget() }
 
 // bury removes what deleted partitions left on disk. A partition leaves the checkpoint only when its directory is
 // durably gone, so that none is found at a later start that nobody knows.

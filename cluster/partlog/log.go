@@ -94,7 +94,7 @@ func (k *sink) Durable(end int64, loc wal.Loc, err error) {
 	l.mu.Lock()
 	f := l.inFlight.pop()
 	if !l.closed {
-		l.tail.append(entry{end: end, maxTime: f.maxTime, pos: loc.Pos, size: loc.Len, flags: f.flags})
+		l.index(entry{end: end, maxTime: f.maxTime, pos: loc.Pos, size: loc.Len, flags: f.flags})
 	}
 	l.durable = end
 	l.txns.settle(end)
@@ -110,7 +110,21 @@ func (k *sink) Durable(end int64, loc wal.Loc, err error) {
 func (l *Log) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.unindex(l.tail.end())
 	l.closed, l.tail = true, tail{base: l.tail.end()}
+}
+
+// index takes e into the index; the caller holds l.mu.
+func (l *Log) index(e entry) {
+	l.tail.append(e)
+	l.store.indexed.Add(1)
+}
+
+// unindex forgets the entries up to offset; the caller holds l.mu.
+func (l *Log) unindex(offset int64) {
+	before := l.tail.count
+	l.tail.drop(offset)
+	l.store.indexed.Add(int64(l.tail.count - before))
 }
 
 // closeSegments lets go of the segments' files. Only the background work may call it, or nobody else any more.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 
@@ -46,7 +47,8 @@ type Options struct {
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; 0: five minutes
 	ProducerExpiration     time.Duration // producer.id.expiration.ms; 0: one day
 
-	cutters int // how many logs are cut at once; 0: three
+	cutters int   // how many logs are cut at once; 0: three
+	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a 24th of Pool's limit
 
 	// Known says what a stream found on disk is: its partition with its config; ErrDeleted when the metadata says that
 	// its topic is gone (the data is freed); any other error stops Open: absence never implies deletion.
@@ -67,6 +69,9 @@ func (o *Options) fill() {
 	}
 	if o.WALBudget == 0 {
 		o.WALBudget = 1 << 30
+	}
+	if o.entries == 0 {
+		o.entries = o.Pool.Limit() / 24 / int64(unsafe.Sizeof(entry{}))
 	}
 	if o.cutters == 0 {
 		o.cutters = 3

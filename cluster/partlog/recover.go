@@ -232,7 +232,7 @@ func (l *Log) replay(e wal.Replayed, asOf int64) error {
 	if first {
 		l.tail.base = base
 	}
-	l.tail.append(entry{end: e.End, maxTime: f.maxTime, pos: e.Loc.Pos, size: e.Loc.Len, flags: f.flags})
+	l.index(entry{end: e.End, maxTime: f.maxTime, pos: e.Loc.Pos, size: e.Loc.Len, flags: f.flags})
 	l.end = e.End
 	return nil
 }
@@ -313,7 +313,7 @@ func (l *Log) openSegments() error {
 	if n := len(l.segments); n > 0 && l.segments[n-1].End() > l.cut {
 		l.cut = l.segments[n-1].End() // sealed after the checkpoint
 	}
-	l.tail.drop(max(l.cut, l.start))
+	l.unindex(max(l.cut, l.start))
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (r *room) wait(s *Store) <-chan struct{} {
 	if !r.scarce {
 		r.scarce = true
 		s.options.Logger.Warn("producers have to wait: cutting segments is slower than they are",
-			"wal", s.newest.Load()-s.oldest.Load(), "budget", s.options.WALBudget)
+			"wal", s.newest.Load()-s.oldest.Load(), "budget", s.budget())
 	}
 	if r.changed == nil {
 		r.changed = make(chan struct{})

@@ -129,7 +129,7 @@ func (l *Log) raised(offset int64) {
 	}
 	l.start = offset
 	l.starting = max(l.starting, offset)
-	l.tail.drop(offset)
+	l.unindex(offset)
 	l.epochs.trim(offset)
 	l.txns.trim(offset)
 }

@@ -30,6 +30,8 @@ type Store struct {
 	oldest  atomic.Int64 // position at which the write-ahead log begins
 	newest  atomic.Int64 // position up to which it is known to be written
 	cutAt   atomic.Int64 // position at which it is so large that it should be cut
+	indexed atomic.Int64 // its entries in the logs' indexes
+	cutOver atomic.Int64 // number of them at which it should be cut
 	room    room
 	reread  atomic.Bool // a log start was raised: there may be something to remove
 	tending sync.Mutex  // held by a round of the background work; guards what follows

@@ -35,6 +35,7 @@ type located struct {
 type tail struct {
 	base   int64 // where the first entry begins; the log's end when there is none
 	bytes  int64
+	count  int
 	chunks []*chunk // oldest first, none empty
 }
 
@@ -57,6 +58,7 @@ func (t *tail) append(e entry) {
 	last.entries = append(last.entries, e)
 	last.maxTime = max(last.maxTime, e.maxTime)
 	t.bytes += int64(e.size)
+	t.count++
 }
 
 func (t *tail) grow() *chunk {
@@ -130,6 +132,7 @@ func (t *tail) drop(offset int64) {
 		for _, e := range t.chunks[n].entries {
 			t.bytes -= int64(e.size)
 		}
+		t.count -= len(t.chunks[n].entries)
 		t.base = t.chunks[n].entries[len(t.chunks[n].entries)-1].end
 		n++
 	}
@@ -145,6 +148,7 @@ func (t *tail) dropWithin(c *chunk, offset int64) {
 		t.bytes -= int64(c.entries[n].size)
 		n++
 	}
+	t.count -= n
 	if n > 0 {
 		c.base = c.entries[n-1].end
 		c.entries = c.entries[n:]
