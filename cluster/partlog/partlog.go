@@ -48,7 +48,7 @@ type Options struct {
 	ProducerExpiration     time.Duration // producer.id.expiration.ms; 0: one day
 
 	cutters int   // how many logs are cut at once; 0: three
-	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a 24th of Pool's limit
+	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a sixteenth of Pool's limit
 
 	// Known says what a stream found on disk is: its partition with its config; ErrDeleted when the metadata says that
 	// its topic is gone (the data is freed); any other error stops Open: absence never implies deletion.
@@ -71,7 +71,7 @@ func (o *Options) fill() {
 		o.WALBudget = 1 << 30
 	}
 	if o.entries == 0 {
-		o.entries = o.Pool.Limit() / 24 / int64(unsafe.Sizeof(entry{}))
+		o.entries = o.Pool.Limit() / 16 / int64(unsafe.Sizeof(entry{}))
 	}
 	if o.cutters == 0 {
 		o.cutters = 3
