@@ -133,7 +133,7 @@ func (l *Log) tidy(r *recovery) error {
 	if err := l.discard(r.surplus(), seq); err != nil {
 		return err
 	}
-	f, err := l.make(seq, base, 0)
+	f, err := l.first(seq, base)
 	if err != nil {
 		return fmt.Errorf("make a file: %w", err)
 	}

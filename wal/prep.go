@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"chronik/wal/mutant"
 	"chronik/wal/vfs"
@@ -33,6 +34,9 @@ type prep struct {
 
 	want chan struct{} // asks for next
 
+	allocates bool // files can be; set before anybody uses it
+
+	asked   time.Time     // when next was asked for last; only the preparer knows
 	filling atomic.Bool   // a file is being filled while groups are written
 	grown   chan struct{} // has a value when one was written since
 }
@@ -115,19 +119,28 @@ func (p *prep) pop() spare {
 
 var errStopped = errors.New("wal: stopped")
 
+// quick is how long a file must last for the next one to be worth filling: its zeros take as much of the disk's time as
+// its groups will, and large ones save less by them.
+const quick = 500 * time.Millisecond
+
 // pace says how much of a file may be filled by now: twice the share of the active one that is used, so that it is done
-// in time, and groups seldom find the disk busy with zeros. Somebody who had to do without it gets the rest at once.
+// in time, and groups seldom find the disk busy with zeros. It is atOnce when there is no time for that.
 func (l *Log) pace() func() int64 {
-	active := l.files.active()
+	active, before := l.files.active(), l.prep.asked
+	l.prep.asked = time.Now()
+	if l.prep.asked.Sub(before) < quick {
+		return atOnce
+	}
 	return func() int64 {
 		now, used := l.files.reached()
 		if now != active {
-			return math.MaxInt64
+			return atOnce()
 		}
 		return fillChunk + 2*int64(float64(used-page)/float64(active.size)*float64(l.opt.FileSize))
 	}
 }
 
+// atOnce has the rest of a file allocated.
 func atOnce() int64 { return math.MaxInt64 }
 
 // await waits until more than size, which is filled, is due, and returns that.
@@ -190,6 +203,12 @@ func (l *Log) zero(f vfs.File, size int64, due func() int64) error {
 		n, err := l.await(off, due)
 		if err != nil {
 			return err
+		}
+		if n == atOnce() && l.prep.allocates {
+			if err := f.Allocate(size); err != nil {
+				return err
+			}
+			break
 		}
 		iov[0] = b[:min(size-off, max(whole(n-off), fillChunk), int64(len(b)))]
 		if err := f.WriteSync(iov, off, false); err != nil {
@@ -258,8 +277,8 @@ func (l *Log) following(active *file, size int64) (*file, error) {
 	return f, err
 }
 
-// make makes a file of at least size bytes at once: a spare, or a small one, or one for a group that is larger than
-// files are, which grows as it is written.
+// make makes a file of at least size bytes at once: a spare, or an allocated one, or a small one, or one for a group that
+// is larger than files are, which grows as it is written.
 func (l *Log) make(seq uint64, base, size int64) (*file, error) {
 	if size <= l.opt.FileSize && len(l.prep.spares) > 0 {
 		return l.nameAt(l.prep.pop(), seq, base, l.opt.FileSize)
@@ -273,11 +292,29 @@ func (l *Log) make(seq uint64, base, size int64) (*file, error) {
 		return l.nameAt(spare{f, name}, seq, base, size)
 	}
 	size = min(max(smallGroups*size, smallFile), l.opt.FileSize)
+	if l.prep.allocates {
+		size = l.opt.FileSize
+	}
 	f, err := l.fill(name, size, atOnce)
 	if err != nil {
 		return nil, err
 	}
 	return l.nameAt(spare{f, name}, seq, base, size)
+}
+
+// first makes the file that a log begins with, and finds out whether files can be allocated.
+func (l *Log) first(seq uint64, base int64) (*file, error) {
+	f, err := l.make(seq, base, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = f.f.Allocate(f.size)
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		l.prep.allocates = err == nil
+		return f, nil
+	}
+	f.Release()
+	return nil, err
 }
 
 // recycle keeps f's blocks for a file to come, when nobody reads f any more and there are fewer than most, or removes it.

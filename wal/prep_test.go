@@ -82,3 +82,36 @@ func TestTheNextFileIsFilledAsThisOneIsUsed(t *testing.T) {
 	m.Watch(nil)
 	b.close()
 }
+
+// Files that were made while somebody waited once were small, and small ones are not used again: a log that had once been
+// too fast for the preparer went on with files of its own making for ever.
+func TestFilesMadeInHasteMustBeUsedAgain(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.open()
+	late := make(chan struct{})
+	m.Watch(func(op vfs.Op) {
+		if op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, ".tmp") {
+			<-late
+		}
+	})
+	for range minSpares {
+		b.put(1, 40<<10, false)
+	}
+	b.l.Trim(1, int64(b.durable))
+	if err := b.l.Checkpoint(nil); err != nil {
+		t.Fatal(err)
+	}
+	spares := 0
+	names, _ := m.List(".")
+	for _, name := range names {
+		if strings.HasSuffix(name, ".spare") {
+			spares++
+		}
+	}
+	if spares < minSpares-2 { // the first is one that Open made, the last is in use
+		t.Errorf("%d of %d files are kept", spares, minSpares)
+	}
+	close(late)
+	b.close()
+}

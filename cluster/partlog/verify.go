@@ -68,6 +68,7 @@ func (forgetfulFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), ni
 func (forgetfulFile) WriteSync([][]byte, int64, bool) error  { return nil }
 func (forgetfulFile) Sync() error                            { return nil }
 func (forgetfulFile) Truncate(int64) error                   { return nil }
+func (forgetfulFile) Allocate(int64) error                   { return nil }
 
 // emptyFile is one that would have been made.
 type emptyFile struct{ vfs.File }

@@ -143,6 +143,13 @@ func (f *faultFile) Sync() error {
 	return f.File.Sync()
 }
 
+func (f *faultFile) Allocate(size int64) error {
+	if o := f.f.ask(Op{Kind: OpAllocate, Name: f.name, Off: size}); o.Err != nil {
+		return o.Err
+	}
+	return f.File.Allocate(size)
+}
+
 func (f *faultFile) Truncate(size int64) error {
 	if o := f.f.ask(Op{Kind: OpTruncate, Name: f.name, Off: size}); o.Err != nil {
 		return o.Err

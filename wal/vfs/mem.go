@@ -29,6 +29,7 @@ const (
 	OpWriteSync OpKind = "write-sync"
 	OpSync      OpKind = "sync"
 	OpTruncate  OpKind = "truncate"
+	OpAllocate  OpKind = "allocate"
 	OpRemove    OpKind = "remove"
 	OpRename    OpKind = "rename"
 	OpSyncDir   OpKind = "sync-dir"

@@ -118,15 +118,25 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
-func (f *memFile) Truncate(size int64) error {
+func (f *memFile) Truncate(size int64) error { return f.resize(OpTruncate, size) }
+
+func (f *memFile) Allocate(size int64) error {
+	have, err := f.Size()
+	if err != nil || have >= size {
+		return err
+	}
+	return f.resize(OpAllocate, size)
+}
+
+func (f *memFile) resize(how OpKind, size int64) error {
 	f.m.mu.Lock()
-	err := f.check("truncate", true)
+	err := f.check(string(how), true)
 	if err == nil {
 		f.n.resize(size)
 	}
 	f.m.mu.Unlock()
 	if err == nil {
-		f.m.told(Op{Kind: OpTruncate, Name: f.name, Off: size})
+		f.m.told(Op{Kind: how, Name: f.name, Off: size})
 	}
 	return err
 }

@@ -148,6 +148,7 @@ func (o *osFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (o *osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
 func (o *osFile) Truncate(size int64) error                { return o.f.Truncate(size) }
+func (o *osFile) Allocate(size int64) error                { return o.fail("allocate", allocate(o.fd, size)) }
 func (o *osFile) Direct() bool                             { return o.direct != nil }
 func (o *osFile) OS() *os.File                             { return o.f }
 

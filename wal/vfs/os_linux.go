@@ -96,6 +96,17 @@ func pwritev2(fd int, iov []unix.Iovec, off int64, durable bool) (int, error) {
 	return int(n), nil
 }
 
+func allocate(fd int, size int64) error {
+	for {
+		switch err := unix.Fallocate(fd, 0, 0, size); {
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return errors.ErrUnsupported
+		case !errors.Is(err, unix.EINTR):
+			return err
+		}
+	}
+}
+
 func syncData(fd int) error {
 	for {
 		// A sync that was interrupted did not fail: nothing was marked clean that is not.

@@ -2,7 +2,11 @@
 
 package vfs
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // Elsewhere than on Linux the page cache stays between, and a write is made durable by a second call.
 const oDirect = 0
@@ -24,5 +28,7 @@ func writeSync(fd int, bufs [][]byte, off int64, durable, _ bool) error {
 	}
 	return nil
 }
+
+func allocate(int, int64) error { return errors.ErrUnsupported }
 
 func syncData(fd int) error { return unix.Fsync(fd) }

@@ -43,6 +43,10 @@ type File interface {
 	// Sync makes all that was written durable. A failed Sync is final: the caller must not try again (fsyncgate).
 	Sync() error
 	Truncate(size int64) error
+	// Allocate makes the file size bytes long, if it is shorter, with zeros behind its end and blocks for all of them. It
+	// takes no time, but the first synced write to such a block takes nearly twice as long as one to a block that was
+	// written before. errors.ErrUnsupported where the file system has nothing of the kind.
+	Allocate(size int64) error
 	Size() (int64, error)
 	// Direct says whether the page cache is really bypassed; false where the file system refused O_DIRECT.
 	Direct() bool

@@ -91,6 +91,13 @@ func TestFilesOfEveryKind(t *testing.T) {
 		if n, err := x.Size(); n != 5000 || err != nil {
 			t.Error(n, err)
 		}
+		if err := x.Allocate(9000); !errors.Is(err, errors.ErrUnsupported) {
+			must(t, err)
+			must(t, x.Allocate(7000))
+			if !bytes.Equal(read(t, f, "x"), append(want[:5000], make([]byte, 4000)...)) {
+				t.Error("no zeros behind the end")
+			}
+		}
 		must(t, f.Rename("x", "y"))
 		must(t, f.MkdirAll("d/e"))
 		must(t, f.SyncDir("."))
