@@ -88,15 +88,16 @@ func TestTheNextFileIsFilledAsThisOneIsUsed(t *testing.T) {
 func TestFilesMadeInHasteMustBeUsedAgain(t *testing.T) {
 	m := vfs.NewMem()
 	b := newBench(t, m)
+	b.o.FileSize = 2 * smallFile
 	b.open()
 	late := make(chan struct{})
 	m.Watch(func(op vfs.Op) {
-		if op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, ".tmp") {
+		if op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, ".tmp") && op.Name != checkpointName+".tmp" {
 			<-late
 		}
 	})
-	for range minSpares {
-		b.put(1, 40<<10, false)
+	for range 2 * minSpares {
+		b.put(1, 3<<20, false)
 	}
 	b.l.Trim(1, int64(b.durable))
 	if err := b.l.Checkpoint(nil); err != nil {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"log/slog"
 	"time"
-	"unsafe"
 
 	"github.com/google/uuid"
 
@@ -71,7 +70,7 @@ func (o *Options) fill() {
 		o.WALBudget = 1 << 30
 	}
 	if o.entries == 0 {
-		o.entries = o.Pool.Limit() / 16 / int64(unsafe.Sizeof(entry{}))
+		o.entries = o.Pool.Limit() / 16 / entrySize
 	}
 	if o.cutters == 0 {
 		o.cutters = 3

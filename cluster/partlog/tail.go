@@ -16,6 +16,8 @@ type entry struct {
 	flags   uint32
 }
 
+const entrySize = 32 // bytes of an entry in memory
+
 const (
 	severalBatches uint32 = 1 << iota // else it is exactly one
 	checkedInFile                     // its bytes were read from the log's file and found whole
