@@ -96,8 +96,8 @@ func TestFilesMadeInHasteMustBeUsedAgain(t *testing.T) {
 			<-late
 		}
 	})
-	for range 2 * minSpares {
-		b.put(1, 3<<20, false)
+	for range 8 * minSpares {
+		b.put(1, 1<<20, false)
 	}
 	b.l.Trim(1, int64(b.durable))
 	if err := b.l.Checkpoint(nil); err != nil {
