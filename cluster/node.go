@@ -78,6 +78,9 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context, o Options) (err error) {
+	if err = checkLostMetadata(o.Dir); err != nil {
+		return err
+	}
 	n.Meta, err = metalog.Open(metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Bind: o.RaftAddr, Logger: o.Logger})
 	if err != nil {
 		return fmt.Errorf("metadata log: %w", err)
@@ -157,15 +160,36 @@ func (n *Node) openStore(o Options) error {
 // metadata has given out streams and there is none, records are lost, and offsets would begin anew.
 func checkLost(dir string, img *image.Image) error {
 	path := filepath.Join(dir, "wal")
-	found, err := os.ReadDir(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if len(found) == 0 && img.NextStream() > image.Empty().NextStream() {
-		return fmt.Errorf("%s is missing or empty although the metadata log beside it knows of partitions: "+
+	gone, err := nothingIn(path)
+	if err == nil && gone && img.NextStream() > image.Empty().NextStream() {
+		err = fmt.Errorf("%s is missing or empty although the metadata log beside it knows of partitions: "+
 			"their records are lost; restore the data directory as a whole, or remove it to begin anew", path)
 	}
-	return nil
+	return err
+}
+
+// checkLostMetadata refuses a directory with a write-ahead log and without a metadata log, before a new one is begun: that
+// is there first.
+func checkLostMetadata(dir string) error {
+	path, records := filepath.Join(dir, "metalog"), filepath.Join(dir, "wal")
+	gone, err := nothingIn(path)
+	if err != nil || !gone {
+		return err
+	}
+	if none, err := nothingIn(records); err != nil || none {
+		return err
+	}
+	return fmt.Errorf("%s is missing or empty although %s beside it was in use: which topics and partitions its records "+
+		"belong to is lost; restore the data directory as a whole, or remove it to begin anew", path, records)
+}
+
+// nothingIn says whether the directory is empty or missing.
+func nothingIn(path string) (bool, error) {
+	found, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return len(found) == 0, err
 }
 
 // known tells the store whose stream it found. A stream that was given out and that no partition has any more belonged

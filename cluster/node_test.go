@@ -186,7 +186,7 @@ func TestSecondStartIsRefused(t *testing.T) {
 // The metadata and the data must come from the same node: records of a log whose metadata is lost, and partitions whose
 // records are lost, are refused rather than begun anew.
 func TestHalfADirectoryIsRefused(t *testing.T) {
-	for lost, want := range map[string]string{"metalog": "another data directory", "wal": "their records are lost"} {
+	for lost, want := range map[string]string{"metalog": "which topics and partitions", "wal": "their records are lost"} {
 		t.Run(lost, func(t *testing.T) {
 			o := options(t.TempDir())
 			n := mustStart(t, o)
@@ -198,6 +198,9 @@ func TestHalfADirectoryIsRefused(t *testing.T) {
 			for range 2 {
 				if err := mustNotStart(t, o); !strings.Contains(err.Error(), want) {
 					t.Error(err)
+				}
+				if _, err := os.Stat(filepath.Join(o.Dir, "metalog")); (err != nil) != (lost == "metalog") {
+					t.Error("the refused start has made a metadata log, or removed it:", err)
 				}
 			}
 		})

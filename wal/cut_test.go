@@ -113,3 +113,31 @@ func TestALargeGroupThatIsTornIsNoDamage(t *testing.T) {
 		b.close()
 	}
 }
+
+// The first group of a file was looked for, and missed, behind the last one of the file before.
+func TestADamagedGroupIsNamedByTheFileThatItIsIn(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.o.FileSize = 8 * page
+	b.open()
+	for range 10 {
+		b.put(1, 1000, false)
+	}
+	left := m.Crash(vfs.Newest)
+	b.close()
+	second := fileName(2)
+	f, err := left.Open(second, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := contents(t, left, second)
+	c[page+200] ^= 1
+	if err := errors.Join(f.WriteSync([][]byte{c}, 0, true), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b.o.FS = left
+	var corrupt *CorruptError
+	if err := b.tryOpen(); !errors.As(err, &corrupt) || corrupt.File != second {
+		t.Errorf("%s is damaged: %v", second, err)
+	}
+}

@@ -314,7 +314,7 @@ func (l *Log) first(seq uint64, base int64) (*file, error) {
 		return f, nil
 	}
 	f.Release()
-	return nil, err
+	return nil, fmt.Errorf("allocate %s: %w", f.name, err)
 }
 
 // recycle keeps f's blocks for a file to come, when nobody reads f any more and there are fewer than most, or removes it.

@@ -37,6 +37,8 @@ type recovery struct {
 	end  int64  // of the last group, in that file
 	tidy bool   // the last group is a closing mark
 
+	broken *file // where the next group begins, which is not whole; nil when that is not known
+
 	w window
 }
 
@@ -195,9 +197,14 @@ func (r *recovery) readFile(i int) error {
 		if err != nil {
 			return err
 		}
-		if b == nil || g.number != r.next || !intact(b, &g) {
+		if b == nil || g.number != r.next {
 			return nil
 		}
+		if !intact(b, &g) {
+			r.broken = f
+			return nil
+		}
+		r.broken = nil
 		if f.first == 0 {
 			f.first = g.number
 		}
@@ -245,6 +252,9 @@ func (r *recovery) judge() error {
 	name := fileName(r.ck.seq)
 	if len(r.files) > 0 {
 		name = r.files[i].name
+	}
+	if r.broken != nil {
+		name, pos = r.broken.name, r.broken.used
 	}
 	damaged := func(why string, args ...any) error {
 		return &CorruptError{name, max(pos, page), fmt.Sprintf(why, args...)}
