@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"chronik/cluster"
@@ -107,6 +108,9 @@ func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
 	default:
 	}
 	r.closing = errors.Join(r.closing, n.Close())
+	// A process that another worker was about to begin had the folder's locks until it became another program.
+	syscall.ForkLock.RLock()
+	syscall.ForkLock.RUnlock()
 	r.log = lines.String()
 	return r
 }

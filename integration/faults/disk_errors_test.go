@@ -39,6 +39,7 @@ var mustDo = map[baddisk.Op]string{
 		"wal folder, partition folder, partitions folder, metalog folder, data folder, folder above",
 	baddisk.Rename:   "wal file, wal file ahead, checkpoint, closed mark, raft.db, node.id, log.end",
 	baddisk.Truncate: "wal file, segment, segment index, raft.db",
+	baddisk.Allocate: "wal file",
 	baddisk.Create:   "wal file ahead, checkpoint, closed mark, segment, segment index, raft.db, node.id",
 	baddisk.Mkdir:    "data folder, metalog folder, snapshots folder, wal folder, partitions folder, partition folder",
 	baddisk.Read:     "wal file, segment index, raft.db, node.id, checkpoint",

@@ -25,6 +25,7 @@ const (
 	Write    Op = "write"
 	Sync     Op = "sync"
 	Truncate Op = "truncate"
+	Allocate Op = "allocate"
 	Create   Op = "create"
 	Rename   Op = "rename" // the class is that of the new name
 	Remove   Op = "remove"

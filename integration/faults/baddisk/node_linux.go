@@ -195,6 +195,18 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 	return n.LoopbackNode.Setattr(ctx, f, in, out)
 }
 
+// Allocate loses nothing when a sync fails after it: the file's size, at most, and zeros.
+func (n *node) Allocate(ctx context.Context, f fs.FileHandle, off, size uint64, mode uint32) syscall.Errno {
+	v := n.table.ask(Allocate, n.name())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if v.Fault != "" {
+		n.marked(&v)
+		return v.failed()
+	}
+	return f.(fs.FileAllocater).Allocate(ctx, off, size, mode)
+}
+
 // Fsync syncs nothing: there is no power cut here, and what counts as synced is decided here.
 func (n *node) Fsync(ctx context.Context, f fs.FileHandle, _ uint32) syscall.Errno {
 	v := n.table.ask(Sync, n.name())
