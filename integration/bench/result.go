@@ -28,7 +28,25 @@ func (r *result) end() { r.busy = append(r.busy, loadAverage()) }
 
 // line adds a row of the table.
 func (r *result) line(what, target, null, real, ratio string) {
-	r.lines = append(r.lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", what, target, null, real, ratio))
+	r.lines = append(r.lines, fmt.Sprintf("| %s | %s%s | %s | %s | %s |", what, target, verdict(target, real, ratio), null, real, ratio))
+}
+
+// verdict says whether the target was met: a rate or a share is to be reached, anything else not to be passed.
+func verdict(target, real, ratio string) string {
+	if strings.Contains(target, "%") && ratio != "" {
+		real = ratio
+	}
+	var want, is float64
+	if _, err := fmt.Sscan(strings.ReplaceAll(target, ",", ""), &want); err != nil {
+		return "" // there is none, or it is no number
+	}
+	if _, err := fmt.Sscan(real, &is); err != nil {
+		return ""
+	}
+	if atLeast := strings.ContainsAny(target, "%") || strings.Contains(target, "MB/s"); is == want || is > want == atLeast {
+		return ": met"
+	}
+	return ": **missed**"
 }
 
 // add adds the rows of a load. A ratio is the median of those of each round, whose two runs met the same machine.
