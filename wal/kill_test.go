@@ -3,7 +3,9 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -260,6 +262,30 @@ func TestNoFileGoesBeforeTheCheckpointThatDoesNotNeedItIsDurable(t *testing.T) {
 				t.Fatalf("power cut at operation %d of %d: %v", i, len(states), err)
 			}
 			b.close()
+		}
+	}
+}
+
+// A start after a crash looked exactly like one after an orderly stop.
+func TestACrashIsSaidAtTheNextStart(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	var said strings.Builder
+	b.o.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	b.open()
+	b.put(1, 100, false)
+	left := m.Crash(vfs.Newest)
+	b.close()
+	for _, c := range []struct {
+		fs   *vfs.Mem
+		want bool
+	}{{m, false}, {left, true}} {
+		said.Reset()
+		b.o.FS = c.fs
+		b.open()
+		b.close()
+		if got := strings.Contains(said.String(), "groups=1"); got != c.want {
+			t.Errorf("said %q", said.String())
 		}
 	}
 }

@@ -72,6 +72,9 @@ func open(o Options, restore func([]byte) error, replay func(Replayed) error) (*
 		r.close()
 		return nil, err
 	}
+	if r.last >= 0 && !r.tidy {
+		o.Logger.Info("the last stop was not in order: the write-ahead log was read back", "files", len(r.kept()), "groups", r.next-r.ck.number)
+	}
 	return l, nil
 }
 
