@@ -178,7 +178,7 @@ func TestVerifyFileKeepsRuns(t *testing.T) {
 		for n := range int64(2*longestKept + 10) {
 			acked.add(2, 1, n, n+100*int64(run))
 		}
-		acked.close()
+		acked.settle()
 		if err := v.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -67,6 +67,8 @@ func (t *target) create(ctx context.Context, c *Config) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.Grace)
+	defer cancel()
 	_, err = t.admin.CreateTopic(ctx, c.Partitions, c.Replication, configs, c.Topic)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return fmt.Errorf("create topic %s: %w", c.Topic, err)

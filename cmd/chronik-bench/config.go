@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,10 +41,24 @@ type Config struct {
 	FetchBytes          int32
 	FetchPartitionBytes int32
 
-	VerifyFile string
-	Grace      time.Duration
-	Format     string
+	VerifyFile  string
+	Grace       time.Duration
+	SignalGrace time.Duration // what Grace is at most after a signal
+	Format      string
 }
+
+// graceAfter is how long to wait without progress: whoever sent a signal wants the run to end.
+func (c *Config) graceAfter(signalled context.Context) time.Duration {
+	if signalled.Err() == nil {
+		return c.Grace
+	}
+	return min(c.Grace, c.SignalGrace)
+}
+
+const (
+	signalGrace     = time.Second
+	bothSignalGrace = 5 * time.Second // it reads everything again to verify it
+)
 
 // commonFlags are those of every subcommand.
 func (c *Config) commonFlags(fs *pflag.FlagSet) {
@@ -117,6 +132,9 @@ func (c *Config) check(fs *pflag.FlagSet, subcommand string) error {
 	}
 	if subcommand != "consume" && c.Records == 0 && c.Duration == 0 {
 		c.Duration = 10 * time.Second
+	}
+	if c.SignalGrace = signalGrace; subcommand == "both" {
+		c.SignalGrace = bothSignalGrace
 	}
 	var err error
 	switch subcommand {

@@ -18,6 +18,7 @@ type readers struct {
 	config *Config
 	clock  clock
 	errors *errorCounts
+	grace  func() time.Duration            // how long to wait for what must come
 	live   bool                            // they read what is being produced: latency is from intended to read
 	ends   atomic.Pointer[map[int32]int64] // by partition: stop there
 	read   atomic.Int64
@@ -35,6 +36,7 @@ type reader struct {
 
 func newReaders(c *Config, clk clock, live bool, from int64, starts map[int32]int64) (*readers, error) {
 	rs := &readers{config: c, clock: clk, live: live, errors: new(errorCounts)}
+	rs.grace = func() time.Duration { return c.Grace }
 	shares := make([]map[int32]int64, c.Consumers)
 	for i, partition := range slices.Sorted(maps.Keys(starts)) {
 		share := &shares[i%c.Consumers]
@@ -101,8 +103,8 @@ func (r *reader) run(ctx context.Context) error {
 			if len(left) == 0 {
 				return nil
 			}
-			if time.Duration(r.clock.now()-r.last) > r.config.Grace {
-				return fmt.Errorf("nothing came for %s, and these partitions are not read to their ends: %v", r.config.Grace, left)
+			if grace := r.grace(); time.Duration(r.clock.now()-r.last) > grace {
+				return fmt.Errorf("nothing came for %s, and these partitions are not read to their ends: %v", grace, left)
 			}
 		}
 		r.poll(ctx)

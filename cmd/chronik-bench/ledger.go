@@ -41,36 +41,43 @@ const longestKept = 4096
 // A ledger is what is known of a run's records, by partition: those that were acknowledged, or those that were read.
 // One goroutine owns it.
 type ledger struct {
-	spans  map[int32][]span
-	closed func(partition int32, s span) // if set: s grows no more
+	spans   map[int32][]span
+	closed  func(partition int32, s span) // if set: s grows no more
+	settled map[int32]int                 // by partition: how many spans were given to closed
 }
 
 func newLedger(closed func(int32, span)) *ledger {
-	return &ledger{spans: make(map[int32][]span), closed: closed}
+	return &ledger{spans: make(map[int32][]span), closed: closed, settled: make(map[int32]int)}
 }
 
 func (l *ledger) add(partition int32, producer uint32, sequence, offset int64) {
 	spans := l.spans[partition]
 	if n := len(spans); n > 0 {
-		full := l.closed != nil && spans[n-1].count >= longestKept
+		full := l.closed != nil && (spans[n-1].count >= longestKept || l.settled[partition] == n)
 		if !full && spans[n-1].extend(producer, sequence, offset) {
 			return
 		}
-		if l.closed != nil {
-			l.closed(partition, spans[n-1])
-		}
+		l.settlePartition(partition)
 	}
 	l.spans[partition] = append(spans, span{producer, sequence, offset, 1})
 }
 
-// close gives the last span of each partition to closed.
-func (l *ledger) close() {
-	for partition, spans := range l.spans {
-		if l.closed != nil && len(spans) > 0 {
-			l.closed(partition, spans[len(spans)-1])
-		}
+// settle gives all that was added to closed; what is added later begins a new span.
+func (l *ledger) settle() {
+	for partition := range l.spans {
+		l.settlePartition(partition)
 	}
-	l.closed = nil
+}
+
+func (l *ledger) settlePartition(partition int32) {
+	if l.closed == nil {
+		return
+	}
+	spans := l.spans[partition]
+	for _, s := range spans[l.settled[partition]:] {
+		l.closed(partition, s)
+	}
+	l.settled[partition] = len(spans)
 }
 
 // merge takes over what other holds.

@@ -18,15 +18,20 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes: 1 a run that could not begin or was not acknowledged whole, 2 a verification that failed.
+// Exit codes: 1 a run that could not begin, was not acknowledged whole or had nothing to verify, 2 a verification that
+// failed. exitCodes says it to users.
 const (
 	exitFailed       = 1
 	exitVerification = 2
+
+	exitCodes = "Exit codes: 0 all is well, 1 the run could not begin, not every record was acknowledged, or --verify-file holds no\n" +
+		"acknowledged record that could be looked for, 2 records are lost, doubled, changed or out of order."
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "chronik-bench:", err)
 		if errors.Is(err, errVerification) {
@@ -40,6 +45,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "chronik-bench",
 		Short:         "Load a Kafka-compatible broker, measure it, and verify what it gives back",
+		Long:          "chronik-bench loads a Kafka-compatible broker, measures it, and verifies what it gives back.\n\n" + exitCodes,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -63,7 +69,7 @@ func command() *cobra.Command {
 // subcommand prints the report, if there is one, even when the run failed.
 func subcommand(name, short string, run func(context.Context, *Config) (*report, error), flags ...func(*Config, *pflag.FlagSet)) *cobra.Command {
 	c := new(Config)
-	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: name, Short: short, Long: short + ".\n\n" + exitCodes, Args: cobra.NoArgs}
 	c.commonFlags(cmd.Flags())
 	for _, define := range flags {
 		define(c, cmd.Flags())

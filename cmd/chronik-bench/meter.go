@@ -115,6 +115,11 @@ func (g *gapMeter) acked(now int64) {
 	}
 }
 
+// longestBy includes the time since the last acknowledgement.
+func (g *gapMeter) longestBy(now int64) time.Duration {
+	return time.Duration(max(g.longest.Load(), now-g.last.Load()))
+}
+
 // errorCounts counts what clients report, by text.
 type errorCounts struct {
 	mu    sync.Mutex

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,19 +23,22 @@ type load struct {
 	producers []*producer
 	sent      atomic.Int64
 	acked     atomic.Int64
-	last      atomic.Int64 // when a promise was last kept or broken
+	last      atomic.Int64 // when a promise was last kept
+	gaveUp    atomic.Bool
 }
 
-// producer is one client. Its promises are called by one goroutine of the client, which owns acks and meter.
+// producer is one client. Its promises are called by one goroutine of the client.
 type producer struct {
 	load       *load
 	id         uint32
 	client     *kgo.Client
 	partitions []int32
-	sequences  []int64 // by index in partitions
-	acks       *ledger
-	meter      *meter
+	sequences  []int64   // by index in partitions
 	pool       sync.Pool // of *kgo.Record; its Value is kept
+
+	mu    sync.Mutex // of what follows: the verify file takes from acks, and what is given up on may still come
+	acks  *ledger
+	meter *meter
 }
 
 func newLoad(c *Config, t *target, run uint64, clk clock, kept *verifyFile) (*load, error) {
@@ -54,6 +56,7 @@ func newLoad(c *Config, t *target, run uint64, clk clock, kept *verifyFile) (*lo
 		}
 		l.producers = append(l.producers, newProducer(l, uint32(id), client, t, closed))
 	}
+	kept.flushFirst(l.settle)
 	return l, nil
 }
 
@@ -86,23 +89,21 @@ func (c *Config) produceOptions() []kgo.Opt {
 	return append(options, kgo.DisableIdempotentWrite())
 }
 
-// produce sends until the records or the time are up or ctx ends, then waits for the last acknowledgements.
-func (l *load) produce(ctx context.Context) {
-	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+// produce sends until the records or the time are up or a signal ends ctx, then waits for the last acknowledgements.
+func (l *load) produce(signalled context.Context) {
+	hard, giveUp := context.WithCancel(context.WithoutCancel(signalled))
 	defer giveUp()
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := context.WithCancel(signalled)
 	defer end()
 	if l.config.Duration > 0 {
 		timer := time.AfterFunc(l.config.Duration, end)
 		defer timer.Stop()
 	}
-	go l.watch(ctx, hard, giveUp)
+	go l.watch(signalled, ctx, hard, giveUp)
 	l.each(func(p *producer) { p.send(ctx, hard) })
 	end()
 	l.each(func(p *producer) { p.drain(hard) })
-	if l.acked.Load() < l.sent.Load() {
-		l.gaps.acked(l.clock.now())
-	}
+	l.gaps.acked(l.clock.now()) // what came last may be long ago
 }
 
 func (l *load) each(do func(*producer)) {
@@ -114,18 +115,24 @@ func (l *load) each(do func(*producer)) {
 }
 
 // watch gives up on a broker that answers nothing for a whole grace after ctx has ended.
-func (l *load) watch(ctx, hard context.Context, giveUp func()) {
+func (l *load) watch(signalled, ctx, hard context.Context, giveUp func()) {
 	<-ctx.Done()
 	l.last.Store(l.clock.now())
 	for hard.Err() == nil {
+		grace, signal := l.config.graceAfter(signalled), signalled.Done()
+		if signalled.Err() != nil {
+			signal = nil // it has been seen
+		}
 		idle := time.Duration(l.clock.now() - l.last.Load())
-		if idle >= l.config.Grace {
+		if idle >= grace {
+			l.gaveUp.Store(true)
 			giveUp()
 			return
 		}
 		select {
 		case <-hard.Done():
-		case <-time.After(l.config.Grace - idle):
+		case <-signal:
+		case <-time.After(grace - idle):
 		}
 	}
 }
@@ -151,10 +158,35 @@ func (p *producer) send(ctx, hard context.Context) {
 // drain waits for the acknowledgements of what was sent.
 func (p *producer) drain(hard context.Context) {
 	if err := p.client.Flush(hard); err != nil {
-		p.load.errors.add(fmt.Errorf("given up on the records that were not acknowledged: %w", err))
-		_ = p.client.AbortBufferedRecords(context.Background()) // it ends once the promises are broken, and fails never
+		p.load.errors.add(errors.New("given up on the records that were not acknowledged"))
+		p.abandon()
 	}
-	p.acks.close()
+	p.settle()
+}
+
+// abandonTime is more than the client needs to break the promises of what it holds.
+const abandonTime = time.Second
+
+// abandon closes the client: it breaks no promise of a batch that may have been written while it can still ask for it,
+// so aborting would wait for a broker that is gone.
+func (p *producer) abandon() {
+	p.client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), abandonTime)
+	defer cancel()
+	_ = p.client.Flush(ctx) // what it has not broken by then counts as unacknowledged all the same
+}
+
+// settle gives what was acknowledged so far to the verify file.
+func (l *load) settle() {
+	for _, p := range l.producers {
+		p.settle()
+	}
+}
+
+func (p *producer) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.acks.settle()
 }
 
 // stickyBytes go to a partition before the next one has its turn, as clients do that have no keys: it fills batches.
@@ -177,19 +209,25 @@ func (p *producer) record(index int, at int64) *kgo.Record {
 
 func (p *producer) promise(r *kgo.Record, err error) {
 	l, now := p.load, p.load.clock.now()
-	l.last.Store(now)
 	if err != nil {
 		l.errors.add(err)
 		return // the client may hold on to it
 	}
+	l.last.Store(now)
 	l.gaps.acked(now)
 	l.acked.Add(1)
+	p.keep(r, now)
+	p.pool.Put(r)
+}
+
+func (p *producer) keep(r *kgo.Record, now int64) {
 	h := readHeader(r.Value)
-	if l.config.Acks != "0" {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.load.config.Acks != "0" {
 		p.acks.add(h.partition, h.producer, h.sequence, r.Offset)
 	}
 	p.meter.record(h.time, now, len(r.Value))
-	p.pool.Put(r)
 }
 
 func (l *load) close() {
@@ -202,7 +240,9 @@ func (l *load) close() {
 func (l *load) ledger() *ledger {
 	all := newLedger(nil)
 	for _, p := range l.producers {
+		p.mu.Lock()
 		all.merge(p.acks)
+		p.mu.Unlock()
 	}
 	return all
 }
@@ -210,7 +250,9 @@ func (l *load) ledger() *ledger {
 func (l *load) meter() *meter {
 	all := newMeter(l.from)
 	for _, p := range l.producers {
+		p.mu.Lock()
 		all.merge(p.meter)
+		p.mu.Unlock()
 	}
 	return all
 }

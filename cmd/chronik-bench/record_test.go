@@ -64,18 +64,27 @@ func TestConfigRefusesWhatCannotBe(t *testing.T) {
 		{"--buffer 1000", "--buffer"},
 		{"--format xml", "--format"},
 	} {
-		var config Config
-		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		config.commonFlags(flags)
-		config.produceFlags(flags)
-		if err := flags.Parse(strings.Fields(c.flags)); err != nil {
-			t.Fatal(err)
-		}
-		err := config.check(flags, "produce")
+		_, err := configOf("produce", strings.Fields(c.flags)...)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
 		}
 	}
+}
+
+// configOf parses the flags as the subcommand does.
+func configOf(subcommand string, args ...string) (*Config, error) {
+	c := new(Config)
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.commonFlags(flags)
+	if subcommand == "consume" {
+		c.consumeFlags(flags)
+	} else {
+		c.produceFlags(flags)
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	return c, c.check(flags, subcommand)
 }
 
 // A late record counts from when it was to be sent: the pace does not slow down with the broker.

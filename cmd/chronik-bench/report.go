@@ -18,6 +18,7 @@ type report struct {
 	Consume  *consumeReport `json:"consume,omitempty"`
 	Fetch    *fetchReport   `json:"fetch,omitempty"`
 	Verified *findings      `json:"verified,omitempty"`
+	Nothing  string         `json:"nothing_to_verify,omitempty"` // why no acknowledged record was looked for
 	Failure  string         `json:"failure,omitempty"`
 }
 
@@ -110,10 +111,21 @@ func (r *report) notes() string {
 			fmt.Fprintln(&b, " ", e)
 		}
 	}
-	if r.Failure == "" && r.Verified != nil {
+	switch {
+	case r.Failure != "" || r.Verified == nil:
+	case r.Nothing != "":
+		fmt.Fprintf(&b, "nothing to verify: %s\n", r.Nothing)
+	default:
 		b.WriteString("verified\n")
 	}
 	return b.String()
+}
+
+// settle keeps the word "verified" from a run that looked for no acknowledged record.
+func (r *report) settle(why string) {
+	if r.Verified.Acked == 0 {
+		r.Nothing = why
+	}
 }
 
 func writeErrors(b *strings.Builder, name string, errors map[string]int64) {

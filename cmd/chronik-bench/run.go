@@ -11,7 +11,7 @@ import (
 )
 
 // runProduce loads the topic; what was acknowledged is checked by a later consume with the verify file.
-func runProduce(ctx context.Context, c *Config) (*report, error) {
+func runProduce(ctx context.Context, c *Config) (r *report, err error) {
 	t, err := openTarget(ctx, c, true)
 	if err != nil {
 		return nil, err
@@ -22,6 +22,7 @@ func runProduce(ctx context.Context, c *Config) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, kept.closeIfOpen()) }()
 	l, err := newLoad(c, t, run, clk, kept)
 	if err != nil {
 		return nil, err
@@ -30,12 +31,12 @@ func runProduce(ctx context.Context, c *Config) (*report, error) {
 	stop := progress(os.Stderr, l, nil)
 	l.produce(ctx)
 	stop()
-	r := &report{Run: runName(run), Topic: c.Topic, Produce: l.report()}
-	return r, errors.Join(l.failure(), kept.closeIfOpen())
+	return &report{Run: runName(run), Topic: c.Topic, Produce: l.report()}, l.failure()
 }
 
 // runConsume reads what the topic holds, or with a duration and no verify file what comes in that time.
-func runConsume(ctx context.Context, c *Config) (*report, error) {
+func runConsume(signalled context.Context, c *Config) (*report, error) {
+	ctx := signalled
 	var runs []keptRun
 	if c.VerifyFile != "" {
 		var err error
@@ -67,6 +68,10 @@ func runConsume(ctx context.Context, c *Config) (*report, error) {
 	err = rs.run(ctx)
 	stop()
 	f, idempotent := rs.findings(), c.Idempotent
+	r := &report{Topic: c.Topic, Consume: rs.report(from), Verified: f}
+	if runs != nil && signalled.Err() != nil {
+		return r, errors.Join(err, errStopped, f.failure(idempotent)) // what is not read yet is not lost
+	}
 	for _, kept := range runs {
 		if kept.Topic != c.Topic {
 			return nil, fmt.Errorf("%s names the topics %s and %s: one at a time", c.VerifyFile, c.Topic, kept.Topic)
@@ -74,11 +79,24 @@ func runConsume(ctx context.Context, c *Config) (*report, error) {
 		idempotent = idempotent && kept.Idempotent
 		f.look(kept.Run, kept.acked, rs.checkers())
 	}
-	return &report{Topic: c.Topic, Consume: rs.report(from), Verified: f}, errors.Join(err, f.failure(idempotent))
+	err = errors.Join(err, f.failure(idempotent))
+	if runs == nil {
+		r.settle("no --verify-file says what was acknowledged")
+	} else if f.Acked == 0 {
+		err = errors.Join(err, nothingAcked(c.VerifyFile))
+	}
+	return r, err
+}
+
+var errStopped = errors.New("stopped before everything was read: nothing is verified")
+
+// nothingAcked is an error because whoever gives a file wants to hear that its records are there.
+func nothingAcked(file string) error {
+	return fmt.Errorf("nothing to verify: no record was acknowledged in %s", file)
 }
 
 // runBoth reads while it produces, then to the end, and compares.
-func runBoth(ctx context.Context, c *Config) (*report, error) {
+func runBoth(ctx context.Context, c *Config) (r *report, err error) {
 	t, err := openTarget(ctx, c, true)
 	if err != nil {
 		return nil, err
@@ -89,6 +107,7 @@ func runBoth(ctx context.Context, c *Config) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, kept.closeIfOpen()) }()
 	l, err := newLoad(c, t, run, clk, kept)
 	if err != nil {
 		return nil, err
@@ -101,22 +120,42 @@ func runBoth(ctx context.Context, c *Config) (*report, error) {
 		return nil, err
 	}
 	defer rs.close()
+	rs.grace = func() time.Duration { return c.graceAfter(ctx) }
 
 	stop := progress(os.Stderr, l, rs)
+	err = l.produceAndRead(ctx, t, rs)
+	stop()
+	r = &report{Run: runName(run), Topic: c.Topic, Produce: l.report(), Consume: rs.report(l.from)}
+	if errors.Is(err, errNoEnds) {
+		return r, errors.Join(l.failure(), err)
+	}
+	r.Verified = rs.findings()
+	r.Verified.look(run, l.ledger(), rs.checkers())
+	r.settle("nothing was acknowledged by the broker")
+	return r, errors.Join(err, r.Verified.failure(c.Idempotent), l.failure())
+}
+
+var errNoEnds = errors.New("nothing was verified")
+
+// produceAndRead returns when the readers have read all that was produced. A signal ends the producing alone.
+func (l *load) produceAndRead(signalled context.Context, t *target, rs *readers) error {
+	ctx, end := context.WithCancel(context.WithoutCancel(signalled))
+	defer end()
 	read := make(chan error, 1)
-	go func() { read <- rs.run(context.WithoutCancel(ctx)) }()
-	l.produce(ctx)
-	ends, err := t.offsets(context.WithoutCancel(ctx), c.Grace, t.admin.ListEndOffsets)
+	go func() { read <- rs.run(ctx) }()
+	l.produce(signalled)
+	grace := l.config.graceAfter(signalled)
+	if l.gaveUp.Load() { // the broker had its time
+		grace = min(grace, l.config.SignalGrace)
+	}
+	ends, err := t.offsets(ctx, grace, t.admin.ListEndOffsets)
 	if err != nil {
-		return nil, err
+		end()
+		<-read
+		return fmt.Errorf("%w: %w", errNoEnds, err)
 	}
 	rs.stopAt(ends)
-	err = <-read
-	stop()
-	f := rs.findings()
-	f.look(run, l.ledger(), rs.checkers())
-	r := &report{Run: runName(run), Topic: c.Topic, Produce: l.report(), Consume: rs.report(l.from), Verified: f}
-	return r, errors.Join(err, f.failure(c.Idempotent), l.failure(), kept.closeIfOpen())
+	return <-read
 }
 
 func (c *Config) keep(t *target, run uint64) (*verifyFile, error) {
@@ -159,7 +198,7 @@ func progress(w io.Writer, l *load, rs *readers) func() {
 			}
 			line := time.Since(start).Round(time.Second).String()
 			if l != nil {
-				line += fmt.Sprintf(": sent %d, acknowledged %d, longest gap %.3f s", l.sent.Load(), l.acked.Load(), time.Duration(l.gaps.longest.Load()).Seconds())
+				line += fmt.Sprintf(": sent %d, acknowledged %d, longest gap %.3f s", l.sent.Load(), l.acked.Load(), l.gaps.longestBy(l.clock.now()).Seconds())
 			}
 			if rs != nil {
 				line += fmt.Sprintf(", read %d", rs.read.Load())

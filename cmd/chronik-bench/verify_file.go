@@ -22,12 +22,13 @@ type runLine struct {
 
 // A verifyFile is written while the run goes on, so that it is of use when the bench dies too.
 type verifyFile struct {
-	mu   sync.Mutex
-	file *os.File
-	out  *bufio.Writer
-	err  error // the first failed write
-	stop chan struct{}
-	done chan struct{}
+	mu     sync.Mutex
+	file   *os.File
+	out    *bufio.Writer
+	settle func() // if set: calls span for what was acknowledged and is not here yet
+	err    error  // the first failed write
+	stop   chan struct{}
+	done   chan struct{}
 }
 
 const verifyFlushInterval = time.Second
@@ -40,8 +41,19 @@ func appendVerifyFile(path string, line runLine) (*verifyFile, error) {
 	}
 	v := &verifyFile{file: file, out: bufio.NewWriterSize(file, 64<<10), stop: make(chan struct{}), done: make(chan struct{})}
 	v.line(line)
-	go v.flush()
+	v.flush()
+	go v.flushNowAndThen()
 	return v, nil
+}
+
+// flushFirst has settle called before each flush, without locks held.
+func (v *verifyFile) flushFirst(settle func()) {
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.settle = settle
 }
 
 // span keeps s; any goroutine may call it.
@@ -53,6 +65,9 @@ func (v *verifyFile) line(content any) {
 	text, err := json.Marshal(content)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err == nil && v.out.Available() <= len(text) {
+		err = v.out.Flush() // whoever dies now leaves whole lines
+	}
 	if err == nil {
 		_, err = v.out.Write(append(text, '\n'))
 	}
@@ -62,6 +77,20 @@ func (v *verifyFile) line(content any) {
 }
 
 func (v *verifyFile) flush() {
+	v.mu.Lock()
+	settle := v.settle
+	v.mu.Unlock()
+	if settle != nil {
+		settle()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.out.Flush(); v.err == nil {
+		v.err = err
+	}
+}
+
+func (v *verifyFile) flushNowAndThen() {
 	defer close(v.done)
 	tick := time.NewTicker(verifyFlushInterval)
 	defer tick.Stop()
@@ -70,11 +99,7 @@ func (v *verifyFile) flush() {
 		case <-v.stop:
 			return
 		case <-tick.C:
-			v.mu.Lock()
-			if err := v.out.Flush(); v.err == nil {
-				v.err = err
-			}
-			v.mu.Unlock()
+			v.flush()
 		}
 	}
 }
@@ -82,9 +107,7 @@ func (v *verifyFile) flush() {
 func (v *verifyFile) Close() error {
 	close(v.stop)
 	<-v.done
-	if err := v.out.Flush(); v.err == nil {
-		v.err = err
-	}
+	v.flush()
 	if err := v.file.Close(); v.err == nil {
 		v.err = err
 	}
@@ -119,7 +142,7 @@ func readVerifyFile(path string) ([]keptRun, error) {
 		}
 	}
 	if len(runs) == 0 {
-		return nil, fmt.Errorf("%s names no run", path)
+		return nil, nothingAcked(path)
 	}
 	return runs, nil
 }
