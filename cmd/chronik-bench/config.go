@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,10 +42,11 @@ type Config struct {
 	FetchBytes          int32
 	FetchPartitionBytes int32
 
-	VerifyFile  string
-	Grace       time.Duration
-	SignalGrace time.Duration // what Grace is at most after a signal
-	Format      string
+	VerifyFile      string
+	AllowDuplicates bool
+	Grace           time.Duration
+	SignalGrace     time.Duration // what Grace is at most after a signal
+	Format          string
 }
 
 // graceAfter is how long to wait without progress: whoever sent a signal wants the run to end.
@@ -64,18 +66,23 @@ const (
 func (c *Config) commonFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&c.Brokers, "brokers", []string{"localhost:9092"}, "`addresses` to start from, with commas")
 	fs.StringVar(&c.Topic, "topic", "bench", "`topic` to use")
-	fs.Int64Var(&c.Records, "records", 0, "stop after this `number`; 0 is no limit")
-	fs.DurationVar(&c.Duration, "duration", 0, "stop after this `time`; produce and both without --records: 10s")
-	fs.DurationVar(&c.Warmup, "warmup", 0, "`time` at the start that is verified and not measured")
-	fs.BoolVar(&c.Idempotent, "idempotent", true, "produce idempotently, and accept no record twice")
-	fs.StringVar(&c.VerifyFile, "verify-file", "", "`file` of the acknowledged records: produce and both add to it, consume checks against it")
-	fs.DurationVar(&c.Grace, "grace", time.Minute, "`time` to wait without progress for the last acknowledgements and reads")
+	fs.DurationVar(&c.Warmup, "warmup", 0, "`time` at the start that is not measured")
 	fs.StringVar(&c.Format, "format", "table", "`format` of the result: table or json")
+}
+
+// loadFlags are those of every subcommand that produces.
+func (c *Config) loadFlags(fs *pflag.FlagSet) {
+	fs.Int64Var(&c.Records, "records", 0, "stop after this `number`; 0 is no limit")
+	fs.DurationVar(&c.Duration, "duration", 0, "stop after this `time` (default 10s without --records)")
+	fs.DurationVar(&c.Grace, "grace", time.Minute, "`time` to wait without progress for the last acknowledgements and, in both, reads")
 }
 
 func (c *Config) produceFlags(fs *pflag.FlagSet) {
 	c.Size = sizes{1024, 1024}
+	c.loadFlags(fs)
 	c.topicFlags(fs)
+	fs.BoolVar(&c.Idempotent, "idempotent", true, "produce idempotently, so that no record may stand there twice")
+	fs.StringVar(&c.VerifyFile, "verify-file", "", "`file` to add the acknowledged records to, at least every second; consume checks against it")
 	fs.Float64Var(&c.Rate, "rate", 0, "open loop at this many `records` per second of all clients together; 0 is as fast as it goes")
 	fs.Var(&c.Size, "size", "size of a record's value, or a range as in 100-2000")
 	fs.Int32Var(&c.Batch, "batch", 1_000_000, "most `bytes` in a batch, before compression")
@@ -100,6 +107,7 @@ func (c *Config) connFlags(fs *pflag.FlagSet) {
 
 func (c *Config) rawFlags(fs *pflag.FlagSet) {
 	c.Size = sizes{1024, 1024}
+	c.loadFlags(fs)
 	fs.IntVar(&c.InFlight, "in-flight", 5, "`number` of requests that a connection has in flight")
 	fs.Int32Var(&c.Batch, "batch", 1<<20, "`bytes` of a batch, of which a request has one")
 	fs.Var(&c.Size, "size", "size of a record's value; a smaller batch has one smaller record")
@@ -108,12 +116,24 @@ func (c *Config) rawFlags(fs *pflag.FlagSet) {
 }
 
 func (c *Config) rawFetchFlags(fs *pflag.FlagSet) {
+	fs.DurationVar(&c.Duration, "duration", 10*time.Second, "stop after this `time`")
+	fs.DurationVar(&c.Grace, "grace", time.Minute, "`time` to wait for an answer after that")
 	fs.Int64Var(&c.Behind, "behind", 1024, "`records` before the end of a partition at which to read")
 	fs.Int32Var(&c.FetchBytes, "fetch-bytes", 8<<20, "most `bytes` of a response")
 	fs.Int32Var(&c.FetchPartitionBytes, "fetch-partition-bytes", 1<<20, "most `bytes` of a partition in a response")
 }
 
 func (c *Config) consumeFlags(fs *pflag.FlagSet) {
+	fs.Int64Var(&c.Records, "records", 0, "stop after this `number` with --duration; 0 is no limit")
+	fs.DurationVar(&c.Duration, "duration", 0, "read what the topic holds and what comes for this `time`; 0, or with a verify file: what it holds")
+	fs.DurationVar(&c.Grace, "grace", time.Minute, "`time` to wait without progress for what the topic holds")
+	fs.StringVar(&c.VerifyFile, "verify-file", "", "`file` that produce or both made: its topic is read, and every record in it has to be there")
+	fs.BoolVar(&c.AllowDuplicates, "allow-duplicates", false, "accept a record that stands there twice, as producers leave that are not idempotent")
+	c.readFlags(fs)
+}
+
+// readFlags are those of consume and both.
+func (c *Config) readFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Consumers, "consumers", 1, "`number` of consumers; they share the partitions")
 }
 
@@ -127,36 +147,55 @@ var (
 
 // check also settles the defaults that depend on other flags.
 func (c *Config) check(fs *pflag.FlagSet, subcommand string) error {
-	if subcommand == "raw-fetch" {
-		c.Records = 0
-	}
 	if subcommand != "consume" && c.Records == 0 && c.Duration == 0 {
 		c.Duration = 10 * time.Second
 	}
 	if c.SignalGrace = signalGrace; subcommand == "both" {
 		c.SignalGrace = bothSignalGrace
 	}
-	var err error
+	err := c.checkRanges(fs)
 	switch subcommand {
 	case "produce", "both":
-		err = c.checkProduce(fs)
+		err = cmp.Or(err, c.checkProduce(fs))
 	case "raw":
-		err = c.checkRaw()
-	}
-	if err != nil {
-		return err
+		err = cmp.Or(err, c.checkRaw())
 	}
 	switch {
-	case c.Records < 0 || c.Duration < 0 || c.Warmup < 0 || c.Grace <= 0:
-		return errors.New("--records, --duration and --warmup take no negative value, --grace more than 0")
+	case err != nil:
+		return err
 	case c.Duration > 0 && c.Warmup >= c.Duration:
 		return errors.New("--warmup leaves nothing of --duration to measure")
-	case fs.Lookup("connections") != nil && c.Connections < 1:
-		return errors.New("--connections: write 1 or more")
-	case fs.Lookup("consumers") != nil && c.Consumers < 1:
-		return errors.New("--consumers: write 1 or more")
 	case !slices.Contains([]string{"table", "json"}, c.Format):
 		return fmt.Errorf("--format %q is unknown: write table or json", c.Format)
+	}
+	return nil
+}
+
+// checkRanges looks at the flags that the subcommand has.
+func (c *Config) checkRanges(fs *pflag.FlagSet) error {
+	for _, r := range []struct {
+		flag  string
+		right bool
+		write string
+	}{
+		{"records", c.Records >= 0, "0 or more"},
+		{"duration", c.Duration >= 0, "0 or more"},
+		{"warmup", c.Warmup >= 0, "0 or more"},
+		{"grace", c.Grace > 0, "more than 0"},
+		{"rate", c.Rate >= 0, "0 or more"},
+		{"linger", c.Linger >= 0, "0 or more"},
+		{"clients", c.Clients >= 1, "1 or more"},
+		{"partitions", c.Partitions >= 1, "1 or more"},
+		{"consumers", c.Consumers >= 1, "1 or more"},
+		{"connections", c.Connections >= 1, "1 or more"},
+		{"in-flight", c.InFlight >= 1, "1 or more"},
+		{"behind", c.Behind >= 0, "0 or more"},
+		{"fetch-bytes", c.FetchBytes >= 1, "1 or more"},
+		{"fetch-partition-bytes", c.FetchPartitionBytes >= 1, "1 or more"},
+	} {
+		if f := fs.Lookup(r.flag); f != nil && !r.right {
+			return fmt.Errorf("--%s %s is out of range: write %s", r.flag, f.Value, r.write)
+		}
 	}
 	return nil
 }
@@ -177,8 +216,6 @@ func (c *Config) checkProduce(fs *pflag.FlagSet) error {
 		c.Idempotent = false
 	}
 	switch {
-	case c.Clients < 1 || c.Partitions < 1 || c.Rate < 0 || c.Linger < 0:
-		return errors.New("--clients and --partitions take 1 or more, --rate and --linger no negative value")
 	case c.Size.most+batchOverhead > int(c.Batch):
 		return fmt.Errorf("--batch %d is too small for a record of %d bytes", c.Batch, c.Size.most)
 	case c.Buffer < int(c.Batch):
@@ -192,8 +229,6 @@ func (c *Config) checkRaw() error {
 		c.Connections, c.InFlight, c.Batch = 1, 1, 1<<10
 	}
 	switch {
-	case c.InFlight < 1 || c.Partitions < 1:
-		return errors.New("--in-flight and --partitions take 1 or more")
 	case c.Acks != "all" && c.Acks != "-1" && c.Acks != "1":
 		return fmt.Errorf("--acks %q: write all or 1, a request without an answer cannot be measured", c.Acks)
 	case c.Batch < 100:

@@ -57,7 +57,7 @@ func command() *cobra.Command {
 		subcommand("consume", "Consume what the topic holds (with --duration: what comes), and verify it", runConsume,
 			(*Config).consumeFlags),
 		subcommand("both", "Produce and consume at once, then verify that every acknowledged record was read, in order, once", runBoth,
-			(*Config).produceFlags, (*Config).consumeFlags),
+			(*Config).produceFlags, (*Config).readFlags),
 		subcommand("raw", "Produce requests that were encoded before, so that the broker is measured and not the client", runRaw,
 			(*Config).connFlags, (*Config).topicFlags, (*Config).rawFlags),
 		subcommand("raw-fetch", "Fetch the newest records of the topic again and again, and count their bytes", runRawFetch,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,12 +62,37 @@ func TestConfigRefusesWhatCannotBe(t *testing.T) {
 		{"--size 2000000", "--batch 1000000 is too small"},
 		{"--duration 1s --warmup 1s", "--warmup"},
 		{"--clients 0", "--clients"},
+		{"--rate -1", "--rate -1 is out of range: write 0 or more"},
+		{"--rate NaN", "--rate NaN is out of range"},
+		{"--grace 0s", "--grace 0s is out of range: write more than 0"},
 		{"--buffer 1000", "--buffer"},
 		{"--format xml", "--format"},
 	} {
 		_, err := configOf("produce", strings.Fields(c.flags)...)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
+		}
+	}
+}
+
+func TestConsumeOffersOnlyWhatItUses(t *testing.T) {
+	for _, cmd := range command().Commands() {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			names = append(names, f.Name)
+			if cmd.Name() != "produce" && cmd.Name() != "both" && strings.Contains(f.Usage, "idempotently") {
+				t.Errorf("%s --%s: %s", cmd.Name(), f.Name, f.Usage)
+			}
+			if cmd.Name() == "consume" && f.Name == "duration" && strings.Contains(f.Usage, "produce") {
+				t.Errorf("consume --%s: %s", f.Name, f.Usage)
+			}
+		})
+		produces := cmd.Name() == "produce" || cmd.Name() == "both"
+		if slices.Contains(names, "idempotent") != produces {
+			t.Errorf("%s offers %v", cmd.Name(), names)
+		}
+		if uses := produces || cmd.Name() == "consume"; slices.Contains(names, "verify-file") != uses {
+			t.Errorf("%s offers %v", cmd.Name(), names)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func runConsume(signalled context.Context, c *Config) (*report, error) {
 	stop := progress(os.Stderr, nil, rs)
 	err = rs.run(ctx)
 	stop()
-	f, idempotent := rs.findings(), c.Idempotent
+	f, idempotent := rs.findings(), !c.AllowDuplicates
 	r := &report{Topic: c.Topic, Consume: rs.report(from), Verified: f}
 	if runs != nil && signalled.Err() != nil {
 		return r, errors.Join(err, errStopped, f.failure(idempotent)) // what is not read yet is not lost
