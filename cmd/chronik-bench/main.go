@@ -51,6 +51,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate(versionText())
 	root.AddCommand(
 		subcommand("produce", "Produce, and measure the time from when a record was to be sent until it is acknowledged", runProduce,
 			(*Config).produceFlags),
@@ -62,9 +63,22 @@ func command() *cobra.Command {
 			(*Config).connFlags, (*Config).topicFlags, (*Config).rawFlags),
 		subcommand("raw-fetch", "Fetch the newest records of the topic again and again, and count their bytes", runRawFetch,
 			(*Config).connFlags, (*Config).rawFetchFlags),
+		versionCommand(),
 	)
 	return root
 }
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionText())
+			return err
+		},
+	}
+}
+
+func versionText() string { return "chronik-bench " + version + "\n" }
 
 // subcommand prints the report, if there is one, even when the run failed.
 func subcommand(name, short string, run func(context.Context, *Config) (*report, error), flags ...func(*Config, *pflag.FlagSet)) *cobra.Command {

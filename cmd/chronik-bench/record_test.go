@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -93,6 +94,18 @@ func TestConsumeOffersOnlyWhatItUses(t *testing.T) {
 		}
 		if uses := produces || cmd.Name() == "consume"; slices.Contains(names, "verify-file") != uses {
 			t.Errorf("%s offers %v", cmd.Name(), names)
+		}
+	}
+}
+
+func TestVersionHasBothForms(t *testing.T) {
+	for _, form := range []string{"version", "--version"} {
+		var out bytes.Buffer
+		cmd := command()
+		cmd.SetOut(&out)
+		cmd.SetArgs([]string{form})
+		if err := cmd.Execute(); err != nil || out.String() != "chronik-bench dev\n" {
+			t.Errorf("%s: %q, %v", form, out.String(), err)
 		}
 	}
 }

@@ -50,8 +50,9 @@ func command(out io.Writer) *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          serve,
+		RunE:          serveOrVersion,
 	}
+	root.Flags().BoolP(versionFlag, "v", false, "print what the command version prints")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(out)
 	AddFlags(root.PersistentFlags())
@@ -61,6 +62,16 @@ func command(out io.Writer) *cobra.Command {
 		&cobra.Command{Use: "version", Short: "Print the version, and what clients will be told to connect to", Args: cobra.NoArgs, RunE: printVersion},
 	)
 	return root
+}
+
+const versionFlag = "version"
+
+// serveOrVersion is not cobra's own version flag because that one knows no settings, and prints another text than the command.
+func serveOrVersion(cmd *cobra.Command, args []string) error {
+	if asked, err := cmd.Flags().GetBool(versionFlag); asked || err != nil {
+		return errors.Join(err, printVersion(cmd, args))
+	}
+	return serve(cmd, args)
 }
 
 func serve(cmd *cobra.Command, _ []string) error {

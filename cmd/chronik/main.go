@@ -36,11 +36,13 @@ func command(out io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "chronik",
 		Short:         "Look after Chronik",
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(out)
+	root.SetVersionTemplate(versionText())
 	root.AddCommand(dumpCommand(), versionCommand())
 	return root
 }
@@ -49,8 +51,10 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "chronik %s\n", version)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionText())
 			return err
 		},
 	}
 }
+
+func versionText() string { return "chronik " + version + "\n" }
