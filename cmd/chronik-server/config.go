@@ -183,10 +183,10 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("wal-file-size is %d bytes: write a multiple of 4KiB, as in 64MiB", c.WALFileSize))
 	}
 	if c.WALSize < 2*c.WALFileSize {
-		errs = append(errs, fmt.Errorf("wal-size is less than two files of wal-file-size: write at least %d", 2*c.WALFileSize))
+		errs = append(errs, fmt.Errorf("wal-size is less than two files of wal-file-size: write at least %s", sizeOf(2*c.WALFileSize)))
 	}
 	if c.MaxRequestSize > c.MemoryLimit {
-		errs = append(errs, fmt.Errorf("max-request-size is more than memory-limit, so the largest request would never be taken: write at most %d", c.MemoryLimit))
+		errs = append(errs, fmt.Errorf("max-request-size is more than memory-limit, so the largest request would never be taken: write at most %s", sizeOf(c.MemoryLimit)))
 	}
 	return errors.Join(append(errs, c.checkKafka())...)
 }

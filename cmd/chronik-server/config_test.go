@@ -170,10 +170,10 @@ func TestWrong(t *testing.T) {
 		{[]string{"--wal-sync", "sometimes"}, nil, `--wal-sync: "sometimes" is unknown: write always, interval or never`},
 		{[]string{"--wal-sync-interval", "50"}, nil, `--wal-sync-interval: "50" is no duration that fits: write one from 1ms to 1m0s with its unit, as in 50ms`},
 		{[]string{"--wal-size", "1.5GiB"}, nil, `--wal-size: "1.5GiB" is no size: write bytes or a whole number with a unit, as in 64MiB`},
-		{[]string{"--wal-size", "9999999999TiB"}, nil, `--wal-size: "9999999999TiB" is out of range: write from 2097152 to 1125899906842624 bytes`},
+		{[]string{"--wal-size", "9999999999TiB"}, nil, `--wal-size: "9999999999TiB" is out of range: write from 2MiB to 1PiB`},
 		{[]string{"--wal-file-size", "3MB"}, nil, `wal-file-size is 3000000 bytes: write a multiple of 4KiB, as in 64MiB`},
-		{[]string{"--wal-size", "64MiB"}, nil, `wal-size is less than two files of wal-file-size: write at least 134217728`},
-		{[]string{"--memory-limit", "64MiB"}, nil, `max-request-size is more than memory-limit, so the largest request would never be taken: write at most 67108864`},
+		{[]string{"--wal-size", "64MiB"}, nil, `wal-size is less than two files of wal-file-size: write at least 128MiB`},
+		{[]string{"--memory-limit", "64MiB"}, nil, `max-request-size is more than memory-limit, so the largest request would never be taken: write at most 64MiB`},
 		{[]string{"--http-port", "9092"}, nil, `kafka-port and http-port are both 9092: give one of them another port`},
 		{[]string{"--max-connections", "many"}, nil, `--max-connections: "many" is out of range: write a whole number from 0 to 2147483647`},
 		{[]string{"--set", "num.partitions"}, nil, `--set num.partitions: write name=value, as in --set num.partitions=3`},
@@ -227,6 +227,18 @@ func TestServiceLinksAreNotSettings(t *testing.T) {
 	})
 	if !reflect.DeepEqual(got, defaults) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// What an error says to write must be taken.
+func TestSizesAreWrittenAsTheyAreRead(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0B", 1: "1B", 1000: "1000B", 64 << 10: "64KiB", 2 << 20: "2MiB", 1536 << 20: "1536MiB", 1 << 50: "1PiB", 1<<31 - 1: "2147483647B",
+	} {
+		var got int64
+		if text := sizeOf(n); text != want || parseSize(&got, text, 0, 1<<50) != nil || got != n {
+			t.Errorf("%d is written %s, not %s, and read as %d", n, text, want, got)
+		}
 	}
 }
 

@@ -24,8 +24,8 @@ var (
 
 var units = map[string]int64{
 	"": 1, "B": 1,
-	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
-	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40, "PIB": 1 << 50,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "PB": 1e15,
 }
 
 func notEmpty(v string) error {
@@ -143,10 +143,22 @@ func parseSize(into *int64, v string, least, most int64) error {
 	unit := units[strings.ToUpper(parts[2])]
 	n, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil || n > most/unit || n*unit < least {
-		return fmt.Errorf("%q is out of range: write from %d to %d bytes", v, least, most)
+		return fmt.Errorf("%q is out of range: write from %s to %s", v, sizeOf(least), sizeOf(most))
 	}
 	*into = n * unit
 	return nil
+}
+
+// sizeOf is n in words that parseSize takes for exactly n.
+func sizeOf(n int64) string {
+	name := "B"
+	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB", "PiB"} {
+		if n == 0 || n%1024 != 0 {
+			break
+		}
+		n, name = n/1024, larger
+	}
+	return strconv.FormatInt(n, 10) + name
 }
 
 func checkClusterID(v string) error {
