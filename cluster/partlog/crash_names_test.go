@@ -1,7 +1,13 @@
 package partlog
 
 import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"chronik/wal/vfs"
@@ -55,4 +61,97 @@ func TestAPowerCutDoesNotTakeWhatIsSetAside(t *testing.T) {
 	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "precious" {
 		t.Fatalf("%q %v", b, err)
 	}
+}
+
+// A file that somebody copied to the wrong place is no reason not to start, and not to be lost either.
+func TestAPlainFileBesideThePartitionsDoesNotStopTheStart(t *testing.T) {
+	for name, files := range map[string]func(t *testing.T) vfs.FS{
+		"mem": func(*testing.T) vfs.FS { return vfs.NewMem() },
+		"os": func(t *testing.T) vfs.FS {
+			f, err := vfs.OS(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.(io.Closer).Close() })
+			return f
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			d.fs = files(t)
+			closeStore(t, d.open())
+			for range 2 {
+				put(t, d.fs, segmentsDir, "zz")
+				if err := Verify(d.options()); err != nil {
+					t.Fatalf("Verify says %v", err)
+				}
+				var log strings.Builder
+				o := d.options()
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				s, err := Open(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				closeStore(t, s)
+				if said := log.String(); !strings.Contains(said, "moved=partitions/zz to=quarantine/zz") {
+					t.Errorf("it says %q", said)
+				}
+			}
+			if names, err := d.fs.List(quarantineDir); err != nil || !slices.Equal(names, []string{"zz", "zz.1"}) {
+				t.Error("in quarantine:", names, err)
+			}
+			if names, err := d.fs.List(segmentsDir); err != nil || len(names) > 0 {
+				t.Error("left:", names, err)
+			}
+		})
+	}
+}
+
+// put writes a file for good.
+func put(t *testing.T, files vfs.FS, dir, name string) {
+	t.Helper()
+	f, err := files.Open(dir+"/"+name, vfs.Create)
+	if err == nil {
+		err = errors.Join(f.WriteSync([][]byte{[]byte("precious")}, 0, true), f.Close(), files.SyncDir(dir))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAPowerCutDoesNotTakeAPlainFileThatIsSetAside(t *testing.T) {
+	m := vfs.NewMem()
+	d := newDisk(t)
+	d.fs = m
+	closeStore(t, d.open())
+	put(t, m, segmentsDir, "zz")
+	var left []*vfs.Mem
+	m.Watch(func(vfs.Op) { left = append(left, m.Crash(vfs.Oldest)) })
+	s := d.open()
+	m.Watch(nil)
+	closeStore(t, s)
+	for i, l := range left {
+		here, _ := l.List(segmentsDir)
+		there, _ := l.List(quarantineDir)
+		if !slices.Contains(here, "zz") && !slices.Contains(there, "zz") {
+			t.Errorf("after %d operations it is in neither: %v, %v", i, here, there)
+		}
+	}
+}
+
+// What cannot be listed is moved by nobody; no partition needs it.
+func TestADanglingLinkBesideThePartitionsDoesNotStopTheStart(t *testing.T) {
+	dir := t.TempDir()
+	f, err := vfs.OS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.(io.Closer).Close()
+	d := newDisk(t)
+	d.fs = f
+	closeStore(t, d.open())
+	if err := os.Symlink("nowhere", filepath.Join(dir, segmentsDir, "zz")); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, d.open())
 }

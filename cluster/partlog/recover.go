@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
@@ -344,27 +345,12 @@ func (l *Log) covered() error {
 	return nil
 }
 
-// quarantine moves directories aside that no partition owns. They are never deleted: whoever moved them here may want
-// them back.
+// quarantine moves aside what no partition owns. It is never deleted: whoever moved it here may want it back.
 func (r *recovery) quarantine() error {
 	s := r.store
-	names, err := s.files.List(segmentsDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	names, err := r.unowned()
+	if len(names) == 0 || err != nil {
 		return err
-	}
-	owned := map[string]bool{}
-	for _, l := range s.logs {
-		owned[l.id.name()] = true
-	}
-	for _, g := range s.dying {
-		owned[g.id.name()] = true
-	}
-	names = slices.DeleteFunc(names, func(n string) bool { return owned[n] })
-	if len(names) == 0 {
-		return nil
 	}
 	if err := errors.Join(s.files.MkdirAll(quarantineDir), s.files.SyncDir(".")); err != nil {
 		return err
@@ -377,8 +363,38 @@ func (r *recovery) quarantine() error {
 	return errors.Join(s.files.SyncDir(segmentsDir), s.files.SyncDir(quarantineDir))
 }
 
+// unowned is the names among the partitions' directories that are no partition's.
+func (r *recovery) unowned() ([]string, error) {
+	s := r.store
+	names, err := s.files.List(segmentsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	owned := map[string]bool{}
+	for _, l := range s.logs {
+		owned[l.id.name()] = true
+	}
+	for _, g := range s.dying {
+		owned[g.id.name()] = true
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return owned[n] }), nil
+}
+
+// setAside leaves alone what cannot be read: no partition needs it, so it is no reason not to start.
 func (r *recovery) setAside(name string) error {
 	s := r.store
+	from := segmentsDir + "/" + name
+	move := s.moveDir
+	switch _, err := s.files.List(from); {
+	case errors.Is(err, syscall.ENOTDIR):
+		move = s.moveFile
+	case err != nil:
+		s.options.Logger.Warn("no partition owns this, and it cannot be read: it was left alone", "name", from, "error", err)
+		return nil
+	}
 	taken, err := s.files.List(quarantineDir)
 	if err != nil {
 		return err
@@ -387,8 +403,19 @@ func (r *recovery) setAside(name string) error {
 	for i := 1; slices.Contains(taken, to); i++ {
 		to = fmt.Sprintf("%s.%d", name, i)
 	}
-	s.options.Logger.Warn("no partition owns this directory", "moved", segmentsDir+"/"+name, "to", quarantineDir+"/"+to)
-	return s.moveDir(segmentsDir+"/"+name, quarantineDir+"/"+to)
+	if err := move(from, quarantineDir+"/"+to); err != nil {
+		return err
+	}
+	s.options.Logger.Warn("no partition owns this", "moved", from, "to", quarantineDir+"/"+to)
+	return nil
+}
+
+// moveFile has the new name synced before the old one is: a power cut leaves one of them.
+func (s *Store) moveFile(from, to string) error {
+	if err := s.files.Rename(from, to); err != nil {
+		return err
+	}
+	return s.files.SyncDir(quarantineDir)
 }
 
 // moveDir moves a directory file by file, so that a crash in between leaves two that can be moved on.

@@ -27,7 +27,8 @@ func Verify(o Options) error {
 	if err != nil {
 		return err
 	}
-	var problems []error
+	_, err = r.unowned() // a start moves it aside
+	problems := []error{err}
 	for _, l := range s.logs {
 		err := r.check(l)
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Op is one operation on a file system, as Mem's Watch and Fault see it.
@@ -244,6 +245,9 @@ func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, err := m.findDir("list", dir)
+	if err != nil && m.find(dir) != nil {
+		err = &fs.PathError{Op: "list", Path: dir, Err: syscall.ENOTDIR}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -42,7 +42,7 @@ func tree(t *testing.T, f FS, dir string) string {
 			if below := tree(t, f, path); below != "" {
 				all = append(all, below)
 			}
-		} else if errors.Is(err, fs.ErrNotExist) {
+		} else if errors.Is(err, syscall.ENOTDIR) {
 			all = append(all, path)
 		}
 	}

@@ -90,7 +90,7 @@ func (f *osFS) Remove(name string) error     { return f.root.Remove(name) }
 func (f *osFS) Rename(from, to string) error { return f.root.Rename(from, to) }
 
 func (f *osFS) List(dir string) ([]string, error) {
-	d, err := f.root.Open(dir)
+	d, err := f.root.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // opening a pipe would wait for its other end
 	if err != nil {
 		return nil, err
 	}

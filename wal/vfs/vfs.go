@@ -25,7 +25,7 @@ type FS interface {
 	MkdirAll(name string) error
 	Remove(name string) error
 	Rename(from, to string) error
-	List(dir string) ([]string, error) // base names, sorted
+	List(dir string) ([]string, error) // base names, sorted; syscall.ENOTDIR of what is no directory
 	// SyncDir makes creations, renames and removals in dir durable.
 	SyncDir(dir string) error
 	// Lock takes the exclusive, process-wide lock that the file name stands for, or fails at once.

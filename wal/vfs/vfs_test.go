@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"unsafe"
 )
@@ -191,6 +192,20 @@ func TestLock(t *testing.T) {
 		l, err = f.Lock("lock")
 		must(t, err)
 		must(t, l.Close())
+	})
+}
+
+func TestListSaysOfAFileThatItIsNoDirectory(t *testing.T) {
+	each(t, func(t *testing.T, f FS) {
+		x, err := f.Open("x", Create)
+		must(t, err)
+		must(t, x.Close())
+		if _, err := f.List("x"); !errors.Is(err, syscall.ENOTDIR) {
+			t.Error(err)
+		}
+		if _, err := f.List("y"); !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
 	})
 }
 
