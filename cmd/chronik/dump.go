@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -56,7 +57,9 @@ func dumpCommand() *cobra.Command {
 // verifyDataDir goes on to the end, whatever it finds.
 func verifyDataDir(p *printer, dir string) error {
 	metalogDir := filepath.Join(dir, "metalog")
-	if _, err := os.Stat(metalogDir); err != nil {
+	if _, err := os.Stat(metalogDir); errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s may not be read: %w", dir, err)
+	} else if err != nil {
 		return fmt.Errorf("%s is not a node's data directory: %w", dir, err)
 	}
 	if err := stopped(metalogDir); err != nil {
@@ -104,16 +107,31 @@ func placeOf(dir string, err error) (file string, position int64) {
 
 // stopped refuses the directory of a process that runs: what it shows would change under the reader.
 func stopped(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, "lock")); err != nil {
-		return nil // no process has ever locked it; there is nothing to create in a copy of it
+	err := tryLock(dir)
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return fmt.Errorf("%s: stop the node first: %w", filepath.Join(dir, "lock"), vfs.ErrLocked)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s may not be read: %w", dir, err)
 	}
-	fs, err := vfs.OS(dir)
+	return err
+}
+
+func tryLock(dir string) error {
+	fs, err := vfs.OSReader(dir)
 	if err != nil {
 		return err
 	}
 	lock, err := fs.Lock("lock")
-	if err != nil {
-		return fmt.Errorf("%s: stop the node first: %w", dir, err)
+	if err == nil {
+		err = lock.Close()
 	}
-	return lock.Close()
+	return errors.Join(err, closeFS(fs))
+}
+
+func closeFS(fs vfs.FS) error {
+	if c, ok := fs.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

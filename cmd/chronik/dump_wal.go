@@ -43,16 +43,16 @@ func dumpWAL(p *printer, path string) error {
 		return err
 	}
 	if !info.IsDir() {
-		d.dir, d.only = filepath.Split(path)
+		d.dir, d.only = filepath.Dir(path), filepath.Base(path)
 	}
 	if err := stopped(d.dir); err != nil {
 		return err
 	}
-	files, err := vfs.OS(d.dir)
+	files, err := vfs.OSReader(d.dir)
 	if err != nil {
 		return err
 	}
-	err = wal.Walk(files, d.visit)
+	err = errors.Join(wal.Walk(files, d.visit), closeFS(files))
 	if d.file != nil {
 		err = errors.Join(err, d.file.Close())
 	}

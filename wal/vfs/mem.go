@@ -276,7 +276,7 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.locks[name] {
-		return nil, &fs.PathError{Op: "lock", Path: name, Err: fmt.Errorf("held: %w", fs.ErrPermission)}
+		return nil, &fs.PathError{Op: "lock", Path: name, Err: ErrLocked}
 	}
 	m.locks[name] = true
 	return &memLock{m: m, name: name}, nil

@@ -114,14 +114,42 @@ func (f *osFS) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close() // the lock's error is the one that counts
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = fs.ErrPermission
-		}
-		return nil, &fs.PathError{Op: "lock", Path: name, Err: fmt.Errorf("another process holds it: %w", err)}
+	return flock(file, name, unix.LOCK_EX)
+}
+
+func flock(file *os.File, name string, how int) (io.Closer, error) {
+	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+	if err == nil {
+		return file, nil
 	}
-	return file, nil
+	_ = file.Close() // the lock's error is the one that counts
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
+}
+
+// OSReader is OS for one who changes nothing, maybe because he may not: his Lock keeps a writer out, but no other
+// reader, and makes no file. Where there is none, no writer has ever been.
+func OSReader(dir string) (FS, error) {
+	f, err := OS(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &osReader{f.(*osFS)}, nil
+}
+
+type osReader struct{ *osFS }
+
+func (f *osReader) Lock(name string) (io.Closer, error) {
+	file, err := f.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return flock(file, name, unix.LOCK_SH)
 }
 
 // align is what direct reads and writes need of addresses, offsets and lengths.

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"os"
 )
@@ -18,6 +19,9 @@ const (
 	Direct                    // past the page cache (O_DIRECT) where the file system allows it; see File.Direct
 )
 
+// ErrLocked is in the error of a lock that is taken.
+var ErrLocked = errors.New("another process holds it")
+
 // FS is a directory tree. Names are slash-separated and relative to its root; "." is the root. Errors wrap io/fs's
 // (fs.ErrNotExist, ...) and name the file and the operation.
 type FS interface {
@@ -28,7 +32,8 @@ type FS interface {
 	List(dir string) ([]string, error) // base names, sorted; syscall.ENOTDIR of what is no directory
 	// SyncDir makes creations, renames and removals in dir durable.
 	SyncDir(dir string) error
-	// Lock takes the exclusive, process-wide lock that the file name stands for, or fails at once.
+	// Lock takes the exclusive, process-wide lock that the file name stands for, or fails at once: with ErrLocked when it
+	// is taken.
 	Lock(name string) (io.Closer, error)
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -185,14 +187,50 @@ func TestLock(t *testing.T) {
 	each(t, func(t *testing.T, f FS) {
 		l, err := f.Lock("lock")
 		must(t, err)
-		if _, err := f.Lock("lock"); !errors.Is(err, fs.ErrPermission) {
+		if _, err := f.Lock("lock"); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "another process holds it") {
 			t.Error(err)
+		}
+		if _, err := f.Lock("lock"); errors.Is(err, fs.ErrPermission) {
+			t.Error("permissions are not the cause:", err)
 		}
 		must(t, l.Close())
 		l, err = f.Lock("lock")
 		must(t, err)
 		must(t, l.Close())
 	})
+}
+
+// What is looked at may be on a file system on which nothing can be written.
+func TestAReadersLockWritesNothing(t *testing.T) {
+	dir := t.TempDir()
+	node, err := OS(dir)
+	must(t, err)
+	defer node.(io.Closer).Close()
+	reader, err := OSReader(dir)
+	must(t, err)
+	defer reader.(io.Closer).Close()
+	l, err := reader.Lock("lock")
+	must(t, err)
+	must(t, l.Close())
+	if names, err := node.List("."); err != nil || len(names) > 0 {
+		t.Fatal("made", names, err)
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "lock"), nil, 0o400))
+	must(t, os.Chmod(dir, 0o500))
+	l, err = reader.Lock("lock")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o700))
+	must(t, os.Chmod(filepath.Join(dir, "lock"), 0o600))
+	if _, err := node.Lock("lock"); !errors.Is(err, ErrLocked) {
+		t.Error("a writer beside a reader:", err)
+	}
+	must(t, l.Close())
+	l, err = node.Lock("lock")
+	must(t, err)
+	if _, err := reader.Lock("lock"); !errors.Is(err, ErrLocked) {
+		t.Error("a reader beside a writer:", err)
+	}
+	must(t, l.Close())
 }
 
 func TestListSaysOfAFileThatItIsNoDirectory(t *testing.T) {
