@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -239,6 +240,29 @@ func TestSizesAreWrittenAsTheyAreRead(t *testing.T) {
 		if text := sizeOf(n); text != want || parseSize(&got, text, 0, 1<<50) != nil || got != n {
 			t.Errorf("%d is written %s, not %s, and read as %d", n, text, want, got)
 		}
+	}
+}
+
+// What the machine cannot hold ended in a panic, or under load in the system's killing the broker.
+func TestMoreMemoryThanTheMachineHasIsRefused(t *testing.T) {
+	defer func(real func() int64) { machineMemory = real }(machineMemory)
+	for _, c := range []struct {
+		memory      int64
+		write, want string
+	}{
+		{24<<30 - 5000, "200GiB", `--memory-limit: "200GiB" is more than this machine's memory of 23GiB: write less, as in 11GiB`},
+		{24<<30 - 5000, "999TiB", `--memory-limit: "999TiB" is more than this machine's memory of 23GiB: write less, as in 11GiB`},
+		{1<<30 + 1, "1025MiB", `--memory-limit: "1025MiB" is more than this machine's memory of 1GiB: write less, as in 512MiB`},
+		{24 << 30, "24GiB", ""},
+		{0, "999TiB", ""},
+	} {
+		machineMemory = func() int64 { return c.memory }
+		if _, err := load(t, []string{"--memory-limit", c.write}, nil); message(err) != c.want {
+			t.Errorf("%s of %d:\n got %v\nwant %s", c.write, c.memory, err, c.want)
+		}
+	}
+	if n := systemMemory(); runtime.GOOS == "linux" && (n < 64<<20 || n > 1<<50) {
+		t.Errorf("this machine is said to have %d bytes", n)
 	}
 }
 

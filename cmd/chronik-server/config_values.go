@@ -149,6 +149,30 @@ func parseSize(into *int64, v string, least, most int64) error {
 	return nil
 }
 
+// machineMemory is in bytes; 0 is unknown.
+var machineMemory = systemMemory
+
+// parseMemory refuses what the machine does not have: it is mapped at the start, and filled under load.
+func parseMemory(into *int64, v string) error {
+	var n int64
+	if err := parseSize(&n, v, 16*mebibyte, 1<<50); err != nil {
+		return err
+	}
+	if most := machineMemory(); most > 0 && n > most {
+		return fmt.Errorf("%q is more than this machine's memory of %s: write less, as in %s", v, roundSize(most), roundSize(most/2))
+	}
+	*into = n
+	return nil
+}
+
+// roundSize is n in whole MiB, or in whole GiB if there are many.
+func roundSize(n int64) string {
+	if n >= 10<<30 {
+		return sizeOf(n &^ (1<<30 - 1))
+	}
+	return sizeOf(n &^ (mebibyte - 1))
+}
+
 // sizeOf is n in words that parseSize takes for exactly n.
 func sizeOf(n int64) string {
 	name := "B"
