@@ -83,7 +83,7 @@ var settings = []setting{
 		func(c *Config, v string) error { return parsePort(&c.AdvertisedPort, v) }},
 	{"http-port", "6092", "`port` for /healthz and /readyz",
 		func(c *Config, v string) error { return parsePort(&c.HTTPPort, v) }},
-	{"http-pprof", "false", "`bool`: the HTTP port also serves profiles of the process under /debug/pprof/: true or false",
+	{"http-pprof", "false", "the HTTP port also serves profiles of the process under /debug/pprof/: true or false; the flag alone is true",
 		func(c *Config, v string) error { return parseBool(&c.HTTPPprof, v) }},
 	{"raft-port", "9192", "`port` for the metadata log of other nodes; a standalone node does not open it",
 		func(c *Config, v string) error { return parsePort(&c.RaftPort, v) }},
@@ -122,9 +122,45 @@ var settings = []setting{
 func AddFlags(fs *pflag.FlagSet) {
 	fs.String(fileFlag, "", "`file` to read settings from, .toml, .yaml or .yml, with the names of the flags as keys ["+envName(fileFlag)+"]")
 	for _, s := range settings {
-		fs.String(s.name, s.value, s.doc+" ["+envName(s.name)+"]")
+		doc := s.doc + " [" + envName(s.name) + "]"
+		if s.isSwitch() {
+			text := switchText(s.value)
+			fs.VarPF(&text, s.name, "", doc).NoOptDefVal = "true"
+		} else {
+			fs.String(s.name, s.value, doc)
+		}
 	}
 	fs.StringArray(kafkaFlag, nil, "`name=value` of a Kafka broker config, as num.partitions=3; may be repeated ["+kafkaEnv+"NUM_PARTITIONS; in a file below the key "+kafkaKey+"]")
+}
+
+// isSwitch tells whether the flag may stand without a value.
+func (s setting) isSwitch() bool { return s.value == "true" || s.value == "false" }
+
+// switchText is a flag's value that is checked with those of the other sources, and that --help shows as a bool.
+type switchText string
+
+func (t *switchText) Set(v string) error { *t = switchText(v); return nil }
+func (t *switchText) String() string     { return string(*t) }
+func (t *switchText) Type() string       { return "bool" }
+
+// joinSwitches writes "--name true" as "--name=true": the value of a flag that may stand without one would else be taken
+// for a command.
+func joinSwitches(args []string) (joined []string) {
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			return append(joined, args[i:]...)
+		}
+		at := slices.IndexFunc(settings, func(s setting) bool { return s.isSwitch() && arg == "--"+s.name })
+		if at >= 0 && i+1 < len(args) {
+			if _, err := strconv.ParseBool(args[i+1]); err == nil {
+				i++
+				arg += "=" + args[i]
+			}
+		}
+		joined = append(joined, arg)
+	}
+	return joined
 }
 
 // Load builds the Config from the flags that were given, then environ (as

@@ -23,7 +23,7 @@ func load(t *testing.T, args, environ []string) (Config, error) {
 	t.Helper()
 	fs := pflag.NewFlagSet("chronik-server", pflag.ContinueOnError)
 	AddFlags(fs)
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(joinSwitches(args)); err != nil {
 		t.Fatal(err)
 	}
 	return Load(fs, environ)
@@ -121,6 +121,45 @@ func TestSources(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A flag that is true or false may stand alone, and may have its value behind it as any other flag.
+func TestASwitchNeedsNoValue(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want bool
+	}{
+		{"--http-pprof", true},
+		{"--http-pprof --node-id 2", true},
+		{"--http-pprof=false", false},
+		{"--http-pprof true", true},
+		{"--http-pprof false", false},
+		{"--http-pprof --http-pprof false", false},
+	} {
+		if got := mustLoad(t, strings.Fields(c.args), []string{"CHRONIK_HTTP_PPROF=" + fmt.Sprint(!c.want)}).HTTPPprof; got != c.want {
+			t.Errorf("%s: %v", c.args, got)
+		}
+	}
+	if _, err := load(t, []string{"--http-pprof=maybe"}, nil); message(err) != `--http-pprof: "maybe" is unknown: write true or false` {
+		t.Error(err)
+	}
+	if got := joinSwitches([]string{"all", "--http-pprof", "standalone", "--", "--http-pprof", "true"}); len(got) != 6 {
+		t.Errorf("%q", got)
+	}
+}
+
+// --help said "--http-pprof bool   bool: the HTTP port ...".
+func TestHelpSaysNothingTwice(t *testing.T) {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	AddFlags(fs)
+	fs.VisitAll(func(f *pflag.Flag) {
+		if name, usage := pflag.UnquoteUsage(f); name != "" && strings.HasPrefix(usage, name+":") {
+			t.Errorf("--%s %s   %s", f.Name, name, usage)
+		}
+	})
+	if usages := fs.FlagUsages(); !strings.Contains(usages, "--http-pprof  ") {
+		t.Error(usages)
 	}
 }
 

@@ -32,7 +32,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := command(os.Stdout).ExecuteContext(ctx); err != nil {
+	cmd := command(os.Stdout)
+	cmd.SetArgs(joinSwitches(os.Args[1:]))
+	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "chronik-server:", err)
 		if errors.Is(err, errStorage) {
 			os.Exit(exitStorage)
