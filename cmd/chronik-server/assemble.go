@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"chronik/cluster"
@@ -70,10 +71,10 @@ func (b *broker) start(ctx context.Context) (err error) {
 		Addr: hostPort(c.BindAddr, c.HTTPPort), Status: b.health, Pprof: c.HTTPPprof, Logger: b.logger,
 	})
 	if err != nil {
-		return fmt.Errorf("http-port: %w", err)
+		return listenError(err, c.BindAddr, "http-port", c.HTTPPort)
 	}
 	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {
-		return fmt.Errorf("kafka-port: %w", err)
+		return listenError(err, c.BindAddr, "kafka-port", c.KafkaPort)
 	}
 	b.served = make(chan error, 2)
 	go func() { b.served <- b.console.Serve() }()
@@ -89,6 +90,21 @@ func (b *broker) start(ctx context.Context) (err error) {
 	b.health.ready.Store(true)
 	b.announce()
 	return nil
+}
+
+// listenError names the setting that is wrong: the address and the port fail in one call.
+func listenError(err error, addr, portSetting string, port int) error {
+	err = fmt.Errorf("%s: %w", portSetting, err)
+	var unknown *net.DNSError
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--bind-addr %s is no address of this machine: write one that it has, or 0.0.0.0 for all (%w)", addr, err)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("--bind-addr %s is a name without an address: write an address of this machine, or 0.0.0.0 for all (%w)", addr, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--%s %d is in use by another process: end it, or write another port (%w)", portSetting, port, err)
+	}
+	return err
 }
 
 const listener = "PLAINTEXT"

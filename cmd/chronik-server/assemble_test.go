@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +153,31 @@ func TestConnectionsWithoutALimit(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A start that cannot listen names the setting to mend: it named the port for an address that was wrong.
+func TestListenErrorsNameTheWrongSetting(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := strconv.Itoa(portOf(taken.Addr()))
+	for _, c := range []struct{ args, want string }{
+		{"--bind-addr 203.0.113.7 --http-port 0 --kafka-port 0", "--bind-addr 203.0.113.7 is no address of this machine: "},
+		{"--bind-addr 127.0.0.1 --kafka-port 0 --http-port " + port, "--http-port " + port + " is in use by another process: "},
+		{"--bind-addr 127.0.0.1 --http-port 0 --kafka-port " + port, "--kafka-port " + port + " is in use by another process: "},
+	} {
+		args := append(strings.Fields(c.args), "--data-dir", t.TempDir())
+		err := run(t.Context(), mustLoad(t, args, nil), slog.New(slog.DiscardHandler))
+		if !strings.HasPrefix(message(err), c.want) {
+			t.Errorf("%s: %v", c.args, err)
+		}
+	}
+	noName := fmt.Errorf("console: %w", &net.OpError{Op: "listen", Err: &net.DNSError{Err: "no such host", Name: "b.invalid"}})
+	if err := listenError(noName, "b.invalid", "http-port", 1); !strings.HasPrefix(err.Error(), "--bind-addr b.invalid is a name ") {
 		t.Error(err)
 	}
 }
