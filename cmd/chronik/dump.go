@@ -45,11 +45,11 @@ func dumpCommand() *cobra.Command {
 	}
 	dump.AddCommand(
 		&cobra.Command{Use: "wal PATH", Short: "A write-ahead log's directory, or one of its files",
-			Args: cobra.ExactArgs(1), RunE: run(dumpWAL)},
+			Args: onePath("folder"), RunE: run(dumpWALAt)},
 		&cobra.Command{Use: "segment PATH", Short: "A segment's data or index file, or all below a directory",
-			Args: cobra.ExactArgs(1), RunE: run(dumpSegments)},
+			Args: onePath("file or folder"), RunE: run(dumpSegmentsAt)},
 		&cobra.Command{Use: "metalog PATH", Short: "A metadata log's directory",
-			Args: cobra.ExactArgs(1), RunE: run(dumpMetalog)},
+			Args: onePath("folder"), RunE: run(dumpMetalogAt)},
 	)
 	return dump
 }
@@ -57,10 +57,8 @@ func dumpCommand() *cobra.Command {
 // verifyDataDir goes on to the end, whatever it finds.
 func verifyDataDir(p *printer, dir string) error {
 	metalogDir := filepath.Join(dir, "metalog")
-	if _, err := os.Stat(metalogDir); errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%s may not be read: %w", dir, err)
-	} else if err != nil {
-		return fmt.Errorf("%s is not a node's data directory: %w", dir, err)
+	if err := nodeKind.check(dir); err != nil {
+		return err
 	}
 	if err := stopped(metalogDir); err != nil {
 		return err
@@ -71,7 +69,7 @@ func verifyDataDir(p *printer, dir string) error {
 		err = errors.Join(err, walErr)
 	}
 	segments := filepath.Join(dir, "partitions")
-	if _, statErr := os.Stat(segments); statErr == nil {
+	if info, statErr := os.Stat(segments); statErr == nil && info.IsDir() { // of anything else the node will speak
 		err = errors.Join(err, dumpSegments(p, segments))
 	}
 	p.quiet = false

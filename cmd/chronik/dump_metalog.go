@@ -5,12 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"chronik/metalog"
 	"chronik/metalog/image"
 )
+
+func dumpMetalogAt(p *printer, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	if err := metalogKind.check(path); err != nil {
+		return err
+	}
+	return dumpMetalog(p, path)
+}
 
 // dumpMetalog shows a metadata log: who the node is, its votes, the entries with their records, the snapshots.
 func dumpMetalog(p *printer, dir string) error {

@@ -15,22 +15,40 @@ import (
 	"chronik/kafka/batch"
 )
 
-// dumpSegments shows one segment, or all below a directory.
-func dumpSegments(p *printer, path string) error {
+// dumpSegmentsAt shows one segment, or all below a directory.
+func dumpSegmentsAt(p *printer, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() {
-		return dumpSegment(p, strings.TrimSuffix(path, filepath.Ext(path)), false)
+	name, ext := strings.TrimSuffix(path, filepath.Ext(path)), filepath.Ext(path)
+	switch {
+	case info.IsDir():
+		if err := segmentKind.check(path); err != nil {
+			return err
+		}
+		return dumpSegments(p, path)
+	case ext != ".seg" && ext != ".idx":
+		return segmentKind.wrong(path, "is none of the ")
 	}
-	var names []string
-	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && filepath.Ext(name) == ".seg" {
+	return dumpSegment(p, name, false)
+}
+
+// segmentsBelow is the segments in a directory and those in it, without ".seg". What has another name is of no
+// partition; the node passes it over.
+func segmentsBelow(dir string) (names []string, err error) {
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		number, ok := strings.CutSuffix(filepath.Base(name), ".seg")
+		if _, bad := strconv.ParseInt(number, 10, 64); err == nil && ok && bad == nil && !d.IsDir() {
 			names = append(names, strings.TrimSuffix(name, ".seg"))
 		}
 		return err
 	})
+	return names, err
+}
+
+func dumpSegments(p *printer, dir string) error {
+	names, err := segmentsBelow(dir)
 	for i, name := range names {
 		followed := i+1 < len(names) && filepath.Dir(names[i+1]) == filepath.Dir(name)
 		err = errors.Join(err, dumpSegment(p, name, followed))

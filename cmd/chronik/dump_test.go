@@ -110,3 +110,59 @@ func TestDumpSaysThatItMayNotRead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A wrong PATH must look neither like damage nor like a file in which nothing is.
+func TestDumpOfAWrongPathSaysWhichIsRight(t *testing.T) {
+	dir := dataDir(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct{ what, path, want string }{
+		{"metalog", dir, "did you mean " + at("metalog") + "?"},
+		{"metalog", at("metalog/raft.db"), "did you mean " + at("metalog") + "?"},
+		{"metalog", at("wal"), "did you mean " + at("metalog") + "?"},
+		{"metalog", t.TempDir(), "PATH is its directory"},
+		{"wal", dir, "did you mean " + at("wal") + "?"},
+		{"wal", at("wal/closed"), "did you mean " + at("wal") + "?"},
+		{"wal", at("wal/lock"), "did you mean " + at("wal") + "?"},
+		{"wal", at("metalog/raft.db"), "did you mean " + at("wal") + "?"},
+		{"wal", t.TempDir(), "holds no write-ahead log"},
+		{"segment", at("partitions"), at("partitions") + " holds no segments"},
+		{"segment", at("metalog/raft.db"), "is none of the segments"},
+		{"--verify", at("metalog"), "did you mean " + dir + "?"},
+		{"--verify", at("wal/lock"), "did you mean " + dir + "?"},
+	} {
+		out, err := runCommand("dump", c.what, c.path)
+		if err == nil || errors.Is(err, errDamaged) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.what, c.path, err, c.want)
+		}
+		if out != "" {
+			t.Errorf("%s %s shows %q", c.what, c.path, out)
+		}
+	}
+	if out, err := runCommand("dump", "wal", at("wal/00000000000000000001.wal")); err != nil || out == "" {
+		t.Errorf("a file of the log: %v %q", err, out)
+	}
+}
+
+func TestDumpWithoutAPathAsksForIt(t *testing.T) {
+	for what, want := range map[string]string{
+		"wal": "which folder? chronik dump wal PATH", "metalog": "which folder? chronik dump metalog PATH",
+		"segment": "which file or folder? chronik dump segment PATH",
+	} {
+		if _, err := runCommand("dump", what); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A start sets this aside.
+func TestVerifyFindsNothingWrongWithAPlainFileBesideThePartitions(t *testing.T) {
+	dir := dataDir(t)
+	for _, name := range []string{"zz", "zz.seg"} {
+		if err := os.WriteFile(filepath.Join(dir, "partitions", name), []byte("z"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := runCommand("dump", "--verify", dir); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -24,6 +24,7 @@ type walDump struct {
 	*printer
 	dir     string
 	only    string // if set: the file to show; all are checked
+	shown   bool   // the file
 	file    *os.File
 	group   wal.Item
 	suspect []suspect
@@ -36,15 +37,35 @@ type suspect struct {
 	badBatch
 }
 
-func dumpWAL(p *printer, path string) error {
-	d := &walDump{printer: p, dir: path}
+func dumpWALAt(p *printer, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
+	d := &walDump{printer: p, dir: path}
 	if !info.IsDir() {
 		d.dir, d.only = filepath.Dir(path), filepath.Base(path)
+		if ok, err := isWAL(d.dir); !ok && err == nil {
+			return walKind.wrong(path, "is of no ")
+		}
 	}
+	if err := walKind.check(d.dir); err != nil {
+		return err
+	}
+	if err = d.dump(); err == nil && d.only != "" && !d.shown {
+		err = walKind.wrong(path, "is nothing to show of a ")
+	}
+	return err
+}
+
+func dumpWAL(p *printer, dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	return (&walDump{printer: p, dir: dir}).dump()
+}
+
+func (d *walDump) dump() error {
 	if err := stopped(d.dir); err != nil {
 		return err
 	}
@@ -87,6 +108,7 @@ func (d *walDump) visit(i wal.Item) error {
 	d.quiet = hidden || d.only != "" && i.File != d.only
 	defer func() { d.quiet = hidden }()
 	l := walLine{string(i.What), i.File, i.Off, i.Why, i.Seq, i.Base, i.Number, i.Durable, i.Len, i.Entries, i.Closing, uint64(i.Stream), "", i.End}
+	d.shown = d.shown || i.What != wal.EndItem && i.File == d.only
 	depth := 0
 	switch i.What {
 	case wal.FileItem:
