@@ -32,6 +32,7 @@ type crasher struct {
 
 func newCrasher(t testing.TB, seed uint64) *crasher {
 	m := vfs.NewMem()
+	m.NoAllocate = seed%2 == 1
 	c := &crasher{bench: newBench(t, m), spare: arena.New(64 << 20), spare2: arena.New(64 << 20)}
 	c.o.FileSize = 8 * page
 	c.picks = []vfs.Pick{vfs.Oldest, vfs.Newest, vfs.Random(seed), vfs.Random(seed + 1), mostly(vfs.Newest, seed), mostly(vfs.Oldest, seed)}

@@ -25,7 +25,8 @@ const (
 )
 
 // prep is the files to come. A file is zero-filled or was part of the log before, since overwriting is twice as fast
-// as growing a file; it gets its header and its name ahead of time, so that the writer can go on to it at no cost.
+// as growing a file, or allocated where there is no time for zeros; it gets its header and its name ahead of time, so that
+// the writer can go on to it at no cost.
 type prep struct {
 	mu     sync.Mutex // held while a file is named
 	next   *file      // or nil
@@ -36,7 +37,7 @@ type prep struct {
 
 	allocates bool // files can be; set before anybody uses it
 
-	asked   time.Time     // when next was asked for last; only the preparer knows
+	asked   time.Time     // when the last file was begun; only the preparer knows
 	filling atomic.Bool   // a file is being filled while groups are written
 	grown   chan struct{} // has a value when one was written since
 }
@@ -143,15 +144,17 @@ func (l *Log) pace() func() int64 {
 // atOnce has the rest of a file allocated.
 func atOnce() int64 { return math.MaxInt64 }
 
-// await waits until more than size, which is filled, is due, and returns that.
+// await waits until more than size, which is filled, is due, and returns that. The writer does not wait: it must not touch
+// what wakes the preparer.
 func (l *Log) await(size int64, due func() int64) (int64, error) {
+	if n := due(); n > size && !l.stopped() {
+		return n, nil
+	}
 	l.prep.filling.Store(true)
 	defer l.prep.filling.Store(false)
 	for {
-		select {
-		case <-l.stop:
+		if l.stopped() {
 			return 0, errStopped
-		default:
 		}
 		if n := due(); n > size {
 			return n, nil
@@ -160,6 +163,15 @@ func (l *Log) await(size int64, due func() int64) (int64, error) {
 		case <-l.prep.grown:
 		case <-l.stop:
 		}
+	}
+}
+
+func (l *Log) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -291,26 +303,33 @@ func (l *Log) make(seq uint64, base, size int64) (*file, error) {
 		}
 		return l.nameAt(spare{f, name}, seq, base, size)
 	}
-	size = min(max(smallGroups*size, smallFile), l.opt.FileSize)
+	small := min(max(smallGroups*size, smallFile), l.opt.FileSize)
 	if l.prep.allocates {
-		size = l.opt.FileSize
+		f, err := l.fill(name, l.opt.FileSize, atOnce)
+		if err == nil {
+			return l.nameAt(spare{f, name}, seq, base, l.opt.FileSize)
+		}
+		if !outOfSpace(err) {
+			return nil, err
+		}
 	}
-	f, err := l.fill(name, size, atOnce)
+	f, err := l.fill(name, small, atOnce)
 	if err != nil {
 		return nil, err
 	}
-	return l.nameAt(spare{f, name}, seq, base, size)
+	return l.nameAt(spare{f, name}, seq, base, small)
 }
 
-// first makes the file that a log begins with, and finds out whether files can be allocated.
+// first makes the file that a log begins with, and finds out whether files can be allocated. A file system may want room for
+// what is there already: then it can, and there is none.
 func (l *Log) first(seq uint64, base int64) (*file, error) {
 	f, err := l.make(seq, base, 0)
 	if err != nil {
 		return nil, err
 	}
 	err = f.f.Allocate(f.size)
-	if err == nil || errors.Is(err, errors.ErrUnsupported) {
-		l.prep.allocates = err == nil
+	if err == nil || errors.Is(err, errors.ErrUnsupported) || outOfSpace(err) {
+		l.prep.allocates = !errors.Is(err, errors.ErrUnsupported)
 		return f, nil
 	}
 	f.Release()

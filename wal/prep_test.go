@@ -1,9 +1,11 @@
 package wal
 
 import (
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chronik/wal/vfs"
 )
@@ -114,5 +116,33 @@ func TestFilesMadeInHasteMustBeUsedAgain(t *testing.T) {
 		t.Errorf("%d of %d files are kept", spares, minSpares)
 	}
 	close(late)
+	b.close()
+}
+
+// The writer that made a file itself once took the flag by which the preparer is woken: that slept until the log was closed.
+func TestTheWriterMustNotPutThePreparerToSleep(t *testing.T) {
+	m := vfs.NewMem()
+	m.NoAllocate = true
+	b := newBench(t, m)
+	b.o.FileSize = 2 * smallFile
+	b.open()
+	prepared := make(chan struct{}, 1)
+	m.Watch(func(op vfs.Op) {
+		if op.Kind == vfs.OpSync && op.Name == "2.tmp" {
+			prepared <- struct{}{}
+		}
+	})
+	b.put(1, 100, false)
+	for !b.l.prep.filling.Load() {
+		runtime.Gosched()
+	}
+	b.put(1, smallFile-2*page, false) // has no room in the first file
+	b.put(1, 100, false)
+	select {
+	case <-prepared:
+	case <-time.After(30 * time.Second):
+		t.Error("the next file is never filled")
+	}
+	m.Watch(nil)
 	b.close()
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // mountBad mounts a bad disk over an empty folder.
-func mountBad(t *testing.T, classes []baddisk.Class) *baddisk.Disk {
+func mountBad(t *testing.T, classes []baddisk.Class, async bool) *baddisk.Disk {
 	t.Helper()
 	dir := broker.DataDir(t)
 	mount, behind := filepath.Join(dir, "mount"), filepath.Join(dir, "behind")
@@ -26,7 +26,7 @@ func mountBad(t *testing.T, classes []baddisk.Class) *baddisk.Disk {
 			t.Fatal(err)
 		}
 	}
-	return baddisk.Mount(t, mount, behind, classes)
+	return baddisk.Mount(t, mount, behind, classes, async)
 }
 
 func ok(t *testing.T, err error) {
@@ -72,7 +72,7 @@ func holds(t *testing.T, d *baddisk.Disk, path string, want []byte) {
 // A bad disk that is none would let every campaign pass: here it is seen to fail, to lose what was not synced, and to
 // count.
 func TestFaultsOfTheBadDiskItself(t *testing.T) {
-	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}})
+	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}}, false)
 	dir, err := vfs.OS(d.Dir)
 	ok(t, err)
 	defer func() { ok(t, dir.(io.Closer).Close()) }()
@@ -120,6 +120,30 @@ func TestFaultsOfTheBadDiskItself(t *testing.T) {
 		t.Errorf("counted %v", counts)
 	}
 	badNames(t, d, dir)
+}
+
+// An asynchronous write that asked to be durable is, on FUSE, said to be done when nobody has synced it.
+func TestFaultsNoWriteIsDurableWithoutASync(t *testing.T) {
+	const writes = 8
+	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}}, true)
+	dir, err := vfs.OS(d.Dir)
+	ok(t, err)
+	defer func() { ok(t, dir.(io.Closer).Close()) }()
+	f, err := dir.Open("a.log", vfs.Create|vfs.Direct)
+	ok(t, err)
+	defer f.Close()
+	buf := arena.New(1 << 20).Overdraw(64 << 10)
+	defer buf.Release()
+	for _, w := range []vfs.File{f, vfs.Park(f)} {
+		ok(t, w.WriteSync([][]byte{buf.Bytes()}, 0, true)) // it has its size from now on
+		before := seen(t, d).Counts[baddisk.Kind{Op: baddisk.Sync, Class: "log"}]
+		for range writes {
+			ok(t, w.WriteSync([][]byte{buf.Bytes()[:4096]}, 4096, true))
+		}
+		if n := seen(t, d).Counts[baddisk.Kind{Op: baddisk.Sync, Class: "log"}] - before; n != writes {
+			t.Errorf("%d writes were synced %d times", writes, n)
+		}
+	}
 }
 
 // badNames has what is done to names and directories fail.

@@ -51,7 +51,7 @@ type life struct {
 
 func newLife(t *testing.T, seed uint64) *life {
 	t.Helper()
-	d := mountBad(t, diskClasses)
+	d := mountBad(t, diskClasses, false)
 	return &life{t: t, disk: d, Broker: broker.At(t, filepath.Join(d.Dir, "data"), tinyLog...), load: newDiskLoad(t, seed)}
 }
 

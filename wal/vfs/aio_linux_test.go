@@ -11,7 +11,7 @@ import (
 
 // Without this the tests of parked writes could all have been made by ordinary ones.
 func TestTheKernelTakesParkedWrites(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "x"))
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "x"), os.O_CREATE|os.O_RDWR|unix.O_DIRECT, 0o600)
 	must(t, err)
 	defer f.Close()
 	write := func(off int64, bufs ...[]byte) (int, error) {

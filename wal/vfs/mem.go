@@ -47,6 +47,9 @@ type Mem struct {
 	root  *memNode
 	locks map[string]bool
 	watch func(Op)
+
+	// NoAllocate has Allocate unsupported, as some file systems have it. Set it before the first use; Crash keeps it.
+	NoAllocate bool
 }
 
 // NewMem returns an empty file system.

@@ -14,6 +14,7 @@ func (m *Mem) Crash(pick Pick) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := NewMem()
+	after.NoAllocate = m.NoAllocate
 	after.root = m.root.crash(pick, map[*memNode]*memNode{})
 	return after
 }
@@ -84,6 +85,7 @@ func (m *Mem) Kill() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := NewMem()
+	after.NoAllocate = m.NoAllocate
 	after.root = m.root.clone(map[*memNode]*memNode{})
 	return after
 }

@@ -121,6 +121,9 @@ func (f *memFile) Sync() error {
 func (f *memFile) Truncate(size int64) error { return f.resize(OpTruncate, size) }
 
 func (f *memFile) Allocate(size int64) error {
+	if f.m.NoAllocate {
+		return errors.ErrUnsupported
+	}
 	have, err := f.Size()
 	if err != nil || have >= size {
 		return err

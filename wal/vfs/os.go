@@ -196,7 +196,7 @@ func (o *osFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
 // park is for Park. A write through the page cache would not wait for the disk but in the system call.
 func (o *osFile) park() File {
 	p := *o
-	p.parked = o.direct != nil
+	p.parked = o.direct != nil && parkedIsSynced(o.fd)
 	return &p
 }
 

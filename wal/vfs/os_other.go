@@ -29,6 +29,8 @@ func writeSync(fd int, bufs [][]byte, off int64, durable, _ bool) error {
 	return nil
 }
 
+func parkedIsSynced(int) bool { return false }
+
 func allocate(int, int64) error { return errors.ErrUnsupported }
 
 func syncData(fd int) error { return unix.Fsync(fd) }

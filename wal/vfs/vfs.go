@@ -61,7 +61,7 @@ type File interface {
 }
 
 // Park returns f for a caller that is in no hurry: its WriteSync leaves the thread to others while the disk works, and
-// returns a little later for it. What it returns is the same open file: either is closed once.
+// returns a little later for it. What it returns is the same open file: one of the two is closed.
 func Park(f File) File {
 	if p, ok := f.(interface{ park() File }); ok {
 		return p.park()

@@ -116,6 +116,7 @@ type answer struct {
 type task struct {
 	Dir, Behind string
 	Classes     []Class
+	Async       bool
 }
 
 const taskVariable = "CHRONIK_BADDISK"
@@ -139,10 +140,11 @@ func Serve() {
 	os.Exit(0)
 }
 
-// Mount mounts the folder behind at dir; both must exist. The disk is unmounted when the test ends.
-func Mount(t testing.TB, dir, behind string, classes []Class) *Disk {
+// Mount mounts the folder behind at dir; both must exist. The disk is unmounted when the test ends. With async the kernel
+// takes asynchronous writes for it, and makes EIO of a short write that would have made the file longer.
+func Mount(t testing.TB, dir, behind string, classes []Class, async bool) *Disk {
 	t.Helper()
-	what, err := json.Marshal(task{dir, behind, classes})
+	what, err := json.Marshal(task{dir, behind, classes, async})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,11 +53,16 @@ func mount(t task, table *table) (*fuse.Server, error) {
 	root := &node{LoopbackNode: fs.LoopbackNode{RootData: loop}, table: table}
 	loop.RootNode = root
 	var never time.Duration
+	var more uint64
+	if t.Async {
+		more = fuse.CAP_ASYNC_DIO
+	}
 	return fs.Mount(t.Dir, root, &fs.Options{
 		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
 		MountOptions: fuse.MountOptions{
 			DirectMountStrict: true, FsName: "baddisk", Name: "baddisk", DisableXAttrs: true, MaxWrite: 1 << 20, DisableSplice: true,
 			DisabledCapabilities: fuse.CAP_PASSTHROUGH, // reads and writes would not come by here
+			ExtraCapabilities:    more,
 		},
 	})
 }
