@@ -47,6 +47,28 @@ func brokerOf(id raft.ServerID) image.BrokerID {
 	return image.BrokerID(n)
 }
 
+// damage is the text of an error that wraps image.ErrCorrupt, which would only repeat it.
+type damage string
+
+func (d damage) Error() string { return string(d) }
+
+func (damage) Unwrap() error { return image.ErrCorrupt }
+
+const wrongSum damage = "its checksum is wrong"
+
+// checkText looks at the checksum in the last line of a file that a person can read. Where that is right and the file
+// still says nothing, another version of this program wrote it.
+func checkText(b []byte) error {
+	at := bytes.LastIndex(b, []byte("crc32c="))
+	if at < 0 {
+		return damage("its checksum is missing")
+	}
+	if !bytes.Equal(b[at:], fmt.Appendf(nil, "crc32c=%08x\n", crc32.Checksum(b[:at], castagnoli))) {
+		return wrongSum
+	}
+	return damage("it is of no version that is known here")
+}
+
 const identityHead = "chronik node 1\n"
 
 // text is the identity as it stands in node.id: lines that a person can read, the last one a checksum of the others.
@@ -61,7 +83,7 @@ func parseIdentity(b []byte) (identity, error) {
 	n, err := fmt.Sscanf(string(b), strings.ReplaceAll(identityHead, "\n", "")+
 		"\nnode.id=%d\nraft.server=%s\nincarnation=%s\ncrc32c=%x\n", &i.node, &text{&i.server}, &text{&i.incarnation}, &sum)
 	if err != nil || n != 4 || !bytes.Equal(i.text(), b) {
-		return identity{}, fmt.Errorf("identity: %w", image.ErrCorrupt)
+		return identity{}, checkText(b)
 	}
 	return i, nil
 }

@@ -42,13 +42,9 @@ func load(dir string, st *store) (c Contents, err error) {
 	if err != nil {
 		return c, err
 	}
-	b, err := st.Get(keyIdentity)
+	stored, err := st.identity()
 	if err != nil {
 		return c, err
-	}
-	stored, err := parseIdentity(b)
-	if err != nil {
-		return c, fmt.Errorf("%s: %w", st.path, err)
 	}
 	n, err := readNewest(dir, st)
 	if err != nil {
@@ -66,28 +62,32 @@ func load(dir string, st *store) (c Contents, err error) {
 	}
 	for index := n.index + 1; index <= last; index++ {
 		if c.Image, err = replay(st, index, c.Image); err != nil {
-			return c, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
+			return c, err
 		}
 	}
 	return c, nil
 }
 
-// replay is the image after one more entry, as fsm.Apply makes it.
+// replay is the image after one more entry, as fsm.Apply makes it. What the store says names the file and the entry.
 func replay(st *store, index uint64, m *image.Image) (*image.Image, error) {
 	var entry raft.Log
-	if err := st.GetLog(index, &entry); err != nil || entry.Type != raft.LogCommand {
+	err := st.GetLog(index, &entry)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return m, fmt.Errorf("%s: entry %d is missing: %w", st.path, index, err)
+	}
+	if err != nil || entry.Type != raft.LogCommand {
 		return m, err
 	}
 	proposals, err := openEntry(entry.Data)
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
 	}
 	for _, recs := range proposals {
 		next, _, err := m.Apply(image.Index(index), recs)
 		if err == nil {
 			m = next
 		} else if _, refused := errors.AsType[kerr.Code](err); !refused {
-			return m, err
+			return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
 		}
 	}
 	return m, nil

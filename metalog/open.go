@@ -204,13 +204,9 @@ func (s *starting) openStore(between func(backend) backend) (*store, error) {
 // written again only when the log holds nothing but its beginning: then it is the first start that was cut short.
 func (s *starting) agree(st *store, who identity) (identity, error) {
 	file := filepath.Join(s.Dir, identityFile)
-	b, err := st.Get(keyIdentity)
+	stored, err := st.identity()
 	if err != nil {
-		return who, fmt.Errorf("%s: identity: %w", st.path, err)
-	}
-	stored, err := parseIdentity(b)
-	if err != nil {
-		return who, fmt.Errorf("%s: %w", st.path, err)
+		return who, err
 	}
 	if stored.node != s.NodeID {
 		return who, fmt.Errorf("this directory belongs to node %d, not to node %d: "+

@@ -52,7 +52,7 @@ type PageError struct {
 }
 
 func (e *PageError) Error() string {
-	return fmt.Sprintf("at byte %d: %s: %v", e.Pos, e.Why, image.ErrCorrupt)
+	return fmt.Sprintf("at byte %d: %s", e.Pos, e.Why)
 }
 
 func (e *PageError) Unwrap() error { return image.ErrCorrupt }

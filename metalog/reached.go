@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
-
-	"chronik/metalog/image"
 )
 
 // reached is how far the log is known to have gone. Every version of raft.db is whole in itself: that one is older than
@@ -37,7 +35,7 @@ func parseReached(b []byte) (r reached, err error) {
 	var sum uint32
 	_, err = fmt.Sscanf(string(b), reachedHead+"term=%d\ncommitted=%d\ncrc32c=%x\n", &r.term, &r.committed, &sum)
 	if err != nil || !bytes.Equal(r.text(), b) {
-		return reached{}, image.ErrCorrupt
+		return reached{}, checkText(b)
 	}
 	return r, nil
 }
@@ -65,8 +63,8 @@ func checkReached(dir string, st *store) error {
 		return err
 	}
 	if term < was.term || last < was.committed {
-		return fmt.Errorf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
-			"it is older than the files beside it: %w", st.path, last, term, reachedFile, was.committed, was.term, image.ErrCorrupt)
+		return damage(fmt.Sprintf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
+			"it is older than the files beside it", st.path, last, term, reachedFile, was.committed, was.term))
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func readMeta(dir string) (m savedMeta, err error) {
 		return m, err
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("%s: %w: %w", metaName, err, image.ErrCorrupt)
+		return m, damage(fmt.Sprintf("%s: %v", metaName, err))
 	}
 	seal, err := os.ReadFile(filepath.Join(dir, sealName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -107,9 +107,9 @@ func readMeta(dir string) (m savedMeta, err error) {
 	sealed := err == nil
 	switch order := savedOrder(m.ID); {
 	case m.ID != filepath.Base(dir) || order[0] != m.Term || order[1] != m.Index:
-		return m, fmt.Errorf("%s: it is that of %q, of entry %d: %w", metaName, m.ID, m.Index, image.ErrCorrupt)
+		return m, damage(fmt.Sprintf("%s: it is that of %q, of entry %d", metaName, m.ID, m.Index))
 	case sealed && !bytes.Equal(seal, m.seal()):
-		return m, fmt.Errorf("%s does not say what the %s says: %w", metaName, sealName, image.ErrCorrupt)
+		return m, damage(fmt.Sprintf("%s does not say what the %s says", metaName, sealName))
 	}
 	return m, nil
 }
@@ -126,7 +126,7 @@ func readSaved(dir string) (m savedMeta, img *image.Image, err error) {
 	sum := crc64.New(crc64.MakeTable(crc64.ECMA))
 	size, err := io.Copy(sum, f)
 	if err == nil && (size != m.Size || !bytes.Equal(sum.Sum(nil), m.CRC)) {
-		err = fmt.Errorf("%s: it has not the size or the checksum in %s: %w", stateName, metaName, image.ErrCorrupt)
+		err = damage(fmt.Sprintf("%s: it has not the size or the checksum in %s", stateName, metaName))
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
@@ -138,7 +138,7 @@ func readSaved(dir string) (m savedMeta, img *image.Image, err error) {
 		return m, nil, err
 	}
 	if uint64(img.Index()) > m.Index {
-		return m, nil, fmt.Errorf("image of entry %d in the snapshot of entry %d: %w", img.Index(), m.Index, image.ErrCorrupt)
+		return m, nil, damage(fmt.Sprintf("image of entry %d in the snapshot of entry %d", img.Index(), m.Index))
 	}
 	return m, img, nil
 }
@@ -194,13 +194,13 @@ func continues(st *store, snapshot uint64) error {
 		return err
 	}
 	if last < snapshot {
-		return fmt.Errorf("%s ends with entry %d and the newest good snapshot with entry %d: it is older than the snapshot, and "+
-			"what came behind that is not in it: put the newest %s back in its place, or a copy of the whole directory: %w",
-			st.path, last, snapshot, storeFile, image.ErrCorrupt)
+		return damage(fmt.Sprintf("%s ends with entry %d and the newest good snapshot with entry %d: it is older than the snapshot, "+
+			"and what came behind that is not in it: put the newest %s back in its place, or a copy of the whole directory",
+			st.path, last, snapshot, storeFile))
 	}
 	if first > snapshot+1 || first == 0 {
-		return fmt.Errorf("%s begins with entry %d and the newest good snapshot ends with entry %d: entries are lost: %w",
-			st.path, first, snapshot, image.ErrCorrupt)
+		return damage(fmt.Sprintf("%s begins with entry %d and the newest good snapshot ends with entry %d: entries are lost",
+			st.path, first, snapshot))
 	}
 	return nil
 }

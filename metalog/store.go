@@ -61,7 +61,7 @@ func checkBolt(path string) error {
 		return err
 	}
 	if info.Size() == 0 {
-		return fmt.Errorf("%s is empty: %w", path, image.ErrCorrupt)
+		return damage(path + " is empty")
 	}
 	if err := readAll(path); err != nil {
 		return err
@@ -174,9 +174,25 @@ func (s *store) Get(key []byte) (value []byte, err error) {
 			value = sealed[:n]
 			return nil
 		}
-		return fmt.Errorf("checksum: %w", image.ErrCorrupt)
+		return wrongSum
 	})
 	return value, err
+}
+
+// identity is who the store belongs to.
+func (s *store) identity() (identity, error) {
+	b, err := s.Get(keyIdentity)
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return identity{}, fmt.Errorf("%s: the identity is missing: %w", s.path, err)
+	}
+	if err != nil {
+		return identity{}, err
+	}
+	i, err := parseIdentity(b)
+	if err != nil {
+		return i, fmt.Errorf("%s: identity: %w", s.path, err)
+	}
+	return i, nil
 }
 
 func (s *store) SetUint64(key []byte, v uint64) error {
@@ -189,7 +205,7 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, s.failed(string(key), image.ErrCorrupt)
+		return 0, s.failed(string(key), damage(fmt.Sprintf("%d bytes instead of 8", len(value))))
 	}
 	return binary.BigEndian.Uint64(value), nil
 }
@@ -243,15 +259,18 @@ func seal(entry *raft.Log) *raft.Log {
 
 func unseal(index uint64, entry *raft.Log) error {
 	n := len(entry.Extensions) - 4
-	if n < 0 || entry.Index != index {
-		return image.ErrCorrupt
+	if n < 0 {
+		return damage("its checksum is missing")
+	}
+	if entry.Index != index {
+		return damage(fmt.Sprintf("it is entry %d", entry.Index))
 	}
 	want := binary.BigEndian.Uint32(entry.Extensions[n:])
 	if entry.Extensions = entry.Extensions[:n]; n == 0 {
 		entry.Extensions = nil
 	}
 	if sumEntry(entry) != want && !mutant.On(mutant.TrustRaftEntries) {
-		return fmt.Errorf("checksum: %w", image.ErrCorrupt)
+		return wrongSum
 	}
 	return nil
 }

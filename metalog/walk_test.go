@@ -81,3 +81,37 @@ func TestWalkGoesOnPastDamage(t *testing.T) {
 		t.Fatal(err, good, damaged)
 	}
 }
+
+// An error names the file once, with its path, and says in words what is wrong with it.
+func TestDamageIsNamedOnceAndInWords(t *testing.T) {
+	for file, c := range map[string]struct {
+		from, to string
+		want     string
+	}{
+		storeFile:    {"walked2", "WALKED2", ": its checksum is wrong"},
+		identityFile: {"node.id=1", "node.id=2", identityFile + ": its checksum is wrong"},
+		reachedFile:  {"term=", "term=9", reachedFile + ": its checksum is wrong"},
+	} {
+		dir := t.TempDir()
+		l := mustOpen(t, dir)
+		for i := range 5 {
+			mustPropose(t, l, topic(fmt.Sprint("walked", i)))
+		}
+		mustClose(t, l)
+		path := filepath.Join(dir, file)
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, bytes.ReplaceAll(b, []byte(c.from), []byte(c.to)), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = Load(dir); !errors.Is(err, image.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		text := err.Error()
+		if !strings.HasSuffix(text, c.want) || strings.Count(text, path) != 1 || strings.Contains(text, "corrupt metadata") {
+			t.Error(text)
+		}
+	}
+}
