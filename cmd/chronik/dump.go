@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,17 +81,50 @@ func verifyDataDir(p *printer, dir string) error {
 }
 
 // wouldStart asks the node itself what it would say of the directory: it holds the files against each other. What it
-// says counts as damage where the files alone have shown none.
+// says counts as damage where the files alone have shown none of it.
 func (p *printer) wouldStart(dir string) {
 	err := cluster.Verify(dir)
-	switch {
-	case err == nil:
-	case len(p.damage) > 0:
-		p.line(0, "the node would not start: "+err.Error(), map[string]string{"what": "refusal", "why": err.Error()})
-	default:
-		file, position := placeOf(dir, err)
-		p.damaged(file, position, "the node would not start: "+err.Error())
+	p.verdict = "; the node would start"
+	if err != nil {
+		p.verdict = "; the node would not start"
 	}
+	found := p.damage
+	for _, e := range parts(err) {
+		file, position := placeOf(dir, e)
+		if !slices.ContainsFunc(found, func(d damage) bool { return d.of(dir, file, e.Error()) }) {
+			why := strings.TrimPrefix(strings.TrimPrefix(e.Error(), "metadata log: "), file+": ")
+			p.damaged(file, position, "the node would not start: "+why)
+		}
+	}
+}
+
+// of says whether an error speaks of the damaged file: of a segment's two either may be named. What the node says of a
+// file that is damaged is one of the things that were found in it.
+func (d damage) of(dir, file, text string) bool {
+	name := strings.TrimSuffix(d.File, filepath.Ext(d.File))
+	rel, err := filepath.Rel(dir, name)
+	return name == strings.TrimSuffix(file, filepath.Ext(file)) || err == nil && strings.Contains(text, rel)
+}
+
+// parts is the errors that were joined, each one line.
+func parts(err error) (all []error) {
+	if err == nil {
+		return nil
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := parts(e.Unwrap()); len(inner) > 1 {
+			return inner
+		}
+	case interface{ Unwrap() []error }:
+		if inner := e.Unwrap(); errors.Join(inner...).Error() == err.Error() {
+			for _, e := range inner {
+				all = append(all, parts(e)...)
+			}
+			return all
+		}
+	}
+	return []error{err}
 }
 
 // placeOf is the file that an error of the node speaks of, the whole directory if it speaks of several.
@@ -99,6 +134,12 @@ func placeOf(dir string, err error) (file string, position int64) {
 	}
 	if e, ok := errors.AsType[*segment.CorruptError](err); ok {
 		return filepath.Join(dir, e.File), e.Pos
+	}
+	text := strings.TrimPrefix(err.Error(), "metadata log: ")
+	if file, _, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(file, filepath.Join(dir, "metalog")+string(filepath.Separator)) {
+		if _, err := os.Stat(file); err == nil {
+			return file, -1
+		}
 	}
 	return dir, -1
 }

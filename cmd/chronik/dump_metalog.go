@@ -32,10 +32,8 @@ func dumpMetalog(p *printer, dir string) error {
 	err := metalog.Walk(dir, func(i metalog.Item) error {
 		p.count("metadata items")
 		p.metalogItem(i)
-		if page, ok := errors.AsType[*metalog.PageError](i.Err); ok {
-			p.damaged(i.File, page.Pos, itemName(i)+": "+page.Why)
-		} else if i.Err != nil {
-			p.damaged(i.File, -1, itemName(i)+": "+i.Err.Error())
+		for _, err := range parts(i.Err) {
+			p.damagedItem(i, err)
 		}
 		return nil
 	})
@@ -43,6 +41,19 @@ func dumpMetalog(p *printer, dir string) error {
 		return nil // err repeats it
 	}
 	return err
+}
+
+// damagedItem says file and item once: most errors name them too.
+func (p *printer) damagedItem(i metalog.Item, err error) {
+	if page, ok := errors.AsType[*metalog.PageError](err); ok {
+		p.damaged(i.File, page.Pos, page.Why)
+		return
+	}
+	why := strings.TrimPrefix(err.Error(), i.File+": ")
+	if name := itemName(i); name != "node" && name != "store" && !strings.HasPrefix(why, name+": ") { // the file's name says it
+		why = name + ": " + why
+	}
+	p.damaged(i.File, -1, why)
 }
 
 func itemName(i metalog.Item) string {

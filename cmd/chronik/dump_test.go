@@ -166,3 +166,44 @@ func TestVerifyFindsNothingWrongWithAPlainFileBesideThePartitions(t *testing.T) 
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// One damage was three lines, of which two looked like further ones.
+func TestVerifySaysADamageOnce(t *testing.T) {
+	dir := dataDir(t)
+	for name, want := range map[string]string{
+		"metalog/node.id": "its checksum is wrong",
+		"metalog/raft.db": "the checksum of the meta page is wrong",
+		"metalog/log.end": "its checksum is wrong",
+		"wal/checkpoint":  "checkpoint",
+	} {
+		path := filepath.Join(dir, name)
+		change(t, path, flip(24))
+		out, err := runCommand("dump", "--verify", dir)
+		change(t, path, flip(24))
+		if !errors.Is(err, errDamaged) || err.Error() != "1 place is damaged; the node would not start" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := strings.Count(out, path); n != 1 || !strings.Contains(out, want) || strings.Count(out, "damage: "+dir) != 1 {
+			t.Errorf("%s is named %d times:\n%s", name, n, out)
+		}
+	}
+	if out, err := runCommand("dump", "--verify", dir); err != nil {
+		t.Errorf("whole again: %v\n%s", err, out)
+	}
+}
+
+// What the node alone finds is shown beside what the files have shown, and each of two damages once.
+func TestVerifyShowsAllThatWouldStopTheNode(t *testing.T) {
+	dir := dataDir(t)
+	writeSegment(t, filepath.Join(dir, "partitions"), 10, 0, 500)
+	change(t, filepath.Join(dir, "partitions/p/00000000000000000000.seg"), flip(200))
+	out, err := runCommand("dump", "--verify", dir)
+	if !errors.Is(err, errDamaged) || err.Error() == "" || !strings.HasSuffix(err.Error(), "; the node would start") {
+		t.Errorf("a segment: %v\n%s", err, out)
+	}
+	change(t, filepath.Join(dir, "metalog/log.end"), flip(40))
+	out, err = runCommand("dump", "--verify", dir)
+	if !errors.Is(err, errDamaged) || !strings.HasSuffix(err.Error(), "; the node would not start") || strings.Count(out, "log.end") != 1 {
+		t.Errorf("log.end: %v\n%s", err, out)
+	}
+}

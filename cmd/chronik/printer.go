@@ -21,6 +21,8 @@ type printer struct {
 	quiet  bool // only damage is shown
 	damage []damage
 	counts map[string]int64
+	// verdict is set when a whole directory was verified: its damage is all that was shown, and not shown again.
+	verdict string
 }
 
 // damage is bytes that are not those that were written. Position -1 is unknown.
@@ -92,15 +94,26 @@ func (p *printer) summary() {
 	}{"summary", p.counts, len(p.damage)})
 }
 
+// damaged is an errDamaged in other words.
+type damaged string
+
+func (d damaged) Error() string { return string(d) }
+
+func (damaged) Unwrap() error { return errDamaged }
+
 // close returns errDamaged, with the first place, if anything was.
 func (p *printer) close() error {
 	if err := p.out.Flush(); err != nil {
 		return err
 	}
-	switch n := len(p.damage); n {
-	case 0:
+	switch n := len(p.damage); {
+	case n == 0:
 		return nil
-	case 1:
+	case p.verdict != "" && n == 1:
+		return damaged("1 place is damaged" + p.verdict)
+	case p.verdict != "":
+		return damaged(fmt.Sprintf("%d places are damaged%s", n, p.verdict))
+	case n == 1:
 		return fmt.Errorf("%w: %s", errDamaged, p.damage[0])
 	default:
 		return fmt.Errorf("%w in %d places, the first: %s", errDamaged, n, p.damage[0])
