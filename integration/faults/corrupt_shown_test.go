@@ -96,6 +96,7 @@ func runNode(ctx context.Context, dir string, want *shown) corruptRun {
 }
 
 func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
+	defer awaitForks()
 	lines := &logLines{}
 	n, err := cluster.Start(ctx, corruptOptions(dir, slog.New(slog.NewTextHandler(lines, nil))))
 	if err != nil {
@@ -108,11 +109,15 @@ func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
 	default:
 	}
 	r.closing = errors.Join(r.closing, n.Close())
-	// A process that another worker was about to begin had the folder's locks until it became another program.
-	syscall.ForkLock.RLock()
-	syscall.ForkLock.RUnlock()
 	r.log = lines.String()
 	return r
+}
+
+// awaitForks returns when no process is on its way from fork to exec: until then it has all that was open here, and so the
+// locks of a node that was closed meanwhile.
+func awaitForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 // logLines is the lines of a log, written by many goroutines.

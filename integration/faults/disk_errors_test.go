@@ -152,6 +152,7 @@ func (l *life) lived(e baddisk.Event, said string) {
 	case e.Op == baddisk.Read:
 		return // what was asked for is refused, and nothing else
 	case e.Fault == baddisk.Short:
+	case e.Op == baddisk.Allocate && e.Fault == baddisk.ENOSPC: // the file is there already, or a smaller one does
 	case e.Fault == baddisk.ENOSPC && needless:
 		l.named(e, said)
 	case e.Op == baddisk.Remove && e.Class == "wal file ahead": // a file that was being made when the log was closed
