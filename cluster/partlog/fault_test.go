@@ -203,11 +203,12 @@ func (b *broken) judge(err error) {
 	}
 }
 
-// needless says whether op belongs to the making of a file of the write-ahead log that nobody waits for.
+// needless says whether op belongs to the making of a file of the write-ahead log that nobody waits for, or is one that a
+// smaller file can do without.
 func needless(op vfs.Op) bool {
 	inWAL := strings.HasPrefix(op.Name, "wal/")
 	return inWAL && (op.Kind == vfs.OpOpen || op.Kind == vfs.OpWrite || op.Kind == vfs.OpSync || op.Kind == vfs.OpRename ||
-		op.Kind == vfs.OpWriteSync && op.Off == 0)
+		op.Kind == vfs.OpAllocate || op.Kind == vfs.OpWriteSync && op.Off == 0)
 }
 
 // check opens what is left on a good disk: all that was acknowledged is there, and nothing between.
