@@ -195,14 +195,11 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 	return n.LoopbackNode.Setattr(ctx, f, in, out)
 }
 
-// Allocate loses nothing when a sync fails after it: the file's size, at most, and zeros.
+// Allocate loses nothing, neither when it fails nor when a sync fails after it: at most the file's size, and zeros.
 func (n *node) Allocate(ctx context.Context, f fs.FileHandle, off, size uint64, mode uint32) syscall.Errno {
 	v := n.table.ask(Allocate, n.name())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if v.Fault != "" {
-		n.marked(&v)
-		return v.failed()
+	if errno := v.failed(); errno != 0 {
+		return errno
 	}
 	return f.(fs.FileAllocater).Allocate(ctx, off, size, mode)
 }
