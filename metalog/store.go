@@ -36,9 +36,13 @@ type store struct {
 	under   backend
 	failure *failure
 
-	mu     sync.Mutex
-	closed bool // what goes wrong after Close is no failure
+	mu      sync.Mutex
+	closed  bool // what goes wrong after Close is no failure
+	damaged bool // bbolt may have panicked
 }
+
+// closePatience is how long a store that met damage has to close; the process is about to end, or the start to fail.
+const closePatience = 200 * time.Millisecond
 
 // mapped is address space for the file: growing the mapping waits for readers.
 const mapped = 64 << 20
@@ -97,11 +101,24 @@ func readAll(path string) error {
 	return errors.Join(err, f.Close())
 }
 
+// Close closes the file. bbolt lets go of its locks when it panics, unless it does so again while it rolls back, because
+// what it looks at cannot be read: then it waits for itself for ever, and is left to the end of the process.
 func (s *store) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	damaged := s.damaged
 	s.mu.Unlock()
-	return s.under.Close()
+	if !damaged {
+		return s.under.Close()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- guard(s.under.Close) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closePatience):
+		return nil
+	}
 }
 
 func (s *store) FirstIndex() (index uint64, err error) {
@@ -232,6 +249,7 @@ func (s *store) failed(what string, err error) error {
 	err = fmt.Errorf("%s: %s: %w", s.path, what, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.damaged = s.damaged || errors.Is(err, image.ErrCorrupt)
 	if !s.closed {
 		s.failure.set(err)
 	}
