@@ -52,24 +52,31 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// A damaged entry is shown as such, and what comes after it too.
-func TestWalkGoesOnPastDamage(t *testing.T) {
-	dir := t.TempDir()
+// falsified makes a metadata log in dir, replaces from by to in one of its files, and returns that file's path.
+func falsified(t *testing.T, dir, file, from, to string) string {
+	t.Helper()
 	l := mustOpen(t, dir)
 	for i := range 5 {
 		mustPropose(t, l, topic(fmt.Sprint("walked", i)))
 	}
 	mustClose(t, l)
-	path := filepath.Join(dir, storeFile)
+	path := filepath.Join(dir, file)
 	b, err := os.ReadFile(path)
 	if err == nil {
-		err = os.WriteFile(path, bytes.ReplaceAll(b, []byte("walked2"), []byte("WALKED2")), 0o644)
+		err = os.WriteFile(path, bytes.ReplaceAll(b, []byte(from), []byte(to)), 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// A damaged entry is shown as such, and what comes after it too.
+func TestWalkGoesOnPastDamage(t *testing.T) {
+	dir := t.TempDir()
+	falsified(t, dir, storeFile, "walked2", "WALKED2")
 	good, damaged := 0, 0
-	err = Walk(dir, func(i Item) error {
+	err := Walk(dir, func(i Item) error {
 		if i.Err != nil {
 			damaged++
 		} else if len(i.Proposals) > 0 {
@@ -93,20 +100,9 @@ func TestDamageIsNamedOnceAndInWords(t *testing.T) {
 		reachedFile:  {"term=", "term=9", reachedFile + ": its checksum is wrong"},
 	} {
 		dir := t.TempDir()
-		l := mustOpen(t, dir)
-		for i := range 5 {
-			mustPropose(t, l, topic(fmt.Sprint("walked", i)))
-		}
-		mustClose(t, l)
-		path := filepath.Join(dir, file)
-		b, err := os.ReadFile(path)
-		if err == nil {
-			err = os.WriteFile(path, bytes.ReplaceAll(b, []byte(c.from), []byte(c.to)), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = Load(dir); !errors.Is(err, image.ErrCorrupt) {
+		path := falsified(t, dir, file, c.from, c.to)
+		_, err := Load(dir)
+		if !errors.Is(err, image.ErrCorrupt) {
 			t.Fatal(err)
 		}
 		text := err.Error()

@@ -262,11 +262,9 @@ func (b *bench) fill() error {
 	return b.l.Close()
 }
 
-// The writer may turn to the next file before the log is told that its name could not be saved.
-func TestAFileWhoseNameIsNotSavedIsNotWritten(t *testing.T) {
-	f := vfs.NewFault(vfs.NewMem())
-	b := newBench(t, f)
-	b.open()
+// losesNames has the next file prepared on a disk that fails to save its name, and every other.
+func (b *bench) losesNames(f *vfs.Fault) {
+	b.t.Helper()
 	f.Script(func(op vfs.Op) vfs.Outcome {
 		if op.Kind == vfs.OpSyncDir {
 			return vfs.Outcome{Err: syscall.EIO}
@@ -274,8 +272,16 @@ func TestAFileWhoseNameIsNotSavedIsNotWritten(t *testing.T) {
 		return vfs.Outcome{}
 	})
 	if err := b.l.ready(); !errors.Is(err, syscall.EIO) {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
+}
+
+// The writer may turn to the next file before the log is told that its name could not be saved.
+func TestAFileWhoseNameIsNotSavedIsNotWritten(t *testing.T) {
+	f := vfs.NewFault(vfs.NewMem())
+	b := newBench(t, f)
+	b.open()
+	b.losesNames(f)
 	if next := b.l.prep.next; next != nil {
 		t.Errorf("%s is to be written next", next.name)
 	}
@@ -316,15 +322,7 @@ func TestAFileWhoseNameIsNotSavedDoesNotStayOpen(t *testing.T) {
 	c := &counted{FS: f}
 	b := newBench(t, c)
 	b.open()
-	f.Script(func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.OpSyncDir {
-			return vfs.Outcome{Err: syscall.EIO}
-		}
-		return vfs.Outcome{}
-	})
-	if err := b.l.ready(); !errors.Is(err, syscall.EIO) {
-		t.Fatal(err)
-	}
+	b.losesNames(f)
 	_ = b.l.Close() // nothing was written
 	if n := c.open.Load(); n != 0 {
 		t.Errorf("%d files are still open", n)

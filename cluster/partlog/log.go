@@ -122,9 +122,7 @@ func (l *Log) index(e entry) {
 
 // unindex forgets the entries up to offset; the caller holds l.mu.
 func (l *Log) unindex(offset int64) {
-	before := l.tail.count
-	l.tail.drop(offset)
-	l.store.indexed.Add(int64(l.tail.count - before))
+	l.store.indexed.Add(int64(-l.tail.drop(offset)))
 }
 
 // closeSegments lets go of the segments' files. Only the background work may call it, or nobody else any more.

@@ -37,7 +37,6 @@ type located struct {
 type tail struct {
 	base   int64 // where the first entry begins; the log's end when there is none
 	bytes  int64
-	count  int
 	chunks []*chunk // oldest first, none empty
 }
 
@@ -60,7 +59,6 @@ func (t *tail) append(e entry) {
 	last.entries = append(last.entries, e)
 	last.maxTime = max(last.maxTime, e.maxTime)
 	t.bytes += int64(e.size)
-	t.count++
 }
 
 func (t *tail) grow() *chunk {
@@ -127,35 +125,36 @@ func (t *tail) skipOlder(c *cursor, ts int64) {
 	}
 }
 
-// drop forgets the entries that end at or before offset.
-func (t *tail) drop(offset int64) {
+// drop forgets the entries that end at or before offset, and returns how many those were.
+func (t *tail) drop(offset int64) (dropped int) {
 	n := 0
 	for n < len(t.chunks) && t.chunks[n].entries[len(t.chunks[n].entries)-1].end <= offset {
 		for _, e := range t.chunks[n].entries {
 			t.bytes -= int64(e.size)
 		}
-		t.count -= len(t.chunks[n].entries)
+		dropped += len(t.chunks[n].entries)
 		t.base = t.chunks[n].entries[len(t.chunks[n].entries)-1].end
 		n++
 	}
 	t.chunks = slices.Delete(t.chunks, 0, n)
 	if len(t.chunks) > 0 {
-		t.dropWithin(t.chunks[0], offset)
+		dropped += t.dropWithin(t.chunks[0], offset)
 	}
+	return dropped
 }
 
-func (t *tail) dropWithin(c *chunk, offset int64) {
+func (t *tail) dropWithin(c *chunk, offset int64) int {
 	n := 0
 	for c.entries[n].end <= offset {
 		t.bytes -= int64(c.entries[n].size)
 		n++
 	}
-	t.count -= n
 	if n > 0 {
 		c.base = c.entries[n-1].end
 		c.entries = c.entries[n:]
 	}
 	t.base = c.base
+	return n
 }
 
 // setFlag marks the entry that ends at end, if it is still there.

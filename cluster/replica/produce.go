@@ -20,9 +20,9 @@ type Result struct {
 // Produce is the partitions of one produce request: begun one after the other, then waited for together. It is
 // recycled: after Results was read, Done gives it back.
 type Produce struct {
-	acks int16
-	done chan struct{} // has one value when nothing is left
-	time *time.Timer   // of Wait; stopped
+	acks  int16
+	done  chan struct{} // has one value when nothing is left
+	timer *time.Timer   // of Wait; stopped
 
 	mu      sync.Mutex // guards what follows
 	results []Result
@@ -108,16 +108,16 @@ func (w *Produce) Wait(ctx context.Context, atMost time.Duration) {
 	if w.Ready() {
 		return
 	}
-	if w.time == nil {
-		w.time = time.NewTimer(atMost)
+	if w.timer == nil {
+		w.timer = time.NewTimer(atMost)
 	} else {
-		w.time.Reset(atMost)
+		w.timer.Reset(atMost)
 	}
-	defer w.time.Stop()
+	defer w.timer.Stop()
 	select {
 	case <-w.done:
 		w.done <- struct{}{} // for Done
-	case <-w.time.C:
+	case <-w.timer.C:
 		w.giveUp(kerr.RequestTimedOut)
 	case <-ctx.Done():
 		w.giveUp(kerr.RequestTimedOut)

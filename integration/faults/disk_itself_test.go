@@ -69,16 +69,23 @@ func holds(t *testing.T, d *baddisk.Disk, path string, want []byte) {
 	}
 }
 
+// badLog is a bad disk with a file of the class log, open to be written past the page cache.
+func badLog(t *testing.T, async bool) (*baddisk.Disk, vfs.FS, vfs.File) {
+	t.Helper()
+	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}}, async)
+	dir, err := vfs.OS(d.Dir)
+	ok(t, err)
+	t.Cleanup(func() { ok(t, dir.(io.Closer).Close()) })
+	f, err := dir.Open("a.log", vfs.Create|vfs.Direct)
+	ok(t, err)
+	t.Cleanup(func() { f.Close() })
+	return d, dir, f
+}
+
 // A bad disk that is none would let every campaign pass: here it is seen to fail, to lose what was not synced, and to
 // count.
 func TestFaultsOfTheBadDiskItself(t *testing.T) {
-	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}}, false)
-	dir, err := vfs.OS(d.Dir)
-	ok(t, err)
-	defer func() { ok(t, dir.(io.Closer).Close()) }()
-	f, err := dir.Open("a.log", vfs.Create|vfs.Direct)
-	ok(t, err)
-	defer f.Close()
+	d, dir, f := badLog(t, false)
 	if !f.Direct() {
 		t.Error("FUSE refused to write past the page cache: the broker's usual way is not tried")
 	}
@@ -125,13 +132,7 @@ func TestFaultsOfTheBadDiskItself(t *testing.T) {
 // An asynchronous write that asked to be durable is, on FUSE, said to be done when nobody has synced it.
 func TestFaultsNoWriteIsDurableWithoutASync(t *testing.T) {
 	const writes = 8
-	d := mountBad(t, []baddisk.Class{{Name: "log", Pattern: `\.log$`}}, true)
-	dir, err := vfs.OS(d.Dir)
-	ok(t, err)
-	defer func() { ok(t, dir.(io.Closer).Close()) }()
-	f, err := dir.Open("a.log", vfs.Create|vfs.Direct)
-	ok(t, err)
-	defer f.Close()
+	d, _, f := badLog(t, true)
 	buf := arena.New(1 << 20).Overdraw(64 << 10)
 	defer buf.Release()
 	for _, w := range []vfs.File{f, vfs.Park(f)} {
