@@ -22,6 +22,7 @@ type pool struct {
 	mu       sync.Mutex
 	inUse    int64 // bytes in buffers with holders
 	region   region
+	touching bool
 	free     []*Buf // without memory
 	waiters  queue
 	pressure func(need int64)
@@ -168,7 +169,26 @@ func (p *Pool) take(n int, mem []byte) *Buf {
 	}
 	p.inUse += int64(len(b.mem))
 	b.refs.Store(1)
+	p.touchAhead()
 	return b
+}
+
+// touchAhead keeps a little more memory touched than the runs have reached; the caller holds p.mu.
+func (p *Pool) touchAhead() {
+	if p.touching {
+		return
+	}
+	mem := p.region.cold()
+	if len(mem) == 0 {
+		return
+	}
+	p.touching = true
+	go func() {
+		touch(mem)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.touching = false
+	}()
 }
 
 // put takes back a buffer without holders.

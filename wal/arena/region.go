@@ -19,7 +19,11 @@ type region struct {
 	used []uint64 // a bit a page
 	bare []uint64 // the same: free, and given back to the system
 	next int      // page behind the last run
+	warm int      // pages that were touched ahead, from the first
 }
+
+// ahead is how many pages are touched before a run reaches them, and at a time: two huge pages.
+const ahead = 4 << 20 / Page
 
 // newRegion maps size bytes; untouched ones cost nothing. Huge pages make fewer of them to look up, and to pin for
 // a direct write.
@@ -89,6 +93,17 @@ func (r *region) giveBack(size int64) {
 			at = end
 		}
 	}
+}
+
+// cold returns the pages to be touched next, none while the runs are far from them: whoever touches a huge page first
+// waits until the system has cleared it, milliseconds on some machines, and that must not be a request.
+func (r *region) cold() []byte {
+	if r.next+ahead/2 < r.warm || r.warm == r.pages() {
+		return nil
+	}
+	from := max(r.warm, r.next)
+	r.warm = min(from+ahead, r.pages())
+	return r.mem[min(from, r.pages())*Page : r.warm*Page]
 }
 
 // find looks for n free pages in [from, to).

@@ -5,3 +5,5 @@ package arena
 const mapLazily = 0
 
 func wantHugePages([]byte) {}
+
+func touch([]byte) {}
