@@ -1,8 +1,10 @@
-// Command chronik looks after Chronik: today it shows and verifies what a stopped node keeps on disk (dump). It reads
-// the files by their formats (FORMAT.md beside each package that has one) and changes nothing.
+// Command chronik looks after Chronik: it asks and changes a running cluster by Kafka's protocol (topic, cluster), and shows
+// and verifies what a stopped node keeps on disk (dump), whose files it reads by their formats (FORMAT.md beside each
+// package that has one) and never changes.
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +23,7 @@ const (
 )
 
 func main() {
-	err := command(os.Stdout).Execute()
+	err := command(os.Stdout).ExecuteContext(context.Background())
 	if err == nil {
 		return
 	}
@@ -43,7 +45,7 @@ func command(out io.Writer) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(out)
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(dumpCommand(), versionCommand())
+	root.AddCommand(topicCommand(), clusterCommand(), dumpCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+func clusterCommand() *cobra.Command {
+	f := &adminFlags{}
+	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is"}
+	f.add(cmd)
+	cmd.AddCommand(f.clusterStatus())
+	return cmd
+}
+
+func (f *adminFlags) clusterStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.ask(cmd, func(ctx context.Context, admin *kadm.Client) error {
+				m, err := admin.Metadata(ctx)
+				if err != nil {
+					return err
+				}
+				h := health{led: map[int32]int{}, held: map[int32]int{}, behind: map[int32]int{}}
+				for _, t := range m.Topics.Sorted() {
+					h.add(t)
+				}
+				return h.show(cmd, m)
+			})
+		},
+	}
+}
+
+// health is what a cluster's partitions have and lack.
+type health struct {
+	partitions int
+	led        map[int32]int // partitions by their leader
+	held       map[int32]int // replicas by broker
+	behind     map[int32]int // replicas that are not in sync, by broker
+	under      []string      // partitions with fewer replicas in sync than they have
+	leaderless []string
+}
+
+func (h *health) add(t kadm.TopicDetail) {
+	for _, p := range t.Partitions.Sorted() {
+		h.partitions++
+		name := fmt.Sprintf("%s-%d", t.Topic, p.Partition)
+		if p.Leader < 0 {
+			h.leaderless = append(h.leaderless, name)
+		} else if len(p.ISR) < len(p.Replicas) {
+			h.under = append(h.under, name)
+		}
+		if h.led == nil {
+			continue
+		}
+		h.led[p.Leader]++
+		inSync := map[int32]bool{}
+		for _, id := range p.ISR {
+			inSync[id] = true
+		}
+		for _, id := range p.Replicas {
+			h.held[id]++
+			if !inSync[id] {
+				h.behind[id]++
+			}
+		}
+	}
+}
+
+func (h *health) show(cmd *cobra.Command, m kadm.Metadata) error {
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "cluster %s: %d brokers, %d topics, %d partitions; controller %d\n\n", m.Cluster, len(m.Brokers), len(m.Topics), h.partitions, m.Controller)
+	t := newTable(cmd)
+	t.row("BROKER", "ADDRESS", "RACK", "LEADS", "REPLICAS", "BEHIND")
+	alive := map[int32]bool{}
+	for _, b := range m.Brokers {
+		alive[b.NodeID] = true
+		rack := "-"
+		if b.Rack != nil {
+			rack = *b.Rack
+		}
+		t.row(b.NodeID, fmt.Sprintf("%s:%d", b.Host, b.Port), rack, h.led[b.NodeID], h.held[b.NodeID], h.behind[b.NodeID])
+	}
+	var down []int32
+	for id := range h.held {
+		if !alive[id] {
+			down = append(down, id)
+			t.row(id, "down", "-", 0, h.held[id], h.behind[id])
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	for _, line := range h.advice(down) {
+		fmt.Fprintln(out, line)
+	}
+	return nil
+}
+
+// advice is what is wrong and what to do about it, a line each.
+func (h *health) advice(down []int32) (lines []string) {
+	if len(down) > 0 {
+		lines = append(lines, fmt.Sprintf("broker %s is down: start it again; what it missed it fetches by itself", list(down)))
+	}
+	if len(h.leaderless) > 0 {
+		lines = append(lines, fmt.Sprintf("%d partitions have no leader and serve nothing, until a replica that has all acknowledged records "+
+			"is back: %s", len(h.leaderless), some(h.leaderless)))
+	}
+	if len(h.under) > 0 {
+		lines = append(lines, fmt.Sprintf("%d partitions have replicas that are not in sync; they are catching up if their brokers are there: %s",
+			len(h.under), some(h.under)))
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "every partition has a leader and all its replicas in sync")
+	}
+	return lines
+}
+
+// some is a few of the names.
+func some(names []string) string {
+	const few = 8
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}

@@ -1,0 +1,43 @@
+package integration
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"chronik/integration/broker"
+)
+
+// chronik asks a broker for topics and the cluster's state, and its errors say what the broker said.
+func TestTheAdminCommands(t *testing.T) {
+	b := broker.New(t)
+	b.Start()
+	for _, c := range []struct {
+		args, want string // a regular expression of all that it prints
+		code       int
+	}{
+		{"topic list", `^TOPIC +PARTITIONS +REPLICAS +NOT WHOLE\n$`, 0},
+		{"topic create orders --partitions 3 --config retention.ms=1000", `^created orders: 3 partitions of 1 replicas\n$`, 0},
+		{"topic create orders", `Topic 'orders' already exists. \(TOPIC_ALREADY_EXISTS`, 1},
+		{"topic create more --config nonsense=1", `nonsense`, 1},
+		{"topic create more --replicas 3", `INVALID_REPLICATION_FACTOR`, 1},
+		{"topic grow orders --partitions 4", `^orders has 4 partitions\n$`, 0},
+		{"topic grow orders --partitions 1", `INVALID_PARTITIONS`, 1},
+		{"topic list", `\norders +4 +1 +0\n$`, 0},
+		{"topic describe orders", `(?s)^PARTITION.*\n3 +1 +0 +1 +1 *\n$`, 0},
+		{"topic describe absent", `topic absent: UNKNOWN_TOPIC_OR_PARTITION`, 1},
+		{"cluster status", `(?s)^cluster \S+: 1 brokers, 1 topics, 4 partitions; controller 1\n.*\n1 +127.0.0.1:\d+ +- +4 +4 +0\n\n` +
+			`every partition has a leader and all its replicas in sync\n$`, 0},
+		{"topic delete orders absent", `(?s)^deleted orders\n.*absent: .*UNKNOWN_TOPIC_OR_PARTITION`, 1},
+		{"topic list", `^TOPIC +PARTITIONS +REPLICAS +NOT WHOLE\n$`, 0},
+	} {
+		out, said, code := broker.Run(t, broker.Command(t, "chronik"), append(strings.Fields(c.args), "--brokers", b.Address())...)
+		if all := out + said; code != c.code || !regexp.MustCompile(c.want).MatchString(all) {
+			t.Errorf("chronik %s ended with %d:\n%s", c.args, code, all)
+		}
+	}
+	out, said, code := broker.Run(t, broker.Command(t, "chronik"), "cluster", "status", "--brokers", "127.0.0.1:1", "--timeout", "1s")
+	if code != 1 || !strings.Contains(said, "no answer from 127.0.0.1:1: ") {
+		t.Errorf("of a broker that is not there: %d\n%s%s", code, out, said)
+	}
+}
