@@ -74,7 +74,7 @@ func writeCheckpoint(f vfs.FS, name string, c *checkpoint) error {
 	if err != nil {
 		return err
 	}
-	_, err = tmp.WriteAt(c.encode(), 0)
+	_, err = tmp.WriteAt(c.encode(name), 0)
 	if err == nil && !mutant.On(mutant.SkipCheckpointSync) {
 		err = tmp.Sync()
 	}
@@ -98,7 +98,7 @@ func readCheckpoint(f vfs.FS, name string, incarnation [16]byte) (*checkpoint, e
 		return nil, err
 	}
 	c := &checkpoint{}
-	why := c.decode(b)
+	why := c.decode(name, b)
 	if why == "" && c.incarnation != incarnation {
 		why = whyIncarnation
 	}

@@ -182,7 +182,11 @@ type checkpoint struct {
 	payload     []byte
 }
 
-func (c *checkpoint) encode() []byte {
+// checkpointKinds tells the files of this form apart: a disk may put one in the place of another.
+var checkpointKinds = map[string]uint64{checkpointName: 1, closedName: 2, cutName: 3}
+
+// encode is the bytes of the checkpoint as the file of that name.
+func (c *checkpoint) encode(name string) []byte {
 	b := make([]byte, checkpointSize, checkpointSize+len(c.payload))
 	le.PutUint64(b, checkpointMagic)
 	le.PutUint32(b[12:], version)
@@ -192,13 +196,15 @@ func (c *checkpoint) encode() []byte {
 	le.PutUint64(b[48:], c.number)
 	le.PutUint64(b[56:], c.durable)
 	le.PutUint64(b[64:], uint64(len(c.payload)))
+	le.PutUint64(b[72:], checkpointKinds[name])
 	b = append(b, c.payload...)
 	le.PutUint32(b[8:], crc32.Checksum(b[12:], castagnoli))
 	return b
 }
 
-// decode says what is wrong with b, or "". The payload aliases b.
-func (c *checkpoint) decode(b []byte) string {
+// decode says what is wrong with b as the file of that name, or "". The payload aliases b. Files of older versions do not
+// say which they are.
+func (c *checkpoint) decode(name string, b []byte) string {
 	switch {
 	case len(b) < checkpointSize:
 		return "too short for its header"
@@ -210,6 +216,8 @@ func (c *checkpoint) decode(b []byte) string {
 		return "its version is not known"
 	case le.Uint64(b[64:]) != uint64(len(b)-checkpointSize):
 		return "its length is wrong"
+	case le.Uint64(b[72:]) != 0 && le.Uint64(b[72:]) != checkpointKinds[name]:
+		return "it is another file"
 	}
 	copy(c.incarnation[:], b[16:])
 	c.seq = le.Uint64(b[32:])

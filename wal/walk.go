@@ -101,7 +101,7 @@ func (w *walker) checkpoint() error {
 		return w.visit(Item{What: CheckpointItem, File: checkpointName, Why: err.Error()})
 	}
 	var c checkpoint
-	why := c.decode(b)
+	why := c.decode(checkpointName, b)
 	w.incarnation = c.incarnation
 	return w.visit(Item{What: CheckpointItem, File: checkpointName, Why: why, Seq: c.seq, Base: c.base, Number: c.number,
 		Durable: c.durable, Len: int64(len(c.payload))})
