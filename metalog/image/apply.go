@@ -67,6 +67,9 @@ func (c *change) commit() *Image {
 	m.topicIDs, m.topicNames = c.topicIDs.commit(), c.topicNames.commit()
 	m.configs, m.features = c.configs.commit(), c.features.commit()
 	m.groups, m.offsets = c.groups.commit(), c.offsets.commit()
+	if len(c.touchedBrokers.list) > 0 {
+		m.coordinators = coordinatorsOf(m.Brokers())
+	}
 	return m
 }
 
@@ -78,12 +81,18 @@ func (c *change) apply(r Record) error {
 		return c.broker(r)
 	case FenceRecord:
 		return c.fence(r)
+	case ControlledShutdownRecord:
+		return c.controlledShutdown(r)
+	case UnregisterBrokerRecord:
+		return c.unregisterBroker(r)
 	case TopicRecord:
 		return c.topic(r)
 	case PartitionRecord:
 		return c.partition(r)
 	case PartitionChange:
 		return c.changePartition(r)
+	case ISRRecord:
+		return c.isr(r)
 	case RemoveTopicRecord:
 		return c.removeTopic(r)
 	case ConfigRecord:
@@ -115,6 +124,13 @@ func (e *edit[T]) get(key []byte) (T, bool) {
 		return e.txn.Get(key)
 	}
 	return e.tree.Get(key)
+}
+
+func (e *edit[T]) root() *iradix.Node[T] {
+	if e.txn != nil {
+		return e.txn.Root()
+	}
+	return e.tree.Root()
 }
 
 func (e *edit[T]) put(key []byte, v T) { e.write().Insert(key, v) }

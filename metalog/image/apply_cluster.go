@@ -28,24 +28,62 @@ func (c *change) broker(r BrokerRecord) error {
 		return kerr.Detail(kerr.DuplicateBrokerRegistration, "broker %d is alive on another data directory (%s)", r.ID, was.Incarnation)
 	}
 	c.setBroker(&Broker{
-		ID: r.ID, Incarnation: r.Incarnation, Epoch: int64(c.next.index),
-		Rack: r.Rack, Endpoints: r.Endpoints, Fenced: r.Fenced,
+		ID: r.ID, Incarnation: r.Incarnation, Epoch: int64(c.next.index), Rack: r.Rack,
+		Endpoints: r.Endpoints, Features: r.Features, Fenced: r.Fenced || ok && was.Fenced,
 	})
+	switch {
+	case ok && was.Incarnation != r.Incarnation:
+		return c.giveUp(r.ID)
+	case ok:
+		return c.leadAnew(r.ID)
+	}
 	return nil
 }
 
 func (c *change) fence(r FenceRecord) error {
-	was, ok := c.brokers.get(brokerKey(r.ID))
-	if !ok {
-		return kerr.BrokerIDNotRegistered
+	b, err := c.brokerOf(r.ID, r.Epoch)
+	if err != nil {
+		return err
 	}
-	if was.Epoch != r.Epoch {
-		return kerr.Detail(kerr.StaleBrokerEpoch, "the epoch of broker %d is %d", r.ID, was.Epoch)
+	b.Fenced = r.Fenced
+	c.setBroker(b)
+	return nil
+}
+
+func (c *change) controlledShutdown(r ControlledShutdownRecord) error {
+	b, err := c.brokerOf(r.ID, r.Epoch)
+	if err != nil {
+		return err
+	}
+	b.ShuttingDown = true
+	c.setBroker(b)
+	return nil
+}
+
+func (c *change) unregisterBroker(r UnregisterBrokerRecord) error {
+	b, err := c.brokerOf(r.ID, r.Epoch)
+	if err != nil {
+		return err
+	}
+	if !b.Fenced {
+		return kerr.Detail(kerr.InvalidRequest, "broker %d is alive", r.ID)
+	}
+	c.brokers.drop(brokerKey(r.ID))
+	c.touchedBrokers.add(r.ID)
+	return c.giveUp(r.ID)
+}
+
+// brokerOf is a copy of the registered broker of that epoch.
+func (c *change) brokerOf(id BrokerID, epoch int64) (*Broker, error) {
+	was, ok := c.brokers.get(brokerKey(id))
+	if !ok {
+		return nil, kerr.BrokerIDNotRegistered
+	}
+	if was.Epoch != epoch {
+		return nil, kerr.Detail(kerr.StaleBrokerEpoch, "the epoch of broker %d is %d", id, was.Epoch)
 	}
 	b := *was
-	b.Fenced = r.Fenced
-	c.setBroker(&b)
-	return nil
+	return &b, nil
 }
 
 func (c *change) setBroker(b *Broker) {

@@ -2,7 +2,25 @@ package image
 
 import "chronik/kafka/kerr"
 
+// owned refuses what does not come from the group's coordinator.
+func (c *change) owned(group string, owner BrokerID, epoch int64) error {
+	if epoch < 1 {
+		return nil
+	}
+	is := c.coordinator(group)
+	if is == NoBroker || is != owner {
+		return kerr.Detail(kerr.NotCoordinator, "the coordinator of group %q is broker %d", group, is)
+	}
+	if b, ok := c.brokers.get(brokerKey(owner)); !ok || b.Epoch != epoch {
+		return kerr.Detail(kerr.NotCoordinator, "broker %d is not of epoch %d", owner, epoch)
+	}
+	return nil
+}
+
 func (c *change) group(r GroupRecord) error {
+	if err := c.owned(r.Group.ID, r.Owner, r.OwnerEpoch); err != nil {
+		return err
+	}
 	g := r.Group
 	c.groups.put([]byte(g.ID), &g)
 	c.touchedGroups.add(g.ID)
@@ -10,6 +28,9 @@ func (c *change) group(r GroupRecord) error {
 }
 
 func (c *change) removeGroup(r RemoveGroupRecord) error {
+	if err := c.owned(r.ID, r.Owner, r.OwnerEpoch); err != nil {
+		return err
+	}
 	key := []byte(r.ID)
 	_, group := c.groups.get(key)
 	_, offsets := c.offsets.get(key)
@@ -23,6 +44,9 @@ func (c *change) removeGroup(r RemoveGroupRecord) error {
 }
 
 func (c *change) commitOffsets(r OffsetsRecord) error {
+	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch); err != nil {
+		return err
+	}
 	for _, o := range r.Offsets {
 		if o.Partition < 0 {
 			return kerr.Detail(kerr.InvalidRequest, "no partition %d", o.Partition)
@@ -40,6 +64,9 @@ func (c *change) commitOffsets(r OffsetsRecord) error {
 }
 
 func (c *change) removeOffsets(r RemoveOffsetsRecord) error {
+	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch); err != nil {
+		return err
+	}
 	if was, ok := c.offsets.get([]byte(r.Group)); ok {
 		c.setOffsets(r.Group, was, was.without(r.Partitions))
 	}

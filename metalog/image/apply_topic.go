@@ -114,6 +114,9 @@ func (c *change) config(r ConfigRecord) error {
 		c.configs.put(key, set)
 	}
 	c.touchedConfigs.add(r.Resource)
+	if r.Name == minISRConfig {
+		return c.minISRChanged(r.Resource)
+	}
 	return nil
 }
 

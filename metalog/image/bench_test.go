@@ -48,7 +48,7 @@ func BenchmarkApply(b *testing.B) {
 	b.Run("commit", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
-			r := OffsetsRecord{fmt.Sprintf("group-%06d", i%10_000), []PartitionOffset{{TopicPartition{topic, 3}, Offset{Offset: int64(i)}}}}
+			r := OffsetsRecord{Group: fmt.Sprintf("group-%06d", i%10_000), Offsets: []PartitionOffset{{TopicPartition{topic, 3}, Offset{Offset: int64(i)}}}}
 			var err error
 			if m, _, err = m.Apply(Index(i), []Record{r}); err != nil {
 				b.Fatal(err)

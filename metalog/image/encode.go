@@ -13,7 +13,7 @@ func Append(dst []byte, r Record) ([]byte, error) {
 		return nil, fmt.Errorf("record %T of kind %d: %w", r, r.Kind(), ErrUnknown)
 	}
 	dst = binary.AppendUvarint(dst, uint64(r.Kind()))
-	dst = binary.AppendUvarint(dst, kind.version)
+	dst = binary.AppendUvarint(dst, kind.version())
 	body := kind.write(nil, r)
 	return appendString(dst, body), nil
 }
@@ -31,11 +31,11 @@ func Decode(b []byte) (r Record, rest []byte, err error) {
 	if !ok || number > maxKind {
 		return nil, nil, fmt.Errorf("record of kind %d: %w", number, ErrUnknown)
 	}
-	if version != kind.version {
+	if version == 0 || version > kind.version() {
 		return nil, nil, fmt.Errorf("%s record of version %d: %w", kind.name, version, ErrUnknown)
 	}
 	in := &fields{rest: body}
-	r = kind.read(in)
+	r = kind.read[version-1](in)
 	if err := in.end(); err != nil {
 		return nil, nil, fmt.Errorf("%s record: %w", kind.name, err)
 	}
@@ -83,6 +83,14 @@ func appendEndpoint(dst []byte, e Endpoint) []byte {
 
 func readEndpoint(f *fields) Endpoint {
 	return Endpoint{Name: f.string(), Host: f.string(), Port: number[int32](f)}
+}
+
+func appendFeatureRange(dst []byte, r FeatureRange) []byte {
+	return appendInt(appendInt(appendString(dst, r.Name), r.Min), r.Max)
+}
+
+func readFeatureRange(f *fields) FeatureRange {
+	return FeatureRange{Name: f.string(), Min: number[int16](f), Max: number[int16](f)}
 }
 
 func appendResource(dst []byte, r Resource) []byte {

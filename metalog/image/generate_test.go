@@ -58,9 +58,11 @@ func anyRecord(t *rapid.T, m *Image) Record {
 		return BrokerRecord{
 			ID: BrokerID(small(t, "broker")), Incarnation: anyID(t, "incarnation"), Rack: anyName(t, "rack"),
 			Endpoints: []Endpoint{{Name: "PLAINTEXT", Host: anyName(t, "host"), Port: small(t, "port")}}, Fenced: rapid.Bool().Draw(t, "fenced"),
+			Features: []FeatureRange{{anyName(t, "feature"), int16(small(t, "min")), int16(small(t, "max"))}},
 		}
 	case 3:
-		return FenceRecord{BrokerID(small(t, "broker")), rapid.Int64Range(0, 10).Draw(t, "epoch"), rapid.Bool().Draw(t, "fenced")}
+		id, epoch := anyRegistered(t, m)
+		return FenceRecord{id, epoch, rapid.Bool().Draw(t, "fenced")}
 	case 5:
 		return PartitionRecord{anyID(t, "topic"), anyPartition(t, m)}
 	case 6:
@@ -69,8 +71,11 @@ func anyRecord(t *rapid.T, m *Image) Record {
 		return RemoveTopicRecord{anyID(t, "topic")}
 	case 8:
 		r := ConfigRecord{Resource: Resource{rapid.SampledFrom([]ResourceType{TopicResource, BrokerResource, GroupResource}).Draw(t, "type"), anyName(t, "resource")}, Name: anyName(t, "name")}
+		if rapid.IntRange(0, 2).Draw(t, "ISR") == 0 {
+			r.Name, r.Resource.Name = minISRConfig, rapid.SampledFrom([]string{"", "a", "b", "bb", "c"}).Draw(t, "resource")
+		}
 		if rapid.Bool().Draw(t, "set") {
-			value := anyName(t, "value")
+			value := rapid.SampledFrom([]string{"1", "2", "x"}).Draw(t, "value")
 			r.Value = &value
 		}
 		return r
@@ -79,13 +84,29 @@ func anyRecord(t *rapid.T, m *Image) Record {
 	case 10:
 		return FeatureRecord{anyName(t, "feature"), int16(small(t, "level"))}
 	case 11:
-		return GroupRecord{anyGroup(t)}
+		g := anyGroup(t)
+		owner, epoch := anyOwner(t, m, g.ID)
+		return GroupRecord{g, owner, epoch}
 	case 12:
-		return RemoveGroupRecord{anyName(t, "group")}
+		g := anyName(t, "group")
+		owner, epoch := anyOwner(t, m, g)
+		return RemoveGroupRecord{g, owner, epoch}
 	case 13:
-		return OffsetsRecord{anyName(t, "group"), anyOffsets(t)}
+		g := anyName(t, "group")
+		owner, epoch := anyOwner(t, m, g)
+		return OffsetsRecord{g, anyOffsets(t), owner, epoch}
 	case 14:
-		return RemoveOffsetsRecord{anyName(t, "group"), rapid.SliceOfN(rapid.Custom(anyTopicPartition), 0, 4).Draw(t, "partitions")}
+		g := anyName(t, "group")
+		owner, epoch := anyOwner(t, m, g)
+		return RemoveOffsetsRecord{g, rapid.SliceOfN(rapid.Custom(anyTopicPartition), 0, 4).Draw(t, "partitions"), owner, epoch}
+	case 15:
+		return anyISR(t, m)
+	case 16:
+		id, epoch := anyRegistered(t, m)
+		return ControlledShutdownRecord{id, epoch}
+	case 17:
+		id, epoch := anyRegistered(t, m)
+		return UnregisterBrokerRecord{id, epoch}
 	}
 	return TopicRecord{anyID(t, "topic"), anyName(t, "name"), rapid.Bool().Draw(t, "internal")}
 }
@@ -105,6 +126,48 @@ func anyChange(t *rapid.T, m *Image) PartitionChange {
 	if ok && len(topic.Partitions) > 0 && rapid.IntRange(0, 3).Draw(t, "fit") > 0 {
 		was := topic.Partitions[int(r.Partition.Number)%len(topic.Partitions)]
 		r.From, r.Partition.Number, r.Partition.Stream = was.Epoch, was.Number, was.Stream
+	}
+	return r
+}
+
+// anyRegistered is a broker and mostly the epoch that it has.
+func anyRegistered(t *rapid.T, m *Image) (BrokerID, int64) {
+	id := BrokerID(small(t, "broker"))
+	if b, ok := m.Broker(id); ok && rapid.IntRange(0, 4).Draw(t, "fit") > 0 {
+		return id, b.Epoch
+	}
+	return id, rapid.Int64Range(0, 10).Draw(t, "epoch")
+}
+
+// anyOwner is mostly a group's coordinator, or nobody.
+func anyOwner(t *rapid.T, m *Image, group string) (BrokerID, int64) {
+	switch rapid.IntRange(0, 5).Draw(t, "owner") {
+	case 0:
+		return anyRegistered(t, m)
+	case 1:
+		return NoBroker, -1
+	}
+	b, ok := m.Broker(m.Coordinator(group))
+	if !ok {
+		return 0, 0
+	}
+	return b.ID, b.Epoch
+}
+
+// anyISR mostly fits what the image holds.
+func anyISR(t *rapid.T, m *Image) ISRRecord {
+	r := ISRRecord{
+		Topic: anyID(t, "topic"), Partition: small(t, "number"), From: small(t, "from"),
+		Leader: BrokerID(small(t, "leader")) - 1, LeaderEpoch: small(t, "leaderEpoch"), MinISR: int16(small(t, "minISR")),
+	}
+	topic, ok := m.Topic(r.Topic)
+	if ok && len(topic.Partitions) > 0 && rapid.IntRange(0, 5).Draw(t, "fit") > 0 {
+		was := topic.Partitions[int(r.Partition)%len(topic.Partitions)]
+		r.Partition, r.From, r.Leader, r.LeaderEpoch = was.Number, was.Epoch, was.Leader, was.LeaderEpoch
+	}
+	for range small(t, "members") {
+		id, epoch := anyRegistered(t, m)
+		r.ISR = append(r.ISR, ISRMember{id, epoch})
 	}
 	return r
 }

@@ -18,6 +18,9 @@ type BrokerID int32
 
 const NoBroker BrokerID = -1
 
+// InternalListener names the endpoint of a broker by which the others reach it. It is never shown to clients.
+const InternalListener = "INTERNAL"
+
 // TopicID names a topic for ever; a topic created again under its old name has another one.
 type TopicID = uuid.UUID
 
@@ -30,12 +33,33 @@ type Endpoint struct {
 
 // Broker is a registered node.
 type Broker struct {
-	ID          BrokerID
-	Incarnation uuid.UUID // of its data directory
-	Epoch       int64     // index of its registration
-	Rack        string
-	Endpoints   []Endpoint
-	Fenced      bool
+	ID           BrokerID
+	Incarnation  uuid.UUID // of its data directory
+	Epoch        int64     // index of its registration
+	Rack         string
+	Endpoints    []Endpoint
+	Features     []FeatureRange
+	Fenced       bool
+	ShuttingDown bool // in controlled shutdown: until it registers again it leads nothing and joins no ISR (KIP-841)
+}
+
+// Active says whether b may be given partitions to lead.
+func (b *Broker) Active() bool { return !b.Fenced && !b.ShuttingDown }
+
+// Endpoint is where b listens under that name.
+func (b *Broker) Endpoint(name string) (Endpoint, bool) {
+	for _, e := range b.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+// FeatureRange is the levels of a feature that a broker understands.
+type FeatureRange struct {
+	Name     string
+	Min, Max int16
 }
 
 // Topic is a topic with its partitions, in order of their numbers.
@@ -111,6 +135,8 @@ type image struct {
 	nextStream     uint64
 	nextProducerID int64
 	partitions     int
+
+	coordinators []coordinator // follows from brokers
 
 	brokers    *iradix.Tree[*Broker]
 	topicIDs   *iradix.Tree[*Topic]
@@ -193,6 +219,11 @@ func (m *Image) NextStream() uint64 { return m.nextStream }
 
 // NextProducerID is the first producer id of the next block.
 func (m *Image) NextProducerID() int64 { return m.nextProducerID }
+
+// Features goes through the finalised features by name.
+func (m *Image) Features(fn func(name string, level int16) bool) {
+	m.features.Root().Walk(func(name []byte, level int16) bool { return !fn(string(name), level) })
+}
 
 // Feature is the finalised level of a feature, 0 when it was never set.
 func (m *Image) Feature(name string) int16 {

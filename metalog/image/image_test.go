@@ -171,7 +171,7 @@ func TestDeletedTopicLeavesNothing(t *testing.T) {
 		TopicRecord{ID: id, Name: "t"},
 		PartitionRecord{id, Partition{Stream: 7}},
 		ConfigRecord{Resource{TopicResource, "t"}, "retention.ms", &value},
-		OffsetsRecord{"g", []PartitionOffset{{TopicPartition{id, 0}, Offset{Offset: 5}}}},
+		OffsetsRecord{Group: "g", Offsets: []PartitionOffset{{TopicPartition{id, 0}, Offset{Offset: 5}}}},
 		RemoveTopicRecord{id},
 	})
 	if err != nil {

@@ -1,41 +1,48 @@
 package image
 
 // maxKind is the highest number in the table.
-const maxKind = 14
+const maxKind = 17
 
 // kinds is every record that may stand in the log, by its number. A number is never used again, also when its record
-// has gone; a changed encoding gets the next version, and Decode keeps reading the versions before it.
+// has gone; a changed encoding gets the next version, and Decode keeps reading the versions before it, which stand behind
+// it, oldest first.
 var kinds = [maxKind + 1]kind{
-	1:  of("Cluster", 1, writeCluster, readCluster),
-	2:  of("Broker", 1, writeBroker, readBroker),
-	3:  of("Fence", 1, writeFence, readFence),
-	4:  of("Topic", 1, writeTopic, readTopic),
-	5:  of("Partition", 1, writePartitionRecord, readPartitionRecord),
-	6:  of("PartitionChange", 1, writePartitionChange, readPartitionChange),
-	7:  of("RemoveTopic", 1, writeRemoveTopic, readRemoveTopic),
-	8:  of("Config", 1, writeConfig, readConfig),
-	9:  of("ProducerIDs", 1, writeProducerIDs, readProducerIDs),
-	10: of("Feature", 1, writeFeature, readFeature),
-	11: of("Group", 1, writeGroup, readGroupRecord),
-	12: of("RemoveGroup", 1, writeRemoveGroup, readRemoveGroup),
-	13: of("Offsets", 1, writeOffsets, readOffsets),
-	14: of("RemoveOffsets", 1, writeRemoveOffsets, readRemoveOffsets),
+	1:  of("Cluster", writeCluster, readCluster),
+	2:  of("Broker", writeBroker, readBroker, readBroker1),
+	3:  of("Fence", writeFence, readFence),
+	4:  of("Topic", writeTopic, readTopic),
+	5:  of("Partition", writePartitionRecord, readPartitionRecord),
+	6:  of("PartitionChange", writePartitionChange, readPartitionChange),
+	7:  of("RemoveTopic", writeRemoveTopic, readRemoveTopic),
+	8:  of("Config", writeConfig, readConfig),
+	9:  of("ProducerIDs", writeProducerIDs, readProducerIDs),
+	10: of("Feature", writeFeature, readFeature),
+	11: of("Group", writeGroup, readGroupRecord, readGroupRecord1),
+	12: of("RemoveGroup", writeRemoveGroup, readRemoveGroup, readRemoveGroup1),
+	13: of("Offsets", writeOffsets, readOffsets, readOffsets1),
+	14: of("RemoveOffsets", writeRemoveOffsets, readRemoveOffsets, readRemoveOffsets1),
+	15: of("ISR", writeISR, readISR),
+	16: of("ControlledShutdown", writeControlledShutdown, readControlledShutdown),
+	17: of("UnregisterBroker", writeUnregisterBroker, readUnregisterBroker),
 }
 
-func (ClusterRecord) Kind() Kind       { return 1 }
-func (BrokerRecord) Kind() Kind        { return 2 }
-func (FenceRecord) Kind() Kind         { return 3 }
-func (TopicRecord) Kind() Kind         { return 4 }
-func (PartitionRecord) Kind() Kind     { return 5 }
-func (PartitionChange) Kind() Kind     { return 6 }
-func (RemoveTopicRecord) Kind() Kind   { return 7 }
-func (ConfigRecord) Kind() Kind        { return 8 }
-func (ProducerIDsRecord) Kind() Kind   { return 9 }
-func (FeatureRecord) Kind() Kind       { return 10 }
-func (GroupRecord) Kind() Kind         { return 11 }
-func (RemoveGroupRecord) Kind() Kind   { return 12 }
-func (OffsetsRecord) Kind() Kind       { return 13 }
-func (RemoveOffsetsRecord) Kind() Kind { return 14 }
+func (ClusterRecord) Kind() Kind            { return 1 }
+func (BrokerRecord) Kind() Kind             { return 2 }
+func (FenceRecord) Kind() Kind              { return 3 }
+func (TopicRecord) Kind() Kind              { return 4 }
+func (PartitionRecord) Kind() Kind          { return 5 }
+func (PartitionChange) Kind() Kind          { return 6 }
+func (RemoveTopicRecord) Kind() Kind        { return 7 }
+func (ConfigRecord) Kind() Kind             { return 8 }
+func (ProducerIDsRecord) Kind() Kind        { return 9 }
+func (FeatureRecord) Kind() Kind            { return 10 }
+func (GroupRecord) Kind() Kind              { return 11 }
+func (RemoveGroupRecord) Kind() Kind        { return 12 }
+func (OffsetsRecord) Kind() Kind            { return 13 }
+func (RemoveOffsetsRecord) Kind() Kind      { return 14 }
+func (ISRRecord) Kind() Kind                { return 15 }
+func (ControlledShutdownRecord) Kind() Kind { return 16 }
+func (UnregisterBrokerRecord) Kind() Kind   { return 17 }
 
 // String is the record's name, "?" for a kind that is not in the table.
 func (k Kind) String() string {
@@ -46,27 +53,32 @@ func (k Kind) String() string {
 }
 
 type kind struct {
-	name    string
-	version uint64
-	is      func(Record) bool
-	write   func([]byte, Record) []byte
-	read    func(*fields) Record
+	name  string
+	is    func(Record) bool
+	write func([]byte, Record) []byte
+	read  []func(*fields) Record // by version, from 1
 }
 
+// version is the newest one, which is written.
+func (k kind) version() uint64 { return uint64(len(k.read)) }
+
 func kindOf(k Kind) (kind, bool) {
-	if int(k) >= len(kinds) || kinds[k].read == nil {
+	if int(k) >= len(kinds) || len(kinds[k].read) == 0 {
 		return kind{}, false
 	}
 	return kinds[k], true
 }
 
-func of[R Record](name string, version uint64, write func([]byte, R) []byte, read func(*fields) R) kind {
-	return kind{
-		name: name, version: version,
+func of[R Record](name string, write func([]byte, R) []byte, read func(*fields) R, before ...func(*fields) R) kind {
+	k := kind{
+		name:  name,
 		is:    func(r Record) bool { _, ok := r.(R); return ok },
 		write: func(dst []byte, r Record) []byte { return write(dst, r.(R)) },
-		read:  func(f *fields) Record { return read(f) },
 	}
+	for _, version := range append(before, read) {
+		k.read = append(k.read, func(f *fields) Record { return version(f) })
+	}
+	return k
 }
 
 func writeCluster(dst []byte, r ClusterRecord) []byte { return appendUUID(dst, r.ID) }
@@ -74,10 +86,18 @@ func readCluster(f *fields) ClusterRecord             { return ClusterRecord{f.u
 
 func writeBroker(dst []byte, r BrokerRecord) []byte {
 	dst = appendString(appendUUID(appendInt(dst, r.ID), r.Incarnation), r.Rack)
-	return appendBool(appendList(dst, r.Endpoints, appendEndpoint), r.Fenced)
+	dst = appendBool(appendList(dst, r.Endpoints, appendEndpoint), r.Fenced)
+	return appendList(dst, r.Features, appendFeatureRange)
 }
 
 func readBroker(f *fields) BrokerRecord {
+	r := readBroker1(f)
+	r.Features = list(f, readFeatureRange)
+	return r
+}
+
+// readBroker1 is of the time before brokers said what features they know.
+func readBroker1(f *fields) BrokerRecord {
 	return BrokerRecord{
 		ID: number[BrokerID](f), Incarnation: f.uuid(), Rack: f.string(),
 		Endpoints: list(f, readEndpoint), Fenced: f.bool(),
@@ -150,26 +170,4 @@ func writeFeature(dst []byte, r FeatureRecord) []byte {
 
 func readFeature(f *fields) FeatureRecord {
 	return FeatureRecord{Name: f.string(), Level: number[int16](f)}
-}
-
-func writeGroup(dst []byte, r GroupRecord) []byte { return appendGroup(dst, r.Group) }
-func readGroupRecord(f *fields) GroupRecord       { return GroupRecord{readGroup(f)} }
-
-func writeRemoveGroup(dst []byte, r RemoveGroupRecord) []byte { return appendString(dst, r.ID) }
-func readRemoveGroup(f *fields) RemoveGroupRecord             { return RemoveGroupRecord{f.string()} }
-
-func writeOffsets(dst []byte, r OffsetsRecord) []byte {
-	return appendList(appendString(dst, r.Group), r.Offsets, appendPartitionOffset)
-}
-
-func readOffsets(f *fields) OffsetsRecord {
-	return OffsetsRecord{Group: f.string(), Offsets: list(f, readPartitionOffset)}
-}
-
-func writeRemoveOffsets(dst []byte, r RemoveOffsetsRecord) []byte {
-	return appendList(appendString(dst, r.Group), r.Partitions, appendTopicPartition)
-}
-
-func readRemoveOffsets(f *fields) RemoveOffsetsRecord {
-	return RemoveOffsetsRecord{Group: f.string(), Partitions: list(f, readTopicPartition)}
 }

@@ -69,20 +69,13 @@ func (m *model) one(index Index, r Record) kerr.Code {
 		}
 		m.cluster = r.ID.String()
 	case BrokerRecord:
-		if was, ok := m.brokers[r.ID]; ok && !was.Fenced && was.Incarnation != r.Incarnation {
-			return kerr.DuplicateBrokerRegistration
-		}
-		m.brokers[r.ID] = Broker{r.ID, r.Incarnation, int64(index), r.Rack, r.Endpoints, r.Fenced}
+		return m.register(index, r)
 	case FenceRecord:
-		b, ok := m.brokers[r.ID]
-		if !ok {
-			return kerr.BrokerIDNotRegistered
-		}
-		if b.Epoch != r.Epoch {
-			return kerr.StaleBrokerEpoch
-		}
-		b.Fenced = r.Fenced
-		m.brokers[r.ID] = b
+		return m.broker(r.ID, r.Epoch, func(b *Broker) { b.Fenced = r.Fenced })
+	case ControlledShutdownRecord:
+		return m.broker(r.ID, r.Epoch, func(b *Broker) { b.ShuttingDown = true })
+	case UnregisterBrokerRecord:
+		return m.unregister(r)
 	case ProducerIDsRecord:
 		if r.Start != m.producers {
 			return kerr.InvalidUpdateVersion
@@ -94,13 +87,25 @@ func (m *model) one(index Index, r Record) kerr.Code {
 			delete(m.features, r.Name)
 		}
 	case GroupRecord:
+		if !m.owns(r.Group.ID, r.Owner, r.OwnerEpoch) {
+			return kerr.NotCoordinator
+		}
 		m.groups[r.Group.ID] = r.Group
 	case RemoveGroupRecord:
+		if !m.owns(r.ID, r.Owner, r.OwnerEpoch) {
+			return kerr.NotCoordinator
+		}
 		delete(m.groups, r.ID)
 		delete(m.offsets, r.ID)
 	case OffsetsRecord:
+		if !m.owns(r.Group, r.Owner, r.OwnerEpoch) {
+			return kerr.NotCoordinator
+		}
 		m.commit(r)
 	case RemoveOffsetsRecord:
+		if !m.owns(r.Group, r.Owner, r.OwnerEpoch) {
+			return kerr.NotCoordinator
+		}
 		for _, p := range r.Partitions {
 			delete(m.offsets[r.Group], p)
 		}
@@ -154,6 +159,8 @@ func (m *model) topic(r Record) kerr.Code {
 		m.topics[r.Topic] = t
 	case PartitionChange:
 		return m.change(r)
+	case ISRRecord:
+		return m.isr(r)
 	case RemoveTopicRecord:
 		t, ok := m.topics[r.ID]
 		if !ok {
@@ -166,7 +173,11 @@ func (m *model) topic(r Record) kerr.Code {
 		}
 	case ConfigRecord:
 		if r.Value == nil {
+			_, had := m.configs[r.Resource][r.Name]
 			delete(m.configs[r.Resource], r.Name)
+			if had {
+				m.configured(r)
+			}
 			return kerr.None
 		}
 		if r.Resource.Type == TopicResource && !m.named(r.Resource.Name) {
@@ -176,6 +187,7 @@ func (m *model) topic(r Record) kerr.Code {
 			m.configs[r.Resource] = map[string]string{}
 		}
 		m.configs[r.Resource][r.Name] = *r.Value
+		m.configured(r)
 	}
 	return kerr.None
 }

@@ -13,13 +13,16 @@ type (
 	// ClusterRecord mints the cluster's id; refused when another one stands (INCONSISTENT_CLUSTER_ID).
 	ClusterRecord struct{ ID uuid.UUID }
 
-	// BrokerRecord registers a broker, or registers it anew after a restart; its epoch becomes the entry's index. The same
-	// id with another incarnation is refused (DUPLICATE_BROKER_REGISTRATION) unless the broker is fenced.
+	// BrokerRecord registers a broker, or registers it anew after a restart; its epoch becomes the entry's index. A broker
+	// that is fenced stays so; what it leads, if others have replicas of it, it leads in a new epoch. The same id with
+	// another incarnation is refused (DUPLICATE_BROKER_REGISTRATION) unless the broker is fenced: it is another replica,
+	// with nothing on its disk, and leaves every ISR and ELR.
 	BrokerRecord struct {
 		ID          BrokerID
 		Incarnation uuid.UUID
 		Rack        string
 		Endpoints   []Endpoint
+		Features    []FeatureRange
 		Fenced      bool
 	}
 
@@ -28,6 +31,19 @@ type (
 		ID     BrokerID
 		Epoch  int64
 		Fenced bool
+	}
+
+	// ControlledShutdownRecord says that a broker of that epoch is about to stop; refused as FenceRecord is.
+	ControlledShutdownRecord struct {
+		ID    BrokerID
+		Epoch int64
+	}
+
+	// UnregisterBrokerRecord forgets a broker of that epoch, which must be fenced (else INVALID_REQUEST); whatever it had
+	// is given up: it leaves every ISR and ELR. Refused for another epoch (STALE_BROKER_EPOCH).
+	UnregisterBrokerRecord struct {
+		ID    BrokerID
+		Epoch int64
 	}
 
 	// TopicRecord creates a topic without partitions; refused when the name or the id is taken (TOPIC_ALREADY_EXISTS).
@@ -53,11 +69,27 @@ type (
 		Partition Partition
 	}
 
+	// ISRRecord is a change of the ISR that the partition's leader asks for (AlterPartition; KIP-497, 841, 903, 966). From
+	// is the partition epoch that it was decided by, MinISR the min.insync.replicas that the leader goes by. Refused:
+	// FENCED_LEADER_EPOCH (another leader or leader epoch), INVALID_UPDATE_VERSION (another partition epoch),
+	// INVALID_REQUEST (a member twice, or the leader not among them), INELIGIBLE_REPLICA (a member has no replica, is
+	// fenced or shutting down, or is of another broker epoch). The ELR follows from it.
+	ISRRecord struct {
+		Topic       TopicID
+		Partition   int32
+		From        int32
+		Leader      BrokerID
+		LeaderEpoch int32
+		MinISR      int16
+		ISR         []ISRMember
+	}
+
 	// RemoveTopicRecord deletes a topic with its partitions, configs and committed offsets.
 	RemoveTopicRecord struct{ ID TopicID }
 
 	// ConfigRecord sets a config, or with a nil Value removes it. Setting one on a topic that is not there is refused
-	// (UNKNOWN_TOPIC_OR_PARTITION): it would wait for the next topic of that name.
+	// (UNKNOWN_TOPIC_OR_PARTITION): it would wait for the next topic of that name. With another min.insync.replicas an ELR
+	// goes when the ISR that is there suffices to commit without it.
 	ConfigRecord struct {
 		Resource Resource
 		Name     string
@@ -78,21 +110,41 @@ type (
 		Level int16
 	}
 
-	// GroupRecord replaces the durable part of a group; RemoveGroupRecord removes it with its offsets.
-	GroupRecord       struct{ Group Group }
-	RemoveGroupRecord struct{ ID string }
+	// GroupRecord replaces the durable part of a group; RemoveGroupRecord removes it with its offsets. They, and the two
+	// below, come from the group's coordinator: refused (NOT_COORDINATOR) when the image's Coordinator is another broker
+	// than Owner, or its epoch another one than OwnerEpoch. An OwnerEpoch below 1, which no broker has, is not checked.
+	GroupRecord struct {
+		Group      Group
+		Owner      BrokerID
+		OwnerEpoch int64
+	}
+	RemoveGroupRecord struct {
+		ID         string
+		Owner      BrokerID
+		OwnerEpoch int64
+	}
 
 	// OffsetsRecord commits offsets of one group, RemoveOffsetsRecord removes them. An offset of a topic that is not
 	// there (any more) is passed over.
 	OffsetsRecord struct {
-		Group   string
-		Offsets []PartitionOffset
+		Group      string
+		Offsets    []PartitionOffset
+		Owner      BrokerID
+		OwnerEpoch int64
 	}
 	RemoveOffsetsRecord struct {
 		Group      string
 		Partitions []TopicPartition
+		Owner      BrokerID
+		OwnerEpoch int64
 	}
 )
+
+// ISRMember is a broker as of one registration.
+type ISRMember struct {
+	ID    BrokerID
+	Epoch int64
+}
 
 // TopicPartition names a partition by its topic's id.
 type TopicPartition struct {

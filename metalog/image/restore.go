@@ -58,8 +58,10 @@ func (b *builder) add(kind item, f *fields) error {
 		b.next.nextStream, b.next.nextProducerID = f.uint(), number[int64](f)
 	case itemBroker:
 		epoch := number[int64](f)
-		r := readBroker(f)
-		b.brokers.put(brokerKey(r.ID), &Broker{r.ID, r.Incarnation, epoch, r.Rack, r.Endpoints, r.Fenced})
+		b.addBroker(epoch, false, readBroker1(f))
+	case itemBroker2:
+		epoch, shuttingDown := number[int64](f), f.bool()
+		b.addBroker(epoch, shuttingDown, readBroker(f))
 	case itemFeature:
 		name := f.string()
 		b.features.put([]byte(name), number[int16](f))
@@ -78,6 +80,13 @@ func (b *builder) add(kind item, f *fields) error {
 		return fmt.Errorf("kind %d: %w", kind, ErrUnknown)
 	}
 	return f.end()
+}
+
+func (b *builder) addBroker(epoch int64, shuttingDown bool, r BrokerRecord) {
+	b.setBroker(&Broker{
+		ID: r.ID, Incarnation: r.Incarnation, Epoch: epoch, Rack: r.Rack, Endpoints: r.Endpoints,
+		Features: r.Features, Fenced: r.Fenced, ShuttingDown: shuttingDown,
+	})
 }
 
 func (b *builder) addTopic(f *fields) {
@@ -115,7 +124,7 @@ func (b *builder) addConfigs(f *fields) {
 }
 
 func (b *builder) addOffsets(f *fields) {
-	r := readOffsets(f)
+	r := readOffsets1(f)
 	was, ok := b.offsets.get([]byte(r.Group))
 	if !ok {
 		was = nothingCommitted

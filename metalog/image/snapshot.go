@@ -40,6 +40,7 @@ const (
 	itemFeature
 	itemGroup
 	itemOffsets
+	itemBroker2
 )
 
 // Encode writes the image as a snapshot.
@@ -64,9 +65,12 @@ func (m *Image) Encode(to io.Writer) error {
 
 func (m *Image) encodeCluster(w *itemWriter) {
 	for _, b := range m.Brokers() {
-		w.item(itemBroker, func(dst []byte) []byte {
-			r := BrokerRecord{ID: b.ID, Incarnation: b.Incarnation, Rack: b.Rack, Endpoints: b.Endpoints, Fenced: b.Fenced}
-			return writeBroker(appendInt(dst, b.Epoch), r)
+		w.item(itemBroker2, func(dst []byte) []byte {
+			r := BrokerRecord{
+				ID: b.ID, Incarnation: b.Incarnation, Rack: b.Rack,
+				Endpoints: b.Endpoints, Features: b.Features, Fenced: b.Fenced,
+			}
+			return writeBroker(appendBool(appendInt(dst, b.Epoch), b.ShuttingDown), r)
 		})
 	}
 	m.features.Root().Walk(func(name []byte, level int16) bool {
@@ -103,7 +107,7 @@ func (m *Image) encodeGroups(w *itemWriter) {
 		chunk, metadata := make([]PartitionOffset, 0, offsetsPerItem), 0
 		flush := func() {
 			r := OffsetsRecord{Group: string(group), Offsets: chunk}
-			w.item(itemOffsets, func(b []byte) []byte { return writeOffsets(b, r) })
+			w.item(itemOffsets, func(b []byte) []byte { return writeOffsets1(b, r) })
 			chunk, metadata = chunk[:0], 0
 		}
 		c.walk(nil, func(t TopicID, partition int32, o Offset) bool {
