@@ -84,9 +84,32 @@ func (s *files) wrote(f *file, g *group, off int64) (first bool) {
 	f.used = off + int64(g.size())
 	f.dirty = true
 	for i := range g.frames {
+		if g.frames[i].cuts {
+			s.truncate(g.frames[i].stream, g.frames[i].end)
+		}
 		s.needs(f, g.frames[i].stream, g.frames[i].end)
 	}
 	return first
+}
+
+// truncate has the stream's entries written so far needed up to end only, and forgets that it was trimmed further: what
+// comes next begins at end. The caller holds s.mu.
+func (s *files) truncate(stream StreamID, end int64) {
+	for _, trims := range [...]map[StreamID]int64{s.trimmed, s.before} {
+		if trimmed, ok := trims[stream]; ok && trimmed > end {
+			trims[stream] = end
+		}
+	}
+	lower(s.list, stream, end)
+}
+
+// lower has none of the files needed for more of the stream than up to end.
+func lower(list []*file, stream StreamID, end int64) {
+	for _, f := range list {
+		if last, ok := f.live[stream]; ok && last > end {
+			f.live[stream] = end
+		}
+	}
 }
 
 // needs notes that f holds an entry of stream; the caller holds s.mu.

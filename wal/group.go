@@ -51,6 +51,7 @@ type frame struct {
 	at     int // of the data, in the inline area or in the spans
 	len    int32
 	span   bool
+	cuts   bool // its kind has Truncates
 }
 
 // pos is the frame's data's place in the group.
@@ -93,7 +94,7 @@ func (l *Log) stage(e Entry) (staged, error) {
 func (q *queue) add(l *log, e Entry, a staged) {
 	g := q.room(l, len(e.Data))
 	h := frameHeader{dataCRC: a.crc, stream: e.Stream, end: e.End, len: uint32(len(e.Data)), kind: e.Kind, form: formInline}
-	f := frame{sink: e.Sink, stream: e.Stream, end: e.End, len: int32(len(e.Data))}
+	f := frame{sink: e.Sink, stream: e.Stream, end: e.End, len: int32(len(e.Data)), cuts: e.Kind&Truncates != 0}
 	if at, ok := g.span(a, len(e.Data)); ok {
 		f.at, f.span = at, true
 		h.at, h.form = uint32(at), formSpan

@@ -234,6 +234,9 @@ func (r *recovery) continued(i int) (int, error) {
 // entries replays a group whose frames are intact.
 func (r *recovery) entries(f *file, b []byte, g *groupHeader) error {
 	return eachFrame(b, g, func(h *frameHeader, at int) error {
+		if h.kind&Truncates != 0 {
+			lower(r.files, h.stream, h.end)
+		}
 		f.live[h.stream] = h.end
 		if r.replay == nil {
 			return nil

@@ -19,8 +19,12 @@ import (
 // StreamID names one stream of entries, for ever: ids are never reused. 0 is the log's own.
 type StreamID uint64
 
-// Kind is the meaning of an entry to whoever wrote it; the log only keeps it.
+// Kind is the meaning of an entry to whoever wrote it; the log only keeps it, but for Truncates.
 type Kind uint8
+
+// Truncates is the bit of a Kind which says that the entry voids what stands before it in its stream beyond its End: the
+// stream goes on there, and nothing beyond is needed for it any more.
+const Truncates Kind = 0x80
 
 // Loc is where an entry's bytes lie in the log's address space, which only grows: a recycled file has new addresses.
 type Loc struct {
@@ -41,7 +45,7 @@ type Sink interface {
 type Entry struct {
 	Stream StreamID
 	Kind   Kind
-	End    int64 // opaque to the log, except that Trim compares it; must not decrease within a stream
+	End    int64 // opaque to the log, except that Trim compares it; must not decrease within a stream, unless Kind has Truncates
 	Data   []byte
 	Buf    *arena.Buf
 	Sink   Sink // may be nil

@@ -74,7 +74,7 @@ func (l *Log) queue(in incoming, leaderEpoch int32) (Appended, error) {
 	if l.store.broken.Load() {
 		return Appended{}, l.store.failure
 	}
-	l.inFlight.push(inFlight{maxTime: b.MaxTimestamp()})
+	l.inFlight.push(inFlight{base: base, maxTime: b.MaxTimestamp()})
 	e := wal.Entry{Stream: l.id.Stream, Kind: kindBatches, End: end, Data: b, Buf: in.buf, Sink: (*sink)(l), Sum: b.CRC(), SumFrom: batch.SumFrom}
 	if err := l.store.wal.Append(e); err != nil {
 		return Appended{}, l.store.fail(err)

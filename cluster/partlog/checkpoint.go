@@ -12,8 +12,9 @@ import (
 	"chronik/wal"
 )
 
-// checkpointVersion is the first byte of a checkpoint; FORMAT.md describes it. Version 1 had no timestamps of batches.
-const checkpointVersion = 2
+// checkpointVersion is the first byte of a checkpoint; FORMAT.md describes it. Version 1 had no timestamps of batches,
+// version 2 nothing of replication.
+const checkpointVersion = 3
 
 // saved is what a checkpoint says of one log: how far segments hold it, and what its batches below asOf have taught.
 // Those batches were durable before the checkpoint was written.
@@ -26,6 +27,9 @@ type saved struct {
 	epochs     epochs
 	producers  []producer
 	aborted    []rolledBack
+	truncated  int64 // the states are those after the truncation that lies there in the write-ahead log, and those before it
+	stable     int64
+	ended      []endedTxn
 }
 
 // checkpoint writes down what the write-ahead log's oldest entries would tell, which frees their files.
@@ -47,6 +51,8 @@ func (s *Store) checkpoint() error {
 
 // snapshot encodes every log that has something to say. Only batches that the barrier after it makes durable are in it.
 func (s *Store) snapshot(facts int64) []byte {
+	s.truncating.Lock()
+	defer s.truncating.Unlock()
 	b := []byte{checkpointVersion}
 	b = binary.AppendUvarint(b, uint64(facts))
 	logs, graves := s.everybody()
@@ -75,6 +81,7 @@ func (l *Log) save() (saved, bool) {
 	v := saved{
 		id: l.id, start: l.starting, cut: l.cut, asOf: l.end, untimed: l.untimed,
 		epochs: append(epochs(nil), l.epochs...), aborted: append([]rolledBack(nil), l.txns.aborted...),
+		truncated: l.truncated, stable: l.stable.Load(), ended: append([]endedTxn(nil), l.txns.ended...),
 	}
 	for _, p := range l.producers {
 		v.producers = append(v.producers, *p)
@@ -103,6 +110,13 @@ func (v *saved) append(b []byte) []byte {
 	b = binary.AppendVarint(b, int64(len(v.aborted)))
 	for _, a := range v.aborted {
 		b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, a.producer), a.first), a.marker)
+	}
+	b = binary.AppendVarint(binary.AppendVarint(b, v.truncated), v.stable)
+	b = binary.AppendVarint(b, int64(len(v.ended)))
+	for _, e := range v.ended {
+		for _, n := range []int64{e.first, e.marker, e.producer, int64(e.epoch)} {
+			b = binary.AppendVarint(b, n)
+		}
 	}
 	return b
 }
@@ -168,6 +182,14 @@ func (d *decoder) saved() *saved {
 	}
 	for range d.count() {
 		v.aborted = append(v.aborted, rolledBack{d.varint(), d.varint(), d.varint()})
+	}
+	if d.version < 3 {
+		v.stable = v.asOf // there were no other replicas
+		return v
+	}
+	v.truncated, v.stable = d.varint(), d.varint()
+	for range d.count() {
+		v.ended = append(v.ended, endedTxn{d.varint(), d.varint(), d.varint(), int16(d.varint())})
 	}
 	return v
 }

@@ -15,6 +15,7 @@ func sample() *saved {
 	return &saved{
 		id: testID(5), start: 1, cut: 4, asOf: 13, untimed: 8,
 		epochs: epochs{{0, 0}, {3, 9}}, producers: []producer{p}, aborted: []rolledBack{{7, 1, 12}},
+		truncated: 8192, stable: 12, ended: []endedTxn{{3, 12, 7, 2}},
 	}
 }
 
@@ -37,25 +38,32 @@ func TestCheckpointRoundTrip(t *testing.T) {
 
 // The format is public: what was written once must be read for ever.
 func TestCheckpointGolden(t *testing.T) {
-	const golden = "\x02*\x01\x05\xf7\x97\xf6\x1e\xa3\x92Z\xcf\xaf%\xb4`W\xf1\xc8\xe8\n\x00\x02\b\x1a\x10\x04\x00\x00\x06\x12\x02\x0e\x04\xc6\x01" +
-		"\x06\x06\x14(\x02\xb4\x01\x16*\x02\xb6\x01\x18,\x02\xb8\x01\x02\x0e\x02\x18\x00"
+	const golden = "\x03*\x01\x05\xf7\x97\xf6\x1e\xa3\x92Z\xcf\xaf%\xb4`W\xf1\xc8\xe8\n\x00\x02\b\x1a\x10\x04\x00\x00\x06\x12\x02\x0e\x04\xc6\x01" +
+		"\x06\x06\x14(\x02\xb4\x01\x16*\x02\xb6\x01\x18,\x02\xb8\x01\x02\x0e\x02\x18\x80\x80\x01\x18\x02\x06\x18\x0e\x04\x00"
 	if b := encode(sample()); string(b) != golden {
 		t.Fatalf("%d bytes: %q", len(b), b)
 	}
+	const version2 = "\x02*\x01\x05\xf7\x97\xf6\x1e\xa3\x92Z\xcf\xaf%\xb4`W\xf1\xc8\xe8\n\x00\x02\b\x1a\x10\x04\x00\x00\x06\x12\x02\x0e\x04\xc6\x01" +
+		"\x06\x06\x14(\x02\xb4\x01\x16*\x02\xb6\x01\x18,\x02\xb8\x01\x02\x0e\x02\x18\x00"
 	const version1 = "\x01*\x01\x05\xf7\x97\xf6\x1e\xa3\x92Z\xcf\xaf%\xb4`W\xf1\xc8\xe8\n\x00\x02\b\x1a\x10\x04\x00\x00\x06\x12\x02\x0e\x04\xc6\x01" +
 		"\x06\x06\x14(\x02\x16*\x02\x18,\x02\x02\x0e\x02\x18\x00"
 	want := sample()
-	for i := range want.producers[0].batches[1:4] {
-		want.producers[0].batches[1+i].time = want.producers[0].lastTime
-	}
-	facts, err := decodeCheckpoint([]byte(version1), func(v *saved) error {
-		if !reflect.DeepEqual(v, want) {
-			t.Errorf("%+v", v)
+	want.truncated, want.stable, want.ended = 0, want.asOf, nil
+	for _, old := range []string{version2, version1} {
+		if old == version1 {
+			for i := range want.producers[0].batches[1:4] {
+				want.producers[0].batches[1+i].time = want.producers[0].lastTime
+			}
 		}
-		return nil
-	})
-	if facts != 42 || err != nil {
-		t.Fatal(facts, err)
+		facts, err := decodeCheckpoint([]byte(old), func(v *saved) error {
+			if !reflect.DeepEqual(v, want) {
+				t.Errorf("%+v", v)
+			}
+			return nil
+		})
+		if facts != 42 || err != nil {
+			t.Fatal(facts, err)
+		}
 	}
 }
 

@@ -23,6 +23,62 @@ type ledger struct {
 	raising int64 // the log start may be there already; with byTime at any batch's end on the way, too
 	byTime  bool
 	epoch   int32 // of the leader
+	stable  int64 // nothing below is truncated
+	cutting int   // the log may be truncated to that many batches already, if that is fewer than acked
+	windows []window
+}
+
+// window is what the log knew of each producer just after a truncation to n batches: how many of its newest ones.
+type window struct {
+	n     int
+	known map[int64]int
+}
+
+// knows is how many of the producer's newest batches the log of n batches has to know again.
+func (k *ledger) knows(id int64, n int) int {
+	from, count := 0, 0
+	if last := len(k.windows) - 1; last >= 0 {
+		from, count = k.windows[last].n, k.windows[last].known[id]
+	}
+	epoch := int16(-1)
+	for i, b := range k.batches[:n] {
+		if b.ProducerID() != id || b.IsControl() {
+			continue
+		}
+		if b.ProducerEpoch() != epoch && i >= from {
+			count = 0
+		}
+		epoch = b.ProducerEpoch()
+		if i >= from {
+			count = min(count+1, remembered)
+		}
+	}
+	return count
+}
+
+// truncated cuts the ledger to n batches.
+func (k *ledger) truncated(n int) {
+	w := window{n, map[int64]int{}}
+	for id := int64(1); id <= producersEach; id++ {
+		count, epoch := k.knows(id, len(k.batches)), int16(-1)
+		for i := len(k.batches) - 1; i >= n; i-- {
+			b := k.batches[i]
+			if b.ProducerID() != id || b.IsControl() {
+				continue
+			}
+			if epoch >= 0 && b.ProducerEpoch() != epoch {
+				count = 0
+			}
+			epoch, count = b.ProducerEpoch(), max(0, count-1)
+		}
+		before := (&ledger{batches: k.batches[:n]}).own(id)
+		if epoch >= 0 && (len(before) == 0 || before[0].ProducerEpoch() != epoch) {
+			count = 0
+		}
+		w.known[id] = count
+	}
+	k.windows = append(slices.Clip(k.windows), w)
+	k.batches, k.acked, k.cutting = slices.Clip(k.batches[:n]), n, n
 }
 
 func (k *ledger) end(n int) int64 {
@@ -43,6 +99,9 @@ func (k *ledger) clone() *ledger {
 // what was under way. From then on the ledger is of what is there.
 func (k *ledger) survived(l *Log) error {
 	o := l.Offsets()
+	if k.cutting < k.acked && o.LogEnd < k.end(k.acked) {
+		k.truncated(k.cutting)
+	}
 	n := k.acked
 	for n < len(k.batches) && k.end(n) < o.LogEnd {
 		n++
@@ -53,7 +112,7 @@ func (k *ledger) survived(l *Log) error {
 	if !k.mayStart(o.LogStart) {
 		return fmt.Errorf("stream %d: log start %d, acknowledged %d, tried %d", k.stream, o.LogStart, k.start, k.raising)
 	}
-	k.batches, k.acked, k.start, k.raising = slices.Clip(k.batches[:n]), n, o.LogStart, o.LogStart
+	k.batches, k.acked, k.cutting, k.start, k.raising = slices.Clip(k.batches[:n]), n, n, o.LogStart, o.LogStart
 	for _, check := range []func(*Log) error{k.sameRecords, k.sameTransactions, k.sameEpochs} {
 		if err := check(l); err != nil {
 			return fmt.Errorf("stream %d: %w", k.stream, err)
@@ -221,7 +280,8 @@ func (k *ledger) producerGoesOn(l *Log, r *rand.Rand, id int64) error {
 	if len(own) == 0 {
 		return nil
 	}
-	for _, b := range own[max(0, len(own)-remembered):] {
+	known := k.knows(id, len(k.batches))
+	for _, b := range own[len(own)-min(known, len(own)):] {
 		a, err := l.AppendAsLeader(Append{Data: slices.Clone(b), Version: 9, LeaderEpoch: k.epoch})
 		if err != nil || !a.Duplicate || a.Base != b.BaseOffset() || a.End != b.NextOffset() {
 			return fmt.Errorf("the batch at %d again: %+v, %w", b.BaseOffset(), a, err)
@@ -230,7 +290,9 @@ func (k *ledger) producerGoesOn(l *Log, r *rand.Rand, id int64) error {
 	_, open := k.txnsOf()
 	_, inTxn := open[id]
 	gap := k.next(id, 10, inTxn, 1)
-	if _, err := l.AppendAsLeader(Append{Data: gap, Version: 9, LeaderEpoch: k.epoch}); kerr.Of(err) != kerr.OutOfOrderSequenceNumber {
+	if known == 0 {
+		// after a truncation: it may go on with anything
+	} else if _, err := l.AppendAsLeader(Append{Data: gap, Version: 9, LeaderEpoch: k.epoch}); kerr.Of(err) != kerr.OutOfOrderSequenceNumber {
 		return fmt.Errorf("a gap in its sequence: %w", err)
 	}
 	if r.IntN(2) == 0 {
@@ -262,9 +324,7 @@ func (k *ledger) take(l *Log, a Append) error {
 }
 
 // mark appends a transaction's marker, as its coordinator does.
-func (k *ledger) mark(l *Log, id int64, commit bool) error {
-	own := k.own(id)
-	b := batch.AppendMarker(nil, batch.Marker{ProducerID: id, ProducerEpoch: own[0].ProducerEpoch(), Commit: commit}, k.clock())
+func (k *ledger) mark(l *Log, b batch.Batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, err := l.queue(incoming{batch: b}, k.epoch)

@@ -47,6 +47,7 @@ func newOrdeal(t *testing.T, seed uint64) *ordeal {
 	if o.d.cutters = 1; seed%4 == 0 { // else it is the same each time
 		o.d.cutters = 3
 	}
+	o.d.replicated = seed%2 == 1
 	for range 3 {
 		o.create()
 	}
@@ -82,6 +83,10 @@ func (o *ordeal) run(steps int) {
 
 func (o *ordeal) step() {
 	k := o.live[o.r.IntN(len(o.live))]
+	if o.d.replicated && o.r.IntN(2) == 0 {
+		o.replicate(k)
+		return
+	}
 	switch n := o.r.IntN(24); {
 	case n < 13:
 		o.produce()
@@ -129,7 +134,7 @@ func (o *ordeal) produce() {
 		n := len(k.batches)
 		ends = append(ends, func() {
 			settle(o.t, l, k.end(n))
-			o.update(k, func() { k.acked = max(k.acked, n) })
+			o.update(k, func() { k.acked = max(k.acked, n); k.cutting = k.acked })
 		})
 	}
 	o.s.Commit()
@@ -140,22 +145,10 @@ func (o *ordeal) produce() {
 
 // begin appends one batch: plain, a producer's, in a transaction, or the transaction's end.
 func (o *ordeal) begin(k *ledger, l *Log) {
-	id := 1 + o.r.Int64N(producersEach)
-	_, open := k.txnsOf()
-	_, inTxn := open[id]
-	var b batch.Batch
-	switch n := o.r.IntN(8); {
-	case inTxn && n < 2:
-		o.update(k, func() { o.checked(k.mark(l, id, n == 0)) })
+	b := o.draw(k)
+	if b.IsControl() {
+		o.update(k, func() { o.checked(k.mark(l, b)) })
 		return
-	case n < 3:
-		b = o.plain(k)
-	case n == 3 && !inTxn && len(k.own(id)) > 0: // the producer begins anew, in another epoch
-		w := batch.Builder{Producer: &batch.Producer{ID: id, Epoch: k.own(id)[0].ProducerEpoch() + 1}}
-		w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, len(k.batches), o.size())})
-		b = build(&w)
-	default:
-		b = k.next(id, o.size(), inTxn || n == 4, 0)
 	}
 	a := Append{Data: b, Version: 9}
 	if o.r.IntN(2) == 0 {
@@ -167,6 +160,94 @@ func (o *ordeal) begin(k *ledger, l *Log) {
 		a.LeaderEpoch = k.epoch
 		o.checked(k.take(l, a))
 	})
+}
+
+// replicate has the log follow: it gets several batches at once, loses some, and hears what is stable.
+func (o *ordeal) replicate(k *ledger) {
+	l := o.d.log(o.s, k.stream)
+	switch o.r.IntN(4) {
+	case 0:
+		o.update(k, func() { k.stable = k.end(k.acked) })
+		l.SetStable(k.stable)
+	case 1:
+		o.truncate(k, l)
+	default:
+		o.follow(k, l)
+	}
+}
+
+func (o *ordeal) follow(k *ledger, l *Log) {
+	o.update(k, func() {
+		var data batch.Batch
+		for range 1 + o.r.IntN(4) {
+			b := o.draw(k)
+			b.Assign(k.end(len(k.batches)), k.epoch)
+			k.batches, data = append(k.batches, slices.Clone(b)), append(data, b...)
+		}
+		a := Append{Data: data}
+		if o.r.IntN(2) == 0 {
+			var buf *arena.Buf
+			a, buf = inBuffer(o.s.options.Pool, data)
+			defer buf.Release()
+			a.Buf = buf
+		}
+		end, err := l.AppendAsFollower(a.Data, a.Buf, k.epoch)
+		o.checked(err)
+		if end != k.end(len(k.batches)) {
+			o.t.Fatal(end, k.end(len(k.batches)))
+		}
+	})
+	n := len(k.batches)
+	o.s.CommitFollowed()
+	settle(o.t, l, k.end(n))
+	o.update(k, func() { k.acked = n; k.cutting = n })
+}
+
+// truncate cuts off some of what is not stable, to an offset within a batch too.
+func (o *ordeal) truncate(k *ledger, l *Log) {
+	low := 0
+	for low < len(k.batches) && (k.end(low) < k.stable || k.end(low) < k.start) {
+		low++
+	}
+	n := low + o.r.IntN(len(k.batches)-low+1)
+	to := k.end(n)
+	if n < len(k.batches) {
+		to += o.r.Int64N(k.end(n+1) - to)
+	}
+	o.update(k, func() { k.cutting = n })
+	end, err := l.Truncate(to)
+	o.checked(err)
+	if end != k.end(n) {
+		o.t.Fatalf("truncated at %d to %d, not %d", to, end, k.end(n))
+	}
+	o.update(k, func() {
+		if n < len(k.batches) {
+			o.counts["truncations"]++
+		}
+		k.truncated(n)
+	})
+}
+
+// draw makes the log's next batch: plain, a producer's, in a transaction, or the transaction's end.
+func (o *ordeal) draw(k *ledger) batch.Batch {
+	id := 1 + o.r.Int64N(producersEach)
+	_, open := k.txnsOf()
+	_, inTxn := open[id]
+	var b batch.Batch
+	switch n := o.r.IntN(8); {
+	case inTxn && n < 2:
+		m := batch.Marker{ProducerID: id, ProducerEpoch: k.own(id)[0].ProducerEpoch(), Commit: n == 0}
+		return batch.AppendMarker(nil, m, k.clock())
+	case n < 3:
+		b = o.plain(k)
+	case n == 3 && !inTxn && len(k.own(id)) > 0: // the producer begins anew, in another epoch
+		w := batch.Builder{Producer: &batch.Producer{ID: id, Epoch: k.own(id)[0].ProducerEpoch() + 1}}
+		w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, len(k.batches), o.size())})
+		b = build(&w)
+	default:
+		b = k.next(id, o.size(), inTxn || n == 4, 0)
+	}
+	return b
 }
 
 func (o *ordeal) plain(k *ledger) batch.Batch {
@@ -202,7 +283,11 @@ func (o *ordeal) cut(checkpoint bool) {
 }
 
 func (o *ordeal) deleteRecords(k *ledger) {
-	to := k.start + o.r.Int64N(k.end(k.acked)-k.start+1)
+	end := k.end(k.acked)
+	if o.d.replicated {
+		end = max(k.start, k.stable)
+	}
+	to := k.start + o.r.Int64N(end-k.start+1)
 	o.update(k, func() { k.raising = to })
 	o.checked(o.d.log(o.s, k.stream).SetLogStart(to))
 	o.update(k, func() { k.start = to })
@@ -310,7 +395,7 @@ func (o *ordeal) ledgers() (all []*ledger, batches [][]batch.Batch) {
 // recovered opens what a crash left.
 func (o *ordeal) recovered(left *vfs.Mem, ledgers []*ledger) (*Store, error) {
 	d := newDisk(o.t)
-	d.fs, d.fileSize, d.deleted, d.configs = left, ordealFile, o.deleted, o.d.configs
+	d.fs, d.fileSize, d.deleted, d.configs, d.replicated = left, ordealFile, o.deleted, o.d.configs, o.d.replicated
 	options := d.options()
 	options.Pool = o.pool
 	s, err := Open(options)
@@ -335,6 +420,7 @@ func holds(s *Store, d *disk, ledgers []*ledger) error {
 		if err != nil {
 			return err
 		}
+		l.SetStable(l.Offsets().Durable) // it leads, alone
 		if err := k.survived(l); err != nil {
 			return err
 		}

@@ -73,10 +73,11 @@ func (c *cutting) next() []located {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.end = max(c.end, l.start)
+	stable := l.stableNow()
 	var es []located
 	for at := l.tail.seek(c.end); len(es) < chunkEntries; {
 		e, ok := l.entryAt(&at)
-		if !ok || e.pos >= c.pos {
+		if !ok || e.pos >= c.pos || e.end > stable {
 			break
 		}
 		es = append(es, e)

@@ -31,6 +31,8 @@ type disk struct {
 	fileSize int64
 	cutters  int
 	entries  int64
+
+	replicated bool
 }
 
 func newDisk(t rapid.TB) *disk {
@@ -81,7 +83,7 @@ func segmentsOf(l *Log) []*segment.Segment {
 func (d *disk) options() Options {
 	return Options{
 		FS: d.fs, Pool: arena.New(64 << 20), WALFileSize: d.fileSize, WALBudget: d.budget,
-		CutRate: 1 << 40, cutters: d.cutters, entries: d.entries, Sync: wal.SyncAlways, Incarnation: uuid.UUID{1},
+		CutRate: 1 << 40, Unreplicated: !d.replicated, cutters: d.cutters, entries: d.entries, Sync: wal.SyncAlways, Incarnation: uuid.UUID{1},
 		Now: func() time.Time { return time.UnixMilli(d.clock.Load()) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Known: func(s wal.StreamID) (ID, *config.Topic, error) {
 			if d.deleted[s] {

@@ -17,13 +17,15 @@ type Log struct {
 	config     atomic.Pointer[config.Topic]
 	complained atomic.Int64 // when damage was last logged, s
 	housed     bool         // the disk knows whose directory the log's is; of the background work
+	stable     atomic.Int64 // the high watermark that SetStable told last
 
 	mu         sync.Mutex // guards what follows; wal.Append is called under it, so that offsets and the log agree
 	closed     bool
 	start, end int64
 	starting   int64 // start as soon as what was queued is durable
 	durable    int64
-	inFlight   fifo // appended, not durable
+	truncated  int64 // where the entry of the last truncation lies
+	inFlight   fifo  // appended, not durable
 	tail       tail
 	segments   []*segment.Segment // oldest first; only the last may be unsealed; replaced, never changed
 	cut        int64              // segments hold the log durably up to here
@@ -47,10 +49,25 @@ func (l *Log) Offsets() Offsets {
 	return Offsets{
 		LogStart:   l.start,
 		LocalStart: l.start,
-		LastStable: max(l.start, l.lastStable(l.durable)), // an open transaction's beginning may be deleted
+		LastStable: max(l.start, l.lastStable(min(l.durable, l.stableNow()))), // an open transaction's beginning may be deleted
 		Durable:    l.durable,
 		LogEnd:     l.end,
 	}
+}
+
+// SetStable tells the high watermark: what lies below it is never truncated, but after an unclean election. Only that
+// is cut into segments, expires, or ends a transaction.
+func (l *Log) SetStable(highWatermark int64) { l.stable.Store(highWatermark) }
+
+// Stable is what SetStable told last; after a restart what the last checkpoint knew of it.
+func (l *Log) Stable() int64 { return l.stable.Load() }
+
+// stableNow is the stable mark, where there are other replicas.
+func (l *Log) stableNow() int64 {
+	if l.store.options.Unreplicated {
+		return everything
+	}
+	return l.stable.Load()
 }
 
 // OnDurable registers fn, called after Durable moved, from the committing goroutine: it must not block.
@@ -94,10 +111,13 @@ func (k *sink) Durable(end int64, loc wal.Loc, err error) {
 	l.mu.Lock()
 	f := l.inFlight.pop()
 	if !l.closed {
+		if len(l.tail.chunks) == 0 {
+			l.tail.base = min(l.tail.base, f.base) // the leader's log may start within a batch
+		}
 		l.index(entry{end: end, maxTime: f.maxTime, pos: loc.Pos, size: loc.Len, flags: f.flags})
 	}
 	l.durable = end
-	l.txns.settle(end)
+	l.txns.settle(min(end, l.stableNow()))
 	told := l.onDurable
 	l.mu.Unlock()
 	for _, fn := range told {
@@ -139,6 +159,7 @@ func (l *Log) closeSegments() (err error) {
 
 // inFlight is what an entry's index entry will say.
 type inFlight struct {
+	base    int64
 	maxTime int64
 	flags   uint32
 }

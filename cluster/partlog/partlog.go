@@ -43,6 +43,9 @@ type Options struct {
 	Now         func() time.Time
 	Logger      *slog.Logger
 
+	// Unreplicated says that nobody will ever truncate a log: all of it is stable, whatever SetStable tells.
+	Unreplicated bool
+
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; 0: five minutes
 	ProducerExpiration     time.Duration // producer.id.expiration.ms; 0: one day
 
@@ -55,7 +58,8 @@ type Options struct {
 }
 
 // Offsets are a log's marks, read together. LogEnd is exclusive; Durable is the end of what the disk has;
-// LastStable is the first offset of the oldest open transaction, else Durable, and never below LogStart. Below LocalStart
+// LastStable is the first offset of the oldest transaction whose end is not stable, else the stable part of what is
+// durable (see SetStable), and never below LogStart. Below LocalStart
 // the log's records lie in an object store only; it is LogStart where there is none.
 type Offsets struct{ LogStart, LocalStart, LastStable, Durable, LogEnd int64 }
 

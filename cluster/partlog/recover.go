@@ -102,10 +102,11 @@ func (r *recovery) restoreLog(v *saved) error {
 
 func (l *Log) restore(v *saved) {
 	l.housed = true // its checkpoint says whose directory it is
-	l.start, l.starting, l.cut, l.untimed = v.start, v.start, v.cut, v.untimed
+	l.start, l.starting, l.cut, l.untimed, l.truncated = v.start, v.start, v.cut, v.untimed, v.truncated
+	l.stable.Store(v.stable)
 	l.end = max(v.start, v.cut)
 	l.tail.base = l.end
-	l.epochs, l.txns.aborted = v.epochs, v.aborted
+	l.epochs, l.txns.aborted, l.txns.ended = v.epochs, v.aborted, v.ended
 	if len(v.producers) > 0 && !mutant.On(mutant.ForgetProducers) {
 		l.producers = make(producers, len(v.producers))
 	}
@@ -153,13 +154,23 @@ func (r *recovery) replay(e wal.Replayed) error {
 	if l == nil || err != nil {
 		return err
 	}
+	if e.Kind == kindTruncated {
+		return r.replayTruncated(l, e)
+	}
 	if e.Kind != kindBatches {
 		return fmt.Errorf("%s: write-ahead log entry of unknown kind %d at %d", l.id.name(), e.Kind, e.Loc.Pos)
 	}
 	if e.End <= l.end {
 		return nil // the checkpoint had it
 	}
-	if err := l.replay(e, r.asOf(e.Stream)); err != nil {
+	asOf := r.asOf(e.Stream)
+	if r.voided(e) {
+		asOf = everything // the checkpoint's states are those after the truncation
+	}
+	if err := l.replay(e, asOf); err != nil {
+		if errors.Is(err, errGap) && r.voided(e) {
+			return nil // what is between them was given up because all of it was truncated
+		}
 		return fmt.Errorf("%s: write-ahead log at %d: %w: %w", l.id.name(), e.Loc.Pos, kerr.KafkaStorageError, err)
 	}
 	return nil
@@ -171,6 +182,14 @@ func (r *recovery) asOf(stream wal.StreamID) int64 {
 	}
 	return 0
 }
+
+// voided says that e stands before a truncation that the checkpoint includes.
+func (r *recovery) voided(e wal.Replayed) bool {
+	v := r.saved[e.Stream]
+	return v != nil && e.Loc.Pos < v.truncated
+}
+
+var errGap = errors.New("records between them are missing")
 
 func (r *recovery) replayFact(e wal.Replayed) error {
 	r.facts = max(r.facts, e.End)
@@ -192,9 +211,10 @@ func (r *recovery) replayLogStart(e wal.Replayed) error {
 	if l == nil || err != nil {
 		return err
 	}
-	l.raised(start)
-	if start > l.end { // the records that it passed over are gone, as they may be
-		l.end, l.tail.base = start, start
+	if start > l.end { // Reset
+		l.beginAt(start)
+	} else {
+		l.raised(start)
 	}
 	return nil
 }
@@ -222,7 +242,7 @@ func (l *Log) replay(e wal.Replayed, asOf int64) error {
 	}
 	first := len(l.tail.chunks) == 0
 	if count == 0 || base > l.end || base < l.end && !first {
-		return fmt.Errorf("the log ends at offset %d, the next entry begins at %d: records between them are missing", l.end, base)
+		return fmt.Errorf("the log ends at offset %d, the next entry begins at %d: %w", l.end, base, errGap)
 	}
 	if count > 1 {
 		f.flags |= severalBatches
@@ -250,6 +270,7 @@ func (r *recovery) finish() error {
 			return fmt.Errorf("%s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
 		}
 		l.durable = l.end
+		l.stable.Store(max(l.start, min(l.stable.Load(), l.end)))
 		s.wal.Trim(stream, max(l.cut, l.start))
 	}
 	for stream := range r.dead {

@@ -75,8 +75,12 @@ type retention struct {
 
 func (r *retention) run() int64 {
 	l := r.log
+	stable := l.stableNow()
 	for _, s := range l.segments {
 		end := min(s.End(), l.tail.base)
+		if end > stable {
+			return r.start
+		}
 		if end <= r.start {
 			r.excess -= s.Size()
 			continue
@@ -88,7 +92,7 @@ func (r *retention) run() int64 {
 	}
 	for c := l.tail.seek(max(r.start, l.tail.base)); ; {
 		e, ok := l.tail.next(&c)
-		if !ok || !r.goes(e.maxTime, int64(e.size)) {
+		if !ok || e.end > stable || !r.goes(e.maxTime, int64(e.size)) {
 			return r.start
 		}
 		r.start = e.end

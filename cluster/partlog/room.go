@@ -3,6 +3,7 @@ package partlog
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // room holds producers back when cutting cannot keep up with them, so that the write-ahead log stays below twice its
@@ -29,7 +30,19 @@ func (s *Store) CommitSoon() {
 	s.awaitRoom()
 }
 
-func (s *Store) awaitRoom() {
+// CommitFollowed is Commit for what was copied from leaders. It waits for room for a second at most: two nodes that follow
+// each other must not wait for each other's records to be replicated before they replicate.
+func (s *Store) CommitFollowed() {
+	s.wal.Commit()
+	if !s.hasRoom() {
+		s.awaitSome(time.After(time.Second))
+	}
+}
+
+func (s *Store) awaitRoom() { s.awaitSome(nil) }
+
+// awaitSome waits for room, or until over is.
+func (s *Store) awaitSome(over <-chan time.Time) {
 	for !s.hasRoom() {
 		changed := s.room.wait(s)
 		if s.hasRoom() {
@@ -38,6 +51,8 @@ func (s *Store) awaitRoom() {
 		s.nudge()
 		select {
 		case <-changed:
+		case <-over:
+			return
 		case <-s.stop:
 			return
 		case <-s.failed:

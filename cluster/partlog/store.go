@@ -27,6 +27,8 @@ type Store struct {
 
 	facts facts
 
+	truncating sync.RWMutex // held for reading by a Truncate on its way, for writing while a checkpoint looks at the logs
+
 	oldest  atomic.Int64 // position at which the write-ahead log begins
 	newest  atomic.Int64 // position up to which it is known to be written
 	cutAt   atomic.Int64 // position at which it is so large that it should be cut

@@ -11,12 +11,16 @@ import (
 
 // txns is the log's transactions, as its batches and markers tell them.
 type txns struct {
-	ended   []endedTxn // whose marker is not durable yet, by marker
+	ended   []endedTxn // whose marker was not durable, and stable, when last looked, by marker
 	aborted []rolledBack
 	open    []openTxn // by first offset
 }
 
-type endedTxn struct{ first, marker int64 }
+// endedTxn has what opens it again when its marker is truncated; epoch is the producer's before the marker.
+type endedTxn struct {
+	first, marker, producer int64
+	epoch                   int16
+}
 
 type openTxn struct{ producer, first int64 }
 
@@ -48,13 +52,17 @@ func (l *Log) endTxn(b batch.Batch) error {
 	if err != nil {
 		return err
 	}
+	before := b.ProducerEpoch()
+	if p := l.producers[b.ProducerID()]; p != nil {
+		before = p.epoch
+	}
 	p := l.producers.of(b.ProducerID(), b.ProducerEpoch())
 	p.idle = false
 	p.lastTime = b.MaxTimestamp()
 	if p.txnFirst == noTxn {
 		return nil
 	}
-	l.txns.ended = append(l.txns.ended, endedTxn{p.txnFirst, b.BaseOffset()})
+	l.txns.ended = append(l.txns.ended, endedTxn{p.txnFirst, b.BaseOffset(), p.id, before})
 	if !m.Commit {
 		l.txns.aborted = append(l.txns.aborted, rolledBack{p.id, p.txnFirst, b.BaseOffset()})
 	}
@@ -89,12 +97,12 @@ func (t *txns) reopen(ps producers) {
 	slices.SortFunc(t.open, func(a, b openTxn) int { return cmp.Compare(a.first, b.first) })
 }
 
-// settle forgets ended transactions whose markers are durable.
-func (t *txns) settle(durable int64) {
+// settle forgets ended transactions whose markers are durable and stable.
+func (t *txns) settle(stable int64) {
 	if len(t.ended) == 0 {
 		return
 	}
-	t.ended = slices.DeleteFunc(t.ended, func(e endedTxn) bool { return e.marker < durable })
+	t.ended = slices.DeleteFunc(t.ended, func(e endedTxn) bool { return e.marker < stable })
 }
 
 // trim forgets aborted transactions that ended below offset: nobody reads there, or the segments know them.

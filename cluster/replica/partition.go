@@ -97,6 +97,7 @@ func (p *Partition) moved(durable int64) {
 	p.durable = max(p.durable, durable)
 	hw := p.hw
 	p.hw = max(hw, p.highWatermark())
+	p.log.SetStable(p.hw)
 	p.byLocal.settle(p.durable)
 	p.byAll.settle(p.hw)
 	moved := p.hw > hw
