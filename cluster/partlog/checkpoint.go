@@ -86,7 +86,7 @@ func (l *Log) save() (saved, bool) {
 	for _, p := range l.producers {
 		v.producers = append(v.producers, *p)
 	}
-	return v, v.asOf > 0
+	return v, v.asOf > 0 || v.truncated > 0
 }
 
 func (v *saved) append(b []byte) []byte {
