@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,80 +16,146 @@ import (
 
 // batcher puts the proposals that arrive while an entry is in flight into the next entry, the first queue's ahead of the
 // second's. There is no timer and no delay: a lone proposal goes at once, and the disk's own time is what gathers
-// company for the others. One entry is in flight at a time.
+// company for the others. One entry is in flight at a time. On a node that does not lead, an entry's worth of them goes
+// to the leader as one message.
 type batcher struct {
 	raft    *raft.Raft
+	lead    *leadership
+	courier *courier // nil without a network
+	views   *views
 	failure *failure
 
 	first, second chan *proposal
 
-	stopping chan struct{}
-	stopOnce sync.Once
-	stopped  chan struct{}
+	ctx     context.Context // ends when the batcher is to stop
+	end     context.CancelFunc
+	stopped chan struct{}
 }
 
 // queued bounds each queue; who finds it full waits.
 const queued = 4096
 
+// patience bounds how long a proposal waits for a leader, and retryAfter how long it waits when nothing changes.
+const (
+	patience   = 30 * time.Second
+	retryAfter = 50 * time.Millisecond
+)
+
 // enqueueTimeout is how long raft may take to accept an entry before the batcher looks whether it has failed.
 const enqueueTimeout = 100 * time.Millisecond
 
 type proposal struct {
-	ctx    context.Context
-	body   []byte
-	answer chan answer
+	ctx      context.Context
+	body     []byte
+	answer   chan answer
+	low      bool
+	visiting bool // it came from another node, and is not sent on to a third
 }
 
 type answer struct {
-	index image.Index
-	err   error
+	index   image.Index // of the entry
+	err     error
+	refused bool // err is what image.Apply said
 }
 
-func newBatcher(r *raft.Raft, f *failure) *batcher {
+func newBatcher(r *raft.Raft, l *leadership, c *courier, v *views, f *failure) *batcher {
 	b := &batcher{
-		raft: r, failure: f,
+		raft: r, lead: l, courier: c, views: v, failure: f,
 		first: make(chan *proposal, queued), second: make(chan *proposal, queued),
-		stopping: make(chan struct{}), stopped: make(chan struct{}),
+		stopped: make(chan struct{}),
 	}
+	b.ctx, b.end = context.WithCancel(context.Background())
 	go b.run()
 	return b
 }
 
 func (b *batcher) propose(ctx context.Context, queue chan *proposal, recs []image.Record) (image.Index, error) {
-	p := &proposal{ctx: ctx, answer: make(chan answer, 1)}
+	var body []byte
 	for _, r := range recs {
 		var err error
-		if p.body, err = image.Append(p.body, r); err != nil {
+		if body, err = image.Append(body, r); err != nil {
 			return 0, err
 		}
 	}
-	if len(p.body) > maxProposal {
-		return 0, kerr.Detail(kerr.RecordListTooLarge, "%d bytes of metadata records at once", len(p.body))
+	if len(body) > maxProposal {
+		return 0, kerr.Detail(kerr.RecordListTooLarge, "%d bytes of metadata records at once", len(body))
 	}
+	var giveUp time.Time
+	for {
+		changed := b.lead.next()
+		a := b.submit(ctx, queue, body)
+		if !errors.Is(a.err, errNotProposed) {
+			return b.settle(ctx, a)
+		}
+		if giveUp.IsZero() {
+			giveUp = time.Now().Add(patience)
+		}
+		if err := b.pause(ctx, changed, giveUp); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// settle returns when this node's image has what the answer speaks of: one who was refused sees why.
+func (b *batcher) settle(ctx context.Context, a answer) (image.Index, error) {
+	if a.index > 0 {
+		if err := b.views.wait(ctx, a.index, b.failure); err != nil && a.err == nil {
+			return 0, fmt.Errorf("entry %d is agreed on, but not here yet: %w", a.index, err)
+		}
+	}
+	if a.err != nil {
+		return 0, a.err
+	}
+	return a.index, nil
+}
+
+// pause waits for another leader, or a little for the one there is, so that what was not proposed is tried again.
+func (b *batcher) pause(ctx context.Context, changed <-chan struct{}, giveUp time.Time) error {
+	if time.Now().After(giveUp) {
+		return kerr.Detail(kerr.NotController, "no leader of the metadata log could be reached for %s", patience)
+	}
+	again := time.NewTimer(retryAfter)
+	defer again.Stop()
+	select {
+	case <-changed:
+	case <-again.C:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no leader of the metadata log could be reached: %w", kerr.NotController, ctx.Err())
+	case <-b.stopped:
+		return b.ended()
+	case <-b.failure.happened:
+		return b.ended()
+	}
+	return nil
+}
+
+// submit proposes once.
+func (b *batcher) submit(ctx context.Context, queue chan *proposal, body []byte) answer {
+	p := &proposal{ctx: ctx, body: body, answer: make(chan answer, 1), low: queue == b.second}
 	select {
 	case queue <- p:
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return answer{err: ctx.Err()}
 	case <-b.stopped:
-		return 0, b.ended()
+		return answer{err: b.ended()}
 	}
 	return b.result(ctx, p)
 }
 
-func (b *batcher) result(ctx context.Context, p *proposal) (image.Index, error) {
+func (b *batcher) result(ctx context.Context, p *proposal) answer {
 	select {
 	case a := <-p.answer:
-		return a.index, a.err
+		return a
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return answer{err: ctx.Err()}
 	case <-b.failure.happened:
-		return 0, b.ended()
+		return answer{err: b.ended()}
 	case <-b.stopped:
 		select {
 		case a := <-p.answer:
-			return a.index, a.err
+			return a
 		default:
-			return 0, b.ended()
+			return answer{err: b.ended()}
 		}
 	}
 }
@@ -105,7 +170,7 @@ func (b *batcher) ended() error {
 
 // stop lets the entry in flight end; what is still queued is not proposed.
 func (b *batcher) stop() {
-	b.stopOnce.Do(func() { close(b.stopping) })
+	b.end()
 	<-b.stopped
 }
 
@@ -120,7 +185,7 @@ func (b *batcher) run() {
 		}
 		var batch []*proposal
 		batch, left = b.gather(left)
-		b.commit(batch)
+		b.send(batch)
 		// Those just answered run now, and what they propose next shares an entry. Without this the first of them to be
 		// quick would have an entry for itself, and the others would wait for it.
 		runtime.Gosched()
@@ -130,7 +195,7 @@ func (b *batcher) run() {
 // wait is the next proposal, nil when the batcher is to stop.
 func (b *batcher) wait() *proposal {
 	select {
-	case <-b.stopping:
+	case <-b.ctx.Done():
 		return nil
 	case <-b.failure.happened:
 		return nil
@@ -146,7 +211,7 @@ func (b *batcher) wait() *proposal {
 		return p
 	case p := <-b.second:
 		return p
-	case <-b.stopping:
+	case <-b.ctx.Done():
 		return nil
 	case <-b.failure.happened:
 		return nil
@@ -158,6 +223,9 @@ func (b *batcher) wait() *proposal {
 func (b *batcher) gather(p *proposal) (batch []*proposal, left *proposal) {
 	room := maxEntry - entryHeader - binary.MaxVarintLen32
 	for ; p != nil; p = b.poll() {
+		if len(batch) == maxTogether {
+			return batch, p
+		}
 		if p.ctx.Err() != nil {
 			continue
 		}
@@ -185,22 +253,73 @@ func (b *batcher) poll() *proposal {
 	}
 }
 
-// commit has a batch agreed on and answers each of its proposals.
-func (b *batcher) commit(batch []*proposal) {
+// send has a batch agreed on, here or by the leader.
+func (b *batcher) send(batch []*proposal) {
 	if len(batch) == 0 {
 		return
 	}
+	if b.courier == nil || b.lead.leads() {
+		b.commit(batch)
+		return
+	}
+	var own [2][]*proposal
+	for _, p := range batch {
+		if p.visiting {
+			p.answer <- answer{err: errNotProposed}
+		} else {
+			own[flag(p.low)] = append(own[flag(p.low)], p)
+		}
+	}
+	for _, some := range own {
+		b.forward(some)
+	}
+}
+
+// forward sends a batch to the leader. Its answers come later; the next batch may follow at once.
+func (b *batcher) forward(batch []*proposal) {
+	if len(batch) == 0 {
+		return
+	}
+	m := &message{kind: msgPropose, low: batch[0].low}
+	for _, p := range batch {
+		m.proposals = append(m.proposals, p.body)
+	}
+	err := b.courier.ask(b.ctx, m, func(answered *message, err error) {
+		if err == nil && (answered.kind != msgProposed || len(answered.outcomes) != len(batch)) {
+			err = errors.New("the leader's answer is to something else")
+		}
+		for i, p := range batch {
+			if err != nil {
+				p.answer <- answer{err: unknown(err)}
+			} else {
+				p.answer <- answered.outcomes[i].answer()
+			}
+		}
+	})
+	if err != nil {
+		answerAll(batch, answer{err: err})
+	}
+}
+
+func answerAll(batch []*proposal, a answer) {
+	for _, p := range batch {
+		p.answer <- a
+	}
+}
+
+// commit has a batch agreed on and answers each of its proposals.
+func (b *batcher) commit(batch []*proposal) {
 	bodies := make([][]byte, len(batch))
 	for i, p := range batch {
 		bodies[i] = p.body
 	}
 	done, err := b.agree(sealEntry(bodies))
+	if err != nil {
+		answerAll(batch, answer{err: err})
+		return
+	}
 	for i, p := range batch {
-		a := answer{index: done.index, err: err}
-		if err == nil && done.refused[i] != nil {
-			a = answer{err: done.refused[i]}
-		}
-		p.answer <- a
+		p.answer <- answer{index: done.index, err: done.refused[i], refused: done.refused[i] != nil}
 	}
 }
 
@@ -219,8 +338,19 @@ func (b *batcher) agree(entry []byte) (applied, error) {
 		}
 		done, ok := future.Response().(applied)
 		if !ok {
-			return applied{}, errors.New("the entry was not applied")
+			return applied{}, unknown(errors.New("the entry was not applied"))
 		}
 		return done, nil
 	}
 }
+
+// outcome turns what raft says about an entry into what a proposer is told. Raft says that it does not lead before it
+// takes an entry; when it has taken it and loses the leadership then, it says something else.
+func outcome(err error) error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return errNotProposed
+	}
+	return unknown(err)
+}
+
+func unknown(err error) error { return fmt.Errorf("outcome of the proposal unknown: %w", err) }

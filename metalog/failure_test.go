@@ -134,7 +134,7 @@ func TestASnapshotThatFailsIsNotTriedAgain(t *testing.T) {
 		for step := range 3 {
 			f := newFailure()
 			disk := &badSnapshots{raft.NewInmemSnapshotStore(), t.TempDir(), step, c.err}
-			err := snapshotTo(snapshots{disk, disk.dir, f})
+			err := snapshotTo(&snapshots{SnapshotStore: disk, dir: disk.dir, failure: f})
 			if !errors.Is(err, c.err) || (f.err() != nil) != c.final || c.final && !errors.Is(f.err(), c.err) {
 				t.Errorf("%v at step %d: %v, and the log said %v", c.err, step, err, f.err())
 			}
@@ -142,7 +142,7 @@ func TestASnapshotThatFailsIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func snapshotTo(s snapshots) error {
+func snapshotTo(s *snapshots) error {
 	sink, err := s.Create(1, 5, 1, raft.Configuration{}, 1, nil)
 	if err != nil {
 		return err
@@ -409,7 +409,7 @@ func TestASlowDiskMustNotCostTheLeadership(t *testing.T) {
 // Raft deletes entries when a snapshot has been closed: the names of its files must be durable by then. So a directory
 // that cannot be synced fails the log.
 func TestASnapshotIsNotDoneBeforeItsDirectoryIsSynced(t *testing.T) {
-	s := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), newFailure()}
+	s := &snapshots{SnapshotStore: raft.NewInmemSnapshotStore(), dir: t.TempDir(), failure: newFailure()}
 	under, err := s.SnapshotStore.Create(1, 5, 1, raft.Configuration{}, 1, nil)
 	if err != nil {
 		t.Fatal(err)

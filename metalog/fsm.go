@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -16,6 +17,27 @@ import (
 type fsm struct {
 	views   *views
 	failure *failure
+
+	// restoring is the entry behind which the snapshot ends that raft has just opened.
+	restoring uint64
+
+	servers atomic.Uint64          // the entry with the last configuration of Raft that was applied
+	changed atomic.Pointer[func()] // called when there is another one
+}
+
+// StoreConfiguration is called for each configuration of Raft that is committed.
+func (f *fsm) StoreConfiguration(index uint64, _ raft.Configuration) {
+	f.noteServers(index)
+	if f.failure.err() == nil {
+		f.views.publish(index, nil)
+	}
+}
+
+func (f *fsm) noteServers(index uint64) {
+	f.servers.Store(index)
+	if changed := f.changed.Load(); changed != nil {
+		(*changed)()
+	}
 }
 
 // applied is what became of an entry: its index and, for each proposal, nil or why it was refused.
@@ -57,9 +79,11 @@ func (f *fsm) apply(entry *raft.Log) (applied, error) {
 		}
 		now, deltas = next, append(deltas, d)
 	}
+	var joined *image.Delta
 	if len(deltas) > 0 {
-		f.views.publish(image.Join(deltas))
+		joined = image.Join(deltas)
 	}
+	f.views.publish(entry.Index, joined)
 	return done, nil
 }
 
@@ -80,7 +104,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 		f.failure.set(err)
 		return err
 	}
-	f.views.publish(image.Between(f.views.image.Load(), m))
+	f.views.publish(max(f.restoring, uint64(m.Index())), image.Between(f.views.image.Load(), m))
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 	"chronik/metalog/image"
 )
 
-func newFSM() *fsm { return &fsm{views: newViews(image.Empty()), failure: newFailure()} }
+func newFSM() *fsm { return &fsm{views: newViews(image.Empty(), 0), failure: newFailure()} }
 
 // someEntries is a log in which proposals meet each other, and some are refused.
 func someEntries(t *testing.T) []*raft.Log {
@@ -140,6 +140,7 @@ type steps struct {
 }
 
 func (s *steps) FirstIndex() (uint64, error) { return s.first, nil }
+func (s *steps) LastIndex() (uint64, error)  { return 10_000, nil }
 func (s *steps) DeleteRange(min, max uint64) error {
 	s.deleted = append(s.deleted, [2]uint64{min, max})
 	return nil
@@ -154,6 +155,7 @@ func TestLogIsDeletedFromTheFrontInSteps(t *testing.T) {
 		{1, 1, 2048, [][2]uint64{{1, 1024}, {1025, 2048}}},
 		{1, 1, 2049, [][2]uint64{{1, 1024}, {1025, 2048}, {2049, 2049}}},
 		{1, 5, 5000, [][2]uint64{{5, 5000}}},
+		{1, 1, 10_000, [][2]uint64{{1, 10_000}}},
 	} {
 		under := &steps{first: c.first}
 		st := &store{under: under, failure: newFailure()}

@@ -20,7 +20,8 @@ type Contents struct {
 }
 
 // Load reads the directory of a stopped metalog as a start of its node would, and changes nothing. It fails where that
-// start would. Entries that no other node has seen yet count: in a cluster of one there are no others.
+// start would. Entries that no other node has seen yet count: in a cluster of one there are no others, and a node of a larger
+// one cannot tell.
 func Load(dir string) (c Contents, err error) {
 	path := filepath.Join(dir, storeFile)
 	if err := checkBolt(path); err != nil {
@@ -52,6 +53,9 @@ func load(dir string, st *store) (c Contents, err error) {
 	}
 	c = Contents{stored.node, stored.incarnation, n.image}
 	last, err := st.LastIndex()
+	if n.stale {
+		last = n.index // the next start deletes the log
+	}
 	switch {
 	case err != nil:
 		return c, err

@@ -6,13 +6,13 @@ package metalog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
-	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -20,8 +20,15 @@ import (
 type Options struct {
 	Dir    string // its own directory, created when missing
 	NodeID image.BrokerID
-	Bind   string // host:port for Raft; "" for a cluster of one: then nothing listens
 	Logger *slog.Logger
+	Bind   string // of no effect any more
+
+	// Net is how this node and others reach each other. Without it the node is a cluster of one that nobody reaches. With it
+	// a new directory belongs to no cluster until it is told to: Promise and Bootstrap, or Join. Open listens on it; who
+	// made it closes it, after the Log.
+	Net Network
+
+	trailing uint64 // in tests: how many entries stay behind a snapshot
 }
 
 // Log is the open metalog. All methods may be called concurrently.
@@ -29,17 +36,36 @@ type Log struct{ log }
 
 type log struct {
 	identity identity
+	dir      string
+	logger   *slog.Logger
+	store    *store
 	raft     *raft.Raft
 	fsm      *fsm
 	batcher  *batcher
 	tenures  *tenures
+	lead     *leadership
 	failure  *failure
 	close    func() error // once
+
+	net     Network // nil, as the next three are, in a cluster of one that nobody reaches
+	book    *book
+	streams *streams
+	courier *courier
+
+	founding sync.Mutex
+	cluster  uuid.UUID // needs founding
+
+	changing chan struct{} // a token: one change of the servers at a time
+	timing   sync.Mutex    // held while raft's timers are changed
+
+	noting sync.Mutex
+	was    reached     // what was noted last; needs noting
+	whole  atomic.Bool // the start is over, and all went well
 }
 
 // Open starts Raft on what the directory holds, minting identities the first time (ServerID and storage incarnation,
-// kept in a checksummed file), and returns when the log has been replayed. A damaged store is an error that names the
-// file; it is never begun anew.
+// kept in a checksummed file). Without a network it returns when the log has been replayed; with one, at once: see Ready.
+// A damaged store is an error that names the file; it is never begun anew.
 func Open(o Options) (*Log, error) { return open(o, nil) }
 
 // Incarnation names this data directory, minted when it was first used.
@@ -50,8 +76,10 @@ func (l *Log) Image() *image.Image { return l.fsm.views.image.Load() }
 
 // Propose has recs agreed on and applied, all or none, and returns the index of their entry once Image includes it and
 // every Watcher has seen it. An error that is a kerr.Code from image.Apply means nothing changed, as does
-// kerr.RecordListTooLarge (more than maxProposal bytes); kerr.NotController: this node does not lead. Any other error, a
-// deadline's too, leaves the outcome unknown. Proposals that arrive together share one Raft entry.
+// kerr.RecordListTooLarge (more than maxProposal bytes). A node that does not lead sends them to the one that does; while
+// none is known they wait, and kerr.NotController says that none was found in time: nothing changed then either. Any other
+// error, a deadline's too, leaves the outcome unknown, and nothing is proposed a second time. Proposals that arrive together
+// share one Raft entry.
 func (l *Log) Propose(ctx context.Context, recs ...image.Record) (image.Index, error) {
 	return l.batcher.propose(ctx, l.batcher.first, recs)
 }
@@ -95,14 +123,3 @@ func (l *Log) Err() error { return l.failure.err() }
 func (l *Log) Close() error { return l.close() }
 
 var errClosed = errors.New("the metalog is closed")
-
-// outcome turns what raft says about an entry into what a proposer is told.
-func outcome(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return kerr.NotController
-	}
-	return fmt.Errorf("outcome of the proposal unknown: %w", err)
-}

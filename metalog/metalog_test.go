@@ -255,18 +255,6 @@ func TestDirectoryIsMade(t *testing.T) {
 	}
 }
 
-func TestOneNodeWithAPort(t *testing.T) {
-	l, err := Open(Options{Dir: t.TempDir(), NodeID: 7, Bind: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	mustPropose(t, l, topic("a"))
-	if l.Leader() != 7 {
-		t.Fatal(l.Leader())
-	}
-}
-
 func TestAnotherNodeOrProcessIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	l := mustOpen(t, dir)

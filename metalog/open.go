@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 )
 
 // The files of a directory; raft adds "snapshots".
@@ -41,11 +41,7 @@ func open(o Options, between func(backend) backend) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("open the metalog in %s: %w", o.Dir, err), s.undo())
 	}
 	s.logger.settled.Store(true)
-	l.close = sync.OnceValue(func() error {
-		l.batcher.stop()
-		l.tenures.stop()
-		return s.undo()
-	})
+	l.close = sync.OnceValue(s.undo)
 	return l, nil
 }
 
@@ -153,8 +149,8 @@ func (s *starting) identify() (identity, error) {
 	return who, s.begin(path, who)
 }
 
-// begin makes the store with the identity and the first configuration of Raft in it, and gives it its name when all of
-// that is on disk.
+// begin makes the store with the identity in it, and gives it its name when that is on disk. Without a network the first
+// configuration of Raft is in it too.
 func (s *starting) begin(path string, who identity) error {
 	tmp := path + ".tmp"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -165,13 +161,11 @@ func (s *starting) begin(path string, who identity) error {
 		return fmt.Errorf("%s: %w", tmp, err)
 	}
 	st := &store{path: tmp, under: bolt, failure: newFailure()}
-	address, close, err := s.transport(who)
-	if err == nil {
-		voters := raft.Configuration{Servers: []raft.Server{{ID: who.serverID(), Address: address.LocalAddr()}}}
-		err = errors.Join(
-			st.Set(keyIdentity, who.text()),
-			raft.BootstrapCluster(s.config(who), st, st, raft.NewDiscardSnapshotStore(), address, voters),
-			close())
+	err = st.Set(keyIdentity, who.text())
+	if err == nil && s.Net == nil {
+		err = st.found(aloneConfiguration(who))
+	} else if err == nil {
+		err = st.Set(keyCluster, uuid.Nil[:])
 	}
 	if err = errors.Join(err, st.Close()); err != nil {
 		return err

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"log/slog"
 	"os"
 	"path/filepath"
-
-	"github.com/hashicorp/raft"
 )
 
 // reached is how far the log is known to have gone. Every version of raft.db is whole in itself: that one is older than
@@ -41,42 +38,47 @@ func parseReached(b []byte) (r reached, err error) {
 }
 
 // checkReached holds the log against the note, if there is one: directories of older versions of this program have none.
-func checkReached(dir string, st *store) error {
+// sent is the entry behind which a leader's snapshot ends that stands for the log.
+func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
 	path := filepath.Join(dir, reachedFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return was, nil
 	}
 	if err != nil {
-		return err
+		return was, err
 	}
-	was, err := parseReached(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if was, err = parseReached(b); err != nil {
+		return was, fmt.Errorf("%s: %w", path, err)
 	}
 	last, err := st.LastIndex()
 	if err != nil {
-		return err
+		return was, err
 	}
 	term, err := st.GetUint64([]byte(keyTerm))
 	if known(err) != nil {
-		return err
+		return was, err
 	}
-	if term < was.term || last < was.committed {
-		return damage(fmt.Sprintf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
+	if term < was.term || max(last, sent) < was.committed {
+		return was, damage(fmt.Sprintf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
 			"it is older than the files beside it", st.path, last, term, reachedFile, was.committed, was.term))
 	}
-	return nil
+	return was, nil
 }
 
-// noteReached writes down how far raft has come. The note before stays good: a full disk is no reason to stop.
-func noteReached(dir string, r *raft.Raft, logger *slog.Logger) error {
-	path := filepath.Join(dir, reachedFile)
-	err := writeWhole(path, reached{r.CurrentTerm(), r.CommitIndex()}.text())
+// note writes down how far raft has come. The note before stays good: a full disk is no reason to stop. What a follower
+// hears of is less than what it knew before, until a leader has told it.
+func (l *Log) note() error {
+	l.noting.Lock()
+	defer l.noting.Unlock()
+	now := reached{max(l.was.term, l.raft.CurrentTerm()), max(l.was.committed, l.raft.CommitIndex())}
+	path := filepath.Join(l.dir, reachedFile)
+	err := writeWhole(path, now.text())
 	if !outOfSpace(err) {
+		l.was = now
 		return err
 	}
-	logger.Warn("the disk is full: how far the metadata log has come could not be noted", "error", err)
+	l.logger.Warn("the disk is full: how far the metadata log has come could not be noted", "error", err)
 	if err := os.Remove(path + ".tmp"); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -147,6 +147,10 @@ func readSaved(dir string) (m savedMeta, img *image.Image, err error) {
 type newest struct {
 	image   *image.Image
 	index   uint64   // of the snapshot, 0 when there is none
+	term    uint64   // of that entry
+	servers uint64   // the entry with the configuration of Raft that the snapshot has
+	was     reached  // what is noted of the log
+	stale   bool     // a leader sent the snapshot, and the log is one that it took the place of
 	damaged []string // names of snapshots that cannot be read
 	why     error    // what is wrong with them
 }
@@ -165,7 +169,7 @@ func readNewest(dir string, st *store) (newest, error) {
 		if n.index > 0 {
 			_, err = readMeta(path)
 		} else if m, img, bad := readSaved(path); bad == nil {
-			n.image, n.index, err = img, m.Index, nil
+			n.image, n.index, n.term, n.servers, err = img, m.Index, m.Term, m.ConfigurationIndex, nil
 		} else {
 			err = bad
 		}
@@ -174,17 +178,57 @@ func readNewest(dir string, st *store) (newest, error) {
 			n.why = errors.Join(n.why, fmt.Errorf("%s: %w", path, err))
 		}
 	}
-	if err := cmp.Or(continues(st, n.index), checkReached(dir, st)); err != nil {
+	if err := n.checkLog(dir, st); err != nil {
 		return n, errors.Join(err, n.why)
 	}
 	return n, nil
 }
 
+// checkLog holds the log against the snapshot and against the note.
+func (n *newest) checkLog(dir string, st *store) (err error) {
+	sent, err := st.wasSent(n.index, n.term)
+	if err != nil {
+		return err
+	}
+	if sent && len(n.damaged) == 0 {
+		n.stale, err = stale(st, n.index, n.term)
+		if err == nil {
+			n.was, err = checkReached(dir, st, n.index)
+		}
+		if err != nil || n.stale {
+			return err
+		}
+	} else {
+		n.was, err = checkReached(dir, st, 0)
+		sent = false
+	}
+	return cmp.Or(continues(st, n.index, sent), err)
+}
+
+// stale says whether the log ends before the snapshot that a leader sent, or goes on beside it. All of it was deleted when
+// the snapshot was installed, or would have been: it is deleted in one transaction, so part of it is never left.
+func stale(st *store, snapshot, term uint64) (bool, error) {
+	first, err := st.FirstIndex()
+	if err != nil {
+		return false, err
+	}
+	last, err := st.LastIndex()
+	if err != nil || last == 0 || first > snapshot {
+		return false, err
+	}
+	if last < snapshot {
+		return true, nil
+	}
+	var entry raft.Log
+	err = st.GetLog(snapshot, &entry)
+	return entry.Term != term, err
+}
+
 // continues checks that the log reaches back to the snapshot and goes on from it: raft would start without the entries in
 // between, and put new ones behind a gap. The only voter has an entry in its log before it applies it, and keeps some
-// behind each snapshot, so a log that ends before the snapshot is an older one. (A node that is sent its snapshot by a
-// leader may have less than that, or nothing: where such nodes are, the snapshot must say that it was sent.)
-func continues(st *store, snapshot uint64) error {
+// behind each snapshot, so a log that ends before the snapshot is an older one, unless a leader sent the snapshot: then
+// there may be no log at all. So it is in a directory that was begun to wait for a cluster.
+func continues(st *store, snapshot uint64, sent bool) error {
 	first, err := st.FirstIndex()
 	if err != nil {
 		return err
@@ -192,6 +236,14 @@ func continues(st *store, snapshot uint64) error {
 	last, err := st.LastIndex()
 	if err != nil {
 		return err
+	}
+	if last == 0 && snapshot == 0 {
+		if _, sent, err = st.cluster(); err != nil {
+			return err
+		}
+	}
+	if last == 0 && sent {
+		return nil
 	}
 	if last < snapshot {
 		return damage(fmt.Sprintf("%s ends with entry %d and the newest good snapshot with entry %d: it is older than the snapshot, "+

@@ -3,6 +3,7 @@ package metalog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,9 +22,29 @@ type snapshots struct {
 	raft.SnapshotStore
 	dir     string // that has a directory for each
 	failure *failure
+	store   *store
+
+	sent   func(index uint64) bool // whether the snapshot that is about to be made is a leader's; nil: none is
+	opened func(index uint64)      // told of each that is opened
 }
 
-func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+// Open says which entry the snapshot ends with before the FSM reads it.
+func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	m, from, err := s.SnapshotStore.Open(id)
+	if err == nil && s.opened != nil {
+		s.opened(m.Index)
+	}
+	return m, from, err
+}
+
+// Create begins a snapshot. That a leader sends it is noted in the store before there is anything of it: a store that does
+// not know of it is older than the snapshot.
+func (s *snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	if s.sent != nil && s.sent(index) {
+		if err := (raftStore{s.store}).noteSent(index, term); err != nil {
+			return nil, err
+		}
+	}
 	sink, err := s.SnapshotStore.Create(v, index, term, c, at, t)
 	if err != nil {
 		return nil, errors.Join(s.failed(err), s.failed(removeUnfinished(s.dir, fmt.Sprintf("%d-%d-", term, index))))
@@ -36,7 +57,7 @@ func (s snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Con
 	return snapshotSink{sink, s}, nil
 }
 
-func (s snapshots) failed(err error) error {
+func (s *snapshots) failed(err error) error {
 	if err != nil && !outOfSpace(err) {
 		s.failure.set(fmt.Errorf("snapshot: %w", err))
 	}
@@ -65,7 +86,7 @@ func outOfSpace(err error) bool {
 // snapshotSink is a snapshot on its way to the disk.
 type snapshotSink struct {
 	raft.SnapshotSink
-	to snapshots
+	to *snapshots
 }
 
 func (s snapshotSink) Write(b []byte) (int, error) {

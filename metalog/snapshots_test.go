@@ -51,14 +51,14 @@ func withFilesUpTo(t *testing.T, size uint64, op func()) {
 	op()
 }
 
-func realSnapshots(t *testing.T) snapshots {
+func realSnapshots(t *testing.T) *snapshots {
 	t.Helper()
 	dir := t.TempDir()
 	files, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsToKeep, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return snapshots{files, filepath.Join(dir, snapshotsDir), newFailure()}
+	return &snapshots{SnapshotStore: files, dir: filepath.Join(dir, snapshotsDir), failure: newFailure()}
 }
 
 // Each try on a full disk would leave the snapshot as far as it came, for ever.
@@ -121,7 +121,7 @@ func (r renamed) Close() error {
 
 // raft would make another snapshot, whose sync may succeed for nothing, and delete the entries.
 func TestASnapshotWhoseNameIsNotSyncedIsNotLivedThrough(t *testing.T) {
-	s := snapshots{raft.NewInmemSnapshotStore(), t.TempDir(), newFailure()}
+	s := &snapshots{SnapshotStore: raft.NewInmemSnapshotStore(), dir: t.TempDir(), failure: newFailure()}
 	under, err := s.SnapshotStore.Create(1, 10, 1, raft.Configuration{}, 1, nil)
 	if err != nil {
 		t.Fatal(err)

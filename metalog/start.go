@@ -12,12 +12,15 @@ import (
 )
 
 const (
-	// soloTimeout is how soon a cluster of one stands for election: nobody's heartbeat can be late.
+	// soloTimeout is how soon a cluster of one without a network stands for election: nobody's heartbeat can be late.
 	soloTimeout = 20 * time.Millisecond
 
-	// soloElection is when it gives an election up and stands anew. Its own vote is the only one, and comes when the disk
-	// has it: giving up sooner than that would only write another vote.
+	// soloElection is when the only voter gives an election up and stands anew. Its own vote is the only one, and comes
+	// when the disk has it: giving up sooner than that would only write another vote.
 	soloElection = 10 * time.Second
+
+	// clusterTimeout is how long voters wait for a heartbeat, for votes, and for the others' answers when they lead.
+	clusterTimeout = 300 * time.Millisecond
 
 	// A snapshot is made when more entries than snapshotAfter have come since the last one, looked at every
 	// snapshotInterval to twice that; that bounds the replay at start.
@@ -33,35 +36,164 @@ func (s *starting) config(who identity) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = who.serverID()
 	c.HeartbeatTimeout = soloTimeout
-	c.ElectionTimeout = soloElection
-	c.LeaderLeaseTimeout = soloTimeout
+	if s.Net != nil {
+		c.HeartbeatTimeout = clusterTimeout
+	}
+	c.ElectionTimeout = soloElection // retime changes it
+	c.LeaderLeaseTimeout = c.HeartbeatTimeout
+	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotThreshold = snapshotAfter
 	c.SnapshotInterval = snapshotInterval
 	c.TrailingLogs = trailing
+	if s.trailing > 0 {
+		c.TrailingLogs = s.trailing
+	}
 	c.NoSnapshotRestoreOnStart = true // restoreNewest has done it
 	c.Logger = s.hclog
 	return c
 }
 
-// transport listens at Bind. A cluster of one has one that nobody can reach.
-func (s *starting) transport(who identity) (raft.Transport, func() error, error) {
-	if s.Bind == "" {
-		_, t := raft.NewInmemTransport(raft.ServerAddress(who.serverID()))
-		return t, t.Close, nil
-	}
-	t, err := raft.NewTCPTransportWithConfig(s.Bind, nil, &raft.NetworkTransportConfig{
-		MaxPool:         3,
-		MaxRPCsInFlight: 1, // pipelining can wedge a follower (hashicorp/raft 612)
-		Timeout:         10 * time.Second,
-		Logger:          s.hclog,
-	})
+func (s *starting) start(who identity, st *store) (*Log, error) {
+	files, err := s.openSnapshots(st)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen for raft at %q: %w", s.Bind, err)
+		return nil, err
 	}
-	return t, t.Close, nil
+	if err := s.finishFounding(st, who); err != nil {
+		return nil, fmt.Errorf("finish the founding of the cluster: %w", err)
+	}
+	n, err := s.restoreNewest(st)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{log{
+		identity: who, failure: s.failure, store: st, net: s.Net, logger: s.Logger, was: n.was, dir: s.Dir,
+		changing: make(chan struct{}, 1),
+		fsm:      &fsm{views: newViews(n.image, n.index), failure: s.failure},
+	}}
+	if l.cluster, _, err = st.cluster(); err != nil {
+		return nil, err
+	}
+	l.fsm.servers.Store(n.servers)
+	trans, link := s.transport(l)
+	if link != nil {
+		files.sent = link.sentSnapshot
+	}
+	files.opened = func(index uint64) { l.fsm.restoring = index }
+	changes := make(chan bool, 16)
+	config := s.config(who)
+	config.NotifyCh = changes
+	if l.raft, err = s.newRaft(config, l.fsm, st, files, trans); err != nil {
+		return nil, err
+	}
+	s.opened(func() error { return s.shutdown(l, link) })
+	return l, s.run(l, link, changes)
 }
 
-func (s *starting) start(who identity, st *store) (*Log, error) {
+// run starts what stands on raft. What it has started when it fails, or when the log is closed, stops before raft does.
+func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
+	servers := l.raft.GetConfiguration().Configuration().Servers
+	if s.Net == nil && !onlyVoter(servers, l.identity.serverID()) {
+		return fmt.Errorf("this directory belongs to a cluster of several nodes, or to none yet: %v", servers)
+	}
+	l.lead = newLeadership(l.raft)
+	s.opened(func() error { l.lead.stop(); return nil })
+	retime := l.retime
+	retime()
+	l.fsm.changed.Store(&retime)
+	l.lead.call(retime)
+	if link != nil {
+		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
+		l.courier = newCourier(s.Net, l.book, l.lead)
+		l.lead.call(l.courier.moved)
+		s.opened(func() error { l.courier.stop(); return nil })
+	}
+	l.tenures = newTenures(l.raft, l.lead, &reads{raft: l.raft, store: raftStore{l.store}, views: l.fsm.views}, changes, s.failure)
+	s.opened(func() error { l.tenures.stop(); return nil })
+	l.batcher = newBatcher(l.raft, l.lead, l.courier, l.fsm.views, s.failure)
+	s.opened(func() error { l.batcher.stop(); return nil })
+	if link != nil {
+		d := newDesk(s.Net.Listen(proposeStream), l.batcher, l.tenures, s.Logger)
+		s.opened(d.stop)
+	} else if err := s.replayed(l); err != nil {
+		return err
+	}
+	if err := l.note(); err != nil {
+		return err
+	}
+	l.whole.Store(true)
+	return nil
+}
+
+// transport listens on the network. A cluster of one without any has one that nobody can reach.
+func (s *starting) transport(l *Log) (raft.Transport, *transport) {
+	if s.Net == nil {
+		_, t := raft.NewInmemTransport(raft.ServerAddress(l.identity.serverID()))
+		s.opened(t.Close)
+		return t, nil
+	}
+	l.book = newBook(l.fsm.views)
+	l.streams = newStreams(s.Net, l.identity.serverID(), l.book, s.Logger)
+	t := newTransport(l.streams, s.hclog)
+	s.opened(func() error { err := t.shut(); t.wait(); return err })
+	watch, ended := make(chan struct{}), make(chan struct{})
+	go func() { // a failed node falls silent: others would wait for it
+		defer close(ended)
+		select {
+		case <-s.failure.happened:
+			_ = t.shut() // the failure says what matters
+		case <-watch:
+		}
+	}()
+	s.opened(func() error { close(watch); <-ended; return nil })
+	return t, t
+}
+
+// shutdown ends raft, whose requests to others end with their connections.
+func (s *starting) shutdown(l *Log, link *transport) error {
+	down := l.raft.Shutdown()
+	var err error
+	if link != nil {
+		err = link.shut()
+	}
+	if err = errors.Join(err, down.Error()); err == nil && l.whole.Load() && s.failure.err() == nil {
+		err = l.note()
+	}
+	return err
+}
+
+func onlyVoter(servers []raft.Server, self raft.ServerID) bool {
+	voters := 0
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+			if s.ID != self {
+				return false
+			}
+		}
+	}
+	return voters == 1
+}
+
+// retime has the only voter wait for its own vote for longer than a voter among others waits for theirs.
+func (l *Log) retime() {
+	l.timing.Lock()
+	defer l.timing.Unlock()
+	config := l.raft.ReloadableConfig()
+	election := clusterTimeout
+	if l.net == nil || onlyVoter(l.raft.GetConfiguration().Configuration().Servers, l.identity.serverID()) {
+		election = soloElection
+	}
+	if config.ElectionTimeout == election {
+		return
+	}
+	config.ElectionTimeout = election
+	if err := l.raft.ReloadConfig(config); err != nil {
+		l.failure.set(fmt.Errorf("change raft's timers: %w", err))
+	}
+}
+
+// openSnapshots opens raft's store of them.
+func (s *starting) openSnapshots(st *store) (*snapshots, error) {
 	files, err := raft.NewFileSnapshotStoreWithLogger(s.Dir, snapshotsToKeep, s.hclog)
 	if err == nil {
 		err = syncFile(s.Dir) // the directory of the snapshots may be new
@@ -73,44 +205,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.restoreNewest(st)
-	if err != nil {
-		return nil, err
-	}
-	trans, closeTransport, err := s.transport(who)
-	if err != nil {
-		return nil, err
-	}
-	s.opened(closeTransport)
-	f := &fsm{views: newViews(m), failure: s.failure}
-	changes := make(chan bool, 16)
-	config := s.config(who)
-	config.NotifyCh = changes
-	r, err := s.newRaft(config, f, st, snapshots{files, saved, s.failure}, trans)
-	if err != nil {
-		return nil, err
-	}
-	whole := false
-	s.opened(func() error {
-		if !whole || s.failure.err() != nil {
-			return nil
-		}
-		return noteReached(s.Dir, r, s.Logger)
-	})
-	s.opened(func() error { return r.Shutdown().Error() })
-	l := &Log{log{identity: who, raft: r, fsm: f, failure: s.failure}}
-	l.tenures = newTenures(r, changes, s.failure)
-	l.batcher = newBatcher(r, s.failure)
-	if err = s.replayed(l); err == nil {
-		err = noteReached(s.Dir, r, s.Logger)
-	}
-	if err != nil {
-		l.batcher.stop()
-		l.tenures.stop()
-		return nil, err
-	}
-	whole = true
-	return l, nil
+	return &snapshots{SnapshotStore: files, dir: saved, failure: s.failure, store: st}, nil
 }
 
 // newRaft is raft.NewRaft in a goroutine of its own, because a failing store ends the goroutine that calls it, and
@@ -155,16 +250,22 @@ func (s *starting) replayed(l *Log) error {
 	}
 }
 
-// restoreNewest is the image in the newest snapshot that is whole. One that is not is set aside, where raft does not see
-// it: the entries that it held must then still be in the log, or this node does not start.
-func (s *starting) restoreNewest(st *store) (*image.Image, error) {
+// restoreNewest reads the newest snapshot that is whole. One that is not is set aside, where raft does not see it: the
+// entries that it held must then still be in the log, or this node does not start. A log that a leader's snapshot has
+// taken the place of is deleted, where a crash came before that.
+func (s *starting) restoreNewest(st *store) (newest, error) {
 	n, err := readNewest(s.Dir, st)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
 	if n.why != nil {
 		s.Logger.Error("passing over damaged snapshots of the metalog", "error", n.why, "restored index", n.index,
 			"moved to", filepath.Join(s.Dir, damagedDir))
 	}
-	return n.image, setAside(s.Dir, n.damaged)
+	if n.stale {
+		if err := st.clear(); err != nil {
+			return n, err
+		}
+	}
+	return n, setAside(s.Dir, n.damaged)
 }

@@ -155,11 +155,19 @@ func (s *store) StoreLogs(entries []*raft.Log) error {
 const deletedAtOnce = 1024
 
 // DeleteRange deletes the beginning of the log in steps, from the front, so that a crash in between leaves a log without
-// a gap. Its end (entries that another leader has overruled) goes in one step for the same reason.
+// a gap. Its end (entries that another leader has overruled) goes in one step for the same reason, and so does all of it:
+// a snapshot takes its place, and what was left could not be told from what came behind the snapshot.
 func (s *store) DeleteRange(min, max uint64) error {
 	first, err := s.FirstIndex()
 	if err != nil {
 		return err
+	}
+	last, err := s.LastIndex()
+	if err != nil {
+		return err
+	}
+	if max >= last {
+		return s.delete(min, max)
 	}
 	for ; min <= first && max-min >= deletedAtOnce; min += deletedAtOnce {
 		if err := s.delete(min, min+deletedAtOnce-1); err != nil {
@@ -168,6 +176,19 @@ func (s *store) DeleteRange(min, max uint64) error {
 		first = min + deletedAtOnce
 	}
 	return s.delete(min, max)
+}
+
+// clear deletes the whole log.
+func (s *store) clear() error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.LastIndex()
+	if err != nil || last == 0 {
+		return err
+	}
+	return s.delete(first, last)
 }
 
 func (s *store) delete(min, max uint64) error {
@@ -194,6 +215,32 @@ func (s *store) Get(key []byte) (value []byte, err error) {
 		return wrongSum
 	})
 	return value, err
+}
+
+// keySent is which snapshots a leader sent: the last few, index and term of each.
+var keySent = []byte("ChronikSent")
+
+const sentSize = 16
+
+// noteSent notes that a leader sends the snapshot of that entry.
+func (s *store) noteSent(index, term uint64) error {
+	b, err := s.get(keySent)
+	if err != nil {
+		return err
+	}
+	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, index), term)
+	return s.Set(keySent, b[max(0, len(b)-(snapshotsToKeep+1)*sentSize):])
+}
+
+// wasSent says whether a leader sent the snapshot of that entry.
+func (s *store) wasSent(index, term uint64) (bool, error) {
+	b, err := s.get(keySent)
+	for ; err == nil && len(b) >= sentSize; b = b[sentSize:] {
+		if binary.BigEndian.Uint64(b) == index && binary.BigEndian.Uint64(b[8:]) == term {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // identity is who the store belongs to.
@@ -320,6 +367,14 @@ func (s raftStore) StoreLogs(entries []*raft.Log) error  { return s.orEnd(s.stor
 func (s raftStore) DeleteRange(min, max uint64) error    { return s.orEnd(s.store.DeleteRange(min, max)) }
 func (s raftStore) Set(key, value []byte) error          { return s.orEnd(s.store.Set(key, value)) }
 func (s raftStore) SetUint64(key []byte, v uint64) error { return s.orEnd(s.store.SetUint64(key, v)) }
+
+func (s raftStore) noteSent(index, term uint64) error {
+	return s.orEnd(s.store.noteSent(index, term))
+}
+
+// IsMonotonic has raft delete the whole log when it installs a snapshot that a leader sent: entries would be missing
+// between the log and what comes behind the snapshot.
+func (raftStore) IsMonotonic() bool { return true }
 
 func (s raftStore) orEnd(err error) error {
 	if err != nil && s.failure.err() != nil {

@@ -9,12 +9,15 @@ import (
 	"github.com/hashicorp/raft"
 
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 // tenures runs what Lead was given from the beginning of each leadership to its end. A new tenure begins when all that
 // ran in the last one has returned.
 type tenures struct {
 	raft    *raft.Raft
+	watch   *leadership
+	reads   *reads
 	failure *failure
 	changes <-chan bool // raft's; it blocks when this is not drained
 
@@ -34,9 +37,9 @@ type tenure struct {
 	runs sync.WaitGroup
 }
 
-func newTenures(r *raft.Raft, changes <-chan bool, f *failure) *tenures {
+func newTenures(r *raft.Raft, l *leadership, reads *reads, changes <-chan bool, f *failure) *tenures {
 	t := &tenures{
-		raft: r, failure: f, changes: changes,
+		raft: r, watch: l, reads: reads, failure: f, changes: changes,
 		begun: make(chan struct{}), stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go t.follow()
@@ -78,14 +81,17 @@ func (t *tenures) follow() {
 	}
 }
 
-// begin waits for the barrier: before it the image may lack what the last leader was promised.
+// begin waits for the barrier: before it the image may lack what the last leader was promised. The term must be the same
+// before and behind it, so that it is that in which this node led: it may lead no more.
 func (t *tenures) begin() {
+	term := t.raft.CurrentTerm()
 	barrier := func() error { return t.raft.Barrier(0).Error() }
-	if err := t.failure.await(barrier); err != nil {
+	if err := t.failure.await(barrier); err != nil || t.raft.CurrentTerm() != term {
 		return // the leadership has gone again; changes will say so
 	}
+	defer t.watch.wake()
 	ctx, end := context.WithCancel(context.Background())
-	now := &tenure{ctx: ctx, end: end, term: t.raft.CurrentTerm()}
+	now := &tenure{ctx: ctx, end: end, term: term}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.now = now
@@ -108,6 +114,34 @@ func (t *tenures) run(in *tenure, fn func(context.Context, uint64) error) {
 		}
 		t.failure.set(fmt.Errorf("lead in term %d: %w", in.term, err))
 	})
+}
+
+// readIndex is an entry such that an image that includes it includes everything that was committed before the call. It
+// costs no entry: others confirm that this node still leads. An error is errNotProposed when it does not.
+func (t *tenures) readIndex(ctx context.Context) (image.Index, error) {
+	t.mu.Lock()
+	now := t.now
+	t.mu.Unlock()
+	if now == nil {
+		return 0, errNotProposed // or the barrier has not passed: what was committed before may not be known here yet
+	}
+	index, err := t.reads.lastCommitted()
+	if err != nil {
+		return 0, err
+	}
+	verified := make(chan error, 1)
+	go func() { verified <- t.raft.VerifyLeader().Error() }()
+	select {
+	case err = <-verified:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-t.failure.happened:
+		err = t.failure.err()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotProposed, err)
+	}
+	return index, nil
 }
 
 func (t *tenures) finish() {

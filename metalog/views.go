@@ -11,7 +11,8 @@ import (
 
 // views is the image as others see it: those who look, those who watch, and those who wait for an index.
 type views struct {
-	image atomic.Pointer[image.Image]
+	image   atomic.Pointer[image.Image]
+	reached atomic.Uint64 // the last entry that was applied; it may have changed nothing
 
 	mu       sync.Mutex // held while watchers are told, so that each gets every delta once and in order
 	watchers []image.Watcher
@@ -23,23 +24,28 @@ type waiter struct {
 	here  chan struct{}
 }
 
-func newViews(m *image.Image) *views {
+// newViews begins with the image as it is behind an entry.
+func newViews(m *image.Image, reached uint64) *views {
 	v := &views{}
 	v.image.Store(m)
+	v.reached.Store(max(reached, uint64(m.Index())))
 	return v
 }
 
 // publish shows the new image first, since watchers look at it, and wakes waiters last: who has waited for an index
-// finds that the watchers know of it.
-func (v *views) publish(d *image.Delta) {
+// finds that the watchers know of it. d is nil when the entry changed nothing.
+func (v *views) publish(reached uint64, d *image.Delta) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.image.Store(d.New)
-	for _, w := range v.watchers {
-		w.Apply(d)
+	if d != nil {
+		v.image.Store(d.New)
+		for _, w := range v.watchers {
+			w.Apply(d)
+		}
 	}
+	v.reached.Store(reached)
 	v.waiters = slices.DeleteFunc(v.waiters, func(w *waiter) bool {
-		if w.index > d.New.Index() {
+		if uint64(w.index) > reached {
 			return false
 		}
 		close(w.here)
@@ -75,7 +81,7 @@ func (v *views) wait(ctx context.Context, index image.Index, f *failure) error {
 func (v *views) enlist(index image.Index) *waiter {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.image.Load().Index() >= index {
+	if v.reached.Load() >= uint64(index) {
 		return nil
 	}
 	w := &waiter{index, make(chan struct{})}

@@ -1,0 +1,250 @@
+package metalog
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// courier takes this node's messages to the leader and brings the answers. It has one connection to it; those to leaders
+// before it stay a moment, for what they may still answer.
+type courier struct {
+	net    Network
+	book   *book
+	lead   *leadership
+	ctx    context.Context // ends with the courier
+	end    context.CancelFunc
+	window chan struct{} // a token for each message under way
+
+	mu      sync.Mutex
+	now     *errand
+	readers sync.WaitGroup
+}
+
+const (
+	// messagesUnderWay bounds what a node has asked a leader and not heard of yet. When so many are, proposals gather.
+	messagesUnderWay = 32
+
+	// dialTimeout bounds one attempt to reach the leader.
+	dialTimeout = time.Second
+
+	// answerTimeout is how long nothing may come while an answer is due. A leader's slow disk must fit in.
+	answerTimeout = 15 * time.Second
+
+	// lastWords is how long a connection to a leader that leads no more is kept.
+	lastWords = time.Second
+)
+
+// errNotProposed: it is certain that no leader's log has the proposal, nor will have it.
+var errNotProposed = errors.New("not proposed")
+
+func newCourier(n Network, b *book, l *leadership) *courier {
+	c := &courier{net: n, book: b, lead: l, window: make(chan struct{}, messagesUnderWay)}
+	c.ctx, c.end = context.WithCancel(context.Background())
+	return c
+}
+
+// stop closes all connections and waits for their readers; what is under way is answered with an error.
+func (c *courier) stop() {
+	c.end()
+	c.mu.Lock() // whoever is in there starts no reader any more
+	c.now = nil
+	c.mu.Unlock()
+	c.readers.Wait()
+}
+
+// ask sends m to the leader, and has done called once with the answer or an error, unless ask returns an error: then m has
+// not been sent, and will not be. done must not block.
+func (c *courier) ask(ctx context.Context, m *message, done func(*message, error)) error {
+	select {
+	case c.window <- struct{}{}:
+	case <-ctx.Done():
+		return errors.Join(errNotProposed, ctx.Err())
+	case <-c.ctx.Done():
+		return errNotProposed
+	}
+	e, err := c.errand()
+	if err == nil {
+		err = e.send(m, func(answer *message, err error) { <-c.window; done(answer, err) })
+	}
+	if err != nil {
+		<-c.window
+		return fmt.Errorf("%w: %w", errNotProposed, err)
+	}
+	return nil
+}
+
+// moved lets go of the connection to a leader that leads no more.
+func (c *courier) moved() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now != nil && c.now.to != c.lead.leader() {
+		c.now.retire()
+		c.now = nil
+	}
+}
+
+// errand is the connection to the leader of now.
+func (c *courier) errand() (*errand, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	to := c.lead.leader()
+	if c.now != nil && c.now.to == to && c.now.alive() {
+		return c.now, nil
+	}
+	if c.now != nil {
+		c.now.retire()
+		c.now = nil
+	}
+	if to == "" || c.ctx.Err() != nil {
+		return nil, errors.New("no leader is known")
+	}
+	conn, err := c.dial(to)
+	if err != nil {
+		return nil, err
+	}
+	if c.ctx.Err() != nil {
+		return nil, errors.Join(c.ctx.Err(), conn.Close())
+	}
+	c.now = newErrand(c.ctx, to, conn)
+	c.readers.Go(c.now.read)
+	return c.now, nil
+}
+
+func (c *courier) dial(to raft.ServerID) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
+	defer cancel()
+	addrs := c.book.find(to, c.configured(to))
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("the address of server %s is not known", to)
+	}
+	var failed error
+	for _, addr := range addrs {
+		conn, err := c.net.Dial(ctx, addr, proposeStream)
+		if err == nil {
+			return conn, nil
+		}
+		failed = errors.Join(failed, fmt.Errorf("server %s: %w", to, err))
+	}
+	return nil, failed
+}
+
+func (c *courier) configured(id raft.ServerID) raft.ServerAddress {
+	for _, s := range c.lead.raft.GetConfiguration().Configuration().Servers {
+		if s.ID == id {
+			return s.Address
+		}
+	}
+	return ""
+}
+
+// errand is a connection to one server.
+type errand struct {
+	to   raft.ServerID
+	conn net.Conn
+	stop func() bool // of the watch over the courier's end
+
+	mu      sync.Mutex
+	ended   error // why there is nothing more to hope for
+	retired bool
+	next    uint64
+	pending map[uint64]func(*message, error)
+
+	write sync.Mutex
+}
+
+func newErrand(ctx context.Context, to raft.ServerID, conn net.Conn) *errand {
+	e := &errand{to: to, conn: conn, pending: map[uint64]func(*message, error){}}
+	e.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return e
+}
+
+func (e *errand) alive() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended == nil
+}
+
+// retire lets the connection end when it has nothing to wait for, or soon.
+func (e *errand) retire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.retired = true
+	_ = e.conn.SetReadDeadline(time.Now().Add(lastWords))
+}
+
+// send returns an error when m has not been sent. Once part of it may be on its way, done says what became of it.
+func (e *errand) send(m *message, done func(*message, error)) error {
+	e.mu.Lock()
+	if e.ended != nil || e.retired {
+		defer e.mu.Unlock()
+		return errors.Join(errors.New("the connection has ended"), e.ended)
+	}
+	m.id = e.next
+	e.next++
+	if len(e.pending) == 0 {
+		_ = e.conn.SetReadDeadline(time.Now().Add(answerTimeout))
+	}
+	e.pending[m.id] = done
+	e.mu.Unlock()
+	e.write.Lock()
+	defer e.write.Unlock()
+	_ = e.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	if _, err := e.conn.Write(encodeFrame(m)); err != nil {
+		_ = e.conn.Close() // read ends it
+	}
+	return nil
+}
+
+// read hands out the answers until the connection ends, and then tells those who still wait.
+func (e *errand) read() {
+	r := bufio.NewReaderSize(e.conn, 16<<10)
+	for {
+		m, err := readFrame(r)
+		if err == nil {
+			err = e.deliver(m)
+		}
+		if err != nil {
+			e.finish(fmt.Errorf("server %s: %w", e.to, err))
+			return
+		}
+	}
+}
+
+func (e *errand) deliver(m *message) error {
+	e.mu.Lock()
+	done, ok := e.pending[m.id]
+	delete(e.pending, m.id)
+	switch {
+	case e.retired:
+	case len(e.pending) == 0:
+		_ = e.conn.SetReadDeadline(time.Time{})
+	default:
+		_ = e.conn.SetReadDeadline(time.Now().Add(answerTimeout))
+	}
+	e.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("answer %d to nothing that was asked", m.id)
+	}
+	done(m, nil)
+	return nil
+}
+
+func (e *errand) finish(err error) {
+	e.stop()
+	_ = e.conn.Close()
+	e.mu.Lock()
+	e.ended = err
+	pending := e.pending
+	e.pending = nil
+	e.mu.Unlock()
+	for _, done := range pending {
+		done(nil, err)
+	}
+}

@@ -1,0 +1,190 @@
+package metalog
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// desk is where other nodes' messages come in. What they propose joins what this node proposes itself; when this node does
+// not lead, they hear so and try elsewhere.
+type desk struct {
+	batcher  *batcher
+	tenures  *tenures
+	listener net.Listener
+	logger   *slog.Logger
+
+	ctx  context.Context // ends with the desk
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
+// maxVisitors bounds the connections: one for each node, and a few that have not noticed yet that they are gone.
+const maxVisitors = 64
+
+func newDesk(l net.Listener, b *batcher, t *tenures, logger *slog.Logger) *desk {
+	d := &desk{batcher: b, tenures: t, listener: l, logger: logger}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	d.work.Go(d.accept)
+	return d
+}
+
+func (d *desk) stop() error {
+	d.end()
+	err := d.listener.Close()
+	d.work.Wait()
+	return ignoreClosed(err)
+}
+
+func (d *desk) accept() {
+	visitors := make(chan struct{}, maxVisitors)
+	for {
+		select {
+		case visitors <- struct{}{}:
+		case <-d.ctx.Done():
+			return
+		}
+		c, err := d.listener.Accept()
+		if err != nil {
+			return // it is closed
+		}
+		d.work.Go(func() {
+			defer func() { <-visitors }()
+			if err := d.serve(c); err != nil && d.ctx.Err() == nil {
+				d.logger.Debug("metalog: a node's connection ended", "remote", c.RemoteAddr(), "error", err)
+			}
+		})
+	}
+}
+
+// serve answers the messages of a connection. They are taken in their order, and answered as it comes.
+func (d *desk) serve(c net.Conn) (err error) {
+	v := &visit{desk: d, conn: c, window: make(chan struct{}, messagesUnderWay)}
+	ctx, end := context.WithCancel(d.ctx)
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer func() { end(); v.work.Wait(); err = errors.Join(err, ignoreClosed(c.Close())) }()
+	r := bufio.NewReaderSize(c, 64<<10)
+	for {
+		m, err := readFrame(r)
+		if err != nil {
+			return err
+		}
+		select {
+		case v.window <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		finish := d.begin(ctx, m)
+		if finish == nil {
+			return errors.New("a message that is no question")
+		}
+		v.work.Go(func() { v.answer(finish()); <-v.window })
+	}
+}
+
+// visit is one connection.
+type visit struct {
+	desk   *desk
+	conn   net.Conn
+	window chan struct{}
+	work   sync.WaitGroup
+	write  sync.Mutex
+}
+
+func (v *visit) answer(m *message) {
+	v.write.Lock()
+	defer v.write.Unlock()
+	_ = v.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	if _, err := v.conn.Write(encodeFrame(m)); err != nil {
+		_ = v.conn.Close() // whoever reads from it ends
+	}
+}
+
+// begin puts what m asks in its place; what it returns waits for the answer.
+func (d *desk) begin(ctx context.Context, m *message) func() *message {
+	switch m.kind {
+	case msgPropose:
+		waiting := d.enqueue(m)
+		return func() *message { return d.proposed(m.id, waiting) }
+	case msgSync:
+		return func() *message {
+			ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+			defer cancel()
+			index, err := d.tenures.readIndex(ctx)
+			return &message{kind: msgSynced, id: m.id, index: index, leads: err == nil}
+		}
+	}
+	return nil
+}
+
+// enqueue returns the proposals of m, each of which will have its answer.
+func (d *desk) enqueue(m *message) []*proposal {
+	waiting := make([]*proposal, len(m.proposals))
+	for i, body := range m.proposals {
+		p := &proposal{ctx: d.ctx, body: body, answer: make(chan answer, 1), low: m.low, visiting: true}
+		waiting[i] = p
+		if _, err := image.DecodeAll(body); err != nil || len(body) > maxProposal {
+			p.answer <- answer{err: kerr.Detail(kerr.InvalidRecord, "records that this node cannot read: %v", err), refused: true}
+			continue
+		}
+		if !d.batcher.lead.leads() {
+			p.answer <- answer{err: errNotProposed}
+			continue
+		}
+		queue := d.batcher.first
+		if m.low {
+			queue = d.batcher.second
+		}
+		select {
+		case queue <- p:
+		case <-d.ctx.Done():
+			p.answer <- answer{err: errNotProposed}
+		case <-d.batcher.stopped:
+			p.answer <- answer{err: errNotProposed}
+		}
+	}
+	return waiting
+}
+
+func (d *desk) proposed(id uint64, waiting []*proposal) *message {
+	m := &message{kind: msgProposed, id: id}
+	for _, p := range waiting {
+		m.outcomes = append(m.outcomes, outcomeFor(d.batcher.result(d.ctx, p)))
+	}
+	return m
+}
+
+// outcomeFor is how an answer goes over the wire.
+func outcomeFor(a answer) outcomeOf {
+	switch {
+	case a.err == nil:
+		return outcomeOf{is: isApplied, index: a.index}
+	case a.refused:
+		return outcomeOf{is: isRefused, index: a.index, code: kerr.Of(a.err), text: kerr.Message(a.err)}
+	case errors.Is(a.err, errNotProposed):
+		return outcomeOf{is: isNotProposed}
+	}
+	return outcomeOf{is: isUnknown, text: a.err.Error()}
+}
+
+// answer is the other direction of outcomeFor.
+func (o outcomeOf) answer() answer {
+	switch {
+	case o.is == isApplied:
+		return answer{index: o.index}
+	case o.is == isRefused && o.text != "":
+		return answer{index: o.index, err: kerr.Detail(o.code, "%s", o.text), refused: true}
+	case o.is == isRefused:
+		return answer{index: o.index, err: o.code, refused: true}
+	case o.is == isNotProposed:
+		return answer{err: errNotProposed}
+	}
+	return answer{err: unknown(errors.New(o.text))}
+}

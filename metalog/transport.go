@@ -1,0 +1,217 @@
+package metalog
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// transport is Raft's own over the network. Servers go by their ids in it, also in votes: an address may change, and
+// may come to be another's.
+type transport struct {
+	*raft.NetworkTransport
+	streams  *streams
+	self     raft.ServerID
+	requests chan raft.RPC // to Raft, through pass
+
+	raft      atomic.Pointer[raft.Raft]
+	expecting atomic.Uint64 // the snapshot that Raft is about to be given, see sentSnapshot
+	passed    sync.WaitGroup
+	closed    chan struct{}
+	closing   sync.Once
+
+	mu    sync.Mutex
+	peers map[raft.ServerID]chan struct{} // those whose last heartbeat failed; closed when one gets through
+}
+
+var _ raft.WithPreVote = (*transport)(nil) // without it raft goes on, and a node that comes back deposes the leader
+
+const (
+	// rpcTimeout is how long Raft waits for an answer, and, for a snapshot, for each 256 KiB.
+	rpcTimeout = 3 * time.Second
+
+	// holdFor bounds how long entries wait for a peer that does not answer heartbeats.
+	holdFor = 30 * time.Second
+
+	// holdCheck is how often they look whether this server still leads.
+	holdCheck = 100 * time.Millisecond
+)
+
+func newTransport(s *streams, logger hclog.Logger) *transport {
+	return &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: s, MaxPool: 3, Timeout: rpcTimeout, Logger: logger,
+			MaxRPCsInFlight: 1, // pipelining can wedge a follower (hashicorp/raft 612)
+		}),
+		streams: s, self: s.self, requests: make(chan raft.RPC), closed: make(chan struct{}),
+		peers: map[raft.ServerID]chan struct{}{},
+	}
+}
+
+// Consumer, LocalAddr, EncodePeer and DecodePeer are Raft's.
+func (t *transport) Consumer() <-chan raft.RPC                                { return t.requests }
+func (t *transport) LocalAddr() raft.ServerAddress                            { return raft.ServerAddress(t.self) }
+func (t *transport) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress                   { return raft.ServerAddress(b) }
+
+// target is what streams.Dial gets.
+func target(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(id) + " " + configured
+}
+
+// AppendEntries keeps entries for a peer that does not answer heartbeats here. Otherwise raft would wait longer after each
+// failure, up to ten seconds, and a node that comes back would be that late.
+func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, rq *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if isHeartbeat(rq) {
+		err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+		t.answered(id, err == nil)
+		return err
+	}
+	t.hold(id)
+	return t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+}
+
+// InstallSnapshot, RequestVote, RequestPreVote and TimeoutNow are Raft's.
+func (t *transport) InstallSnapshot(id raft.ServerID, a raft.ServerAddress, rq *raft.InstallSnapshotRequest,
+	resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	t.hold(id)
+	return t.NetworkTransport.InstallSnapshot(id, target(id, a), rq, resp, data)
+}
+
+func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, target(id, a), rq, resp)
+}
+
+func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, target(id, a), rq, resp)
+}
+
+func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, rq *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp)
+}
+
+// isHeartbeat as raft's transport tells them from entries.
+func isHeartbeat(rq *raft.AppendEntriesRequest) bool {
+	return rq.PrevLogEntry == 0 && rq.PrevLogTerm == 0 && len(rq.Entries) == 0 && rq.LeaderCommitIndex == 0
+}
+
+func (t *transport) answered(id raft.ServerID, yes bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	silent := t.peers[id]
+	switch {
+	case yes && silent != nil:
+		close(silent)
+		delete(t.peers, id)
+	case !yes && silent == nil:
+		t.peers[id] = make(chan struct{})
+	}
+}
+
+func (t *transport) hold(id raft.ServerID) {
+	t.mu.Lock()
+	silent := t.peers[id]
+	t.mu.Unlock()
+	if silent == nil {
+		return
+	}
+	look := time.NewTicker(holdCheck)
+	defer look.Stop()
+	for end := time.Now().Add(holdFor); time.Now().Before(end); {
+		select {
+		case <-silent:
+			return
+		case <-t.closed:
+			return
+		case <-look.C:
+			if r := t.raft.Load(); r != nil && r.State() != raft.Leader {
+				return
+			}
+		}
+	}
+}
+
+// start begins to pass requests to r. The only voter stands for election at once, whatever the timers of a cluster are:
+// there is nobody whose heartbeat could come.
+func (t *transport) start(r *raft.Raft, alone bool) {
+	t.raft.Store(r)
+	t.passed.Go(func() {
+		if alone {
+			now := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+			t.ask(raft.RPC{Command: now})
+		}
+		for {
+			select {
+			case rpc := <-t.NetworkTransport.Consumer():
+				t.pass(rpc)
+			case <-t.closed:
+				return
+			}
+		}
+	})
+}
+
+// pass gives Raft a request when it has answered the one before: it would take them one by one anyway.
+func (t *transport) pass(rpc raft.RPC) {
+	if s, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
+		t.passSnapshot(rpc, s)
+	} else if resp, ok := t.ask(rpc); ok {
+		rpc.RespChan <- resp
+	}
+}
+
+// passSnapshot refuses what this server has already. A snapshot whose leader gave up waiting, and sent it again, may be
+// read from its connection much later; raft would take it, and lose what came after.
+func (t *transport) passSnapshot(rpc raft.RPC, s *raft.InstallSnapshotRequest) {
+	if r := t.raft.Load(); s.LastLogIndex <= r.AppliedIndex() {
+		_, err := io.Copy(io.Discard, rpc.Reader)
+		rpc.RespChan <- raft.RPCResponse{Response: &raft.InstallSnapshotResponse{Term: r.CurrentTerm(), Success: err == nil}, Error: err}
+		return
+	}
+	t.expecting.Store(s.LastLogIndex)
+	defer t.expecting.Store(0)
+	if resp, ok := t.ask(rpc); ok {
+		rpc.RespChan <- resp
+	}
+}
+
+// ask is false when the transport has been closed.
+func (t *transport) ask(rpc raft.RPC) (raft.RPCResponse, bool) {
+	answer := make(chan raft.RPCResponse, 1)
+	rpc.RespChan = answer
+	select {
+	case t.requests <- rpc:
+	case <-t.closed:
+		return raft.RPCResponse{}, false
+	}
+	select {
+	case resp := <-answer:
+		return resp, true
+	case <-t.closed:
+		return raft.RPCResponse{}, false
+	}
+}
+
+// sentSnapshot says whether the snapshot of that entry is one that a leader sends. One that this server makes ends with
+// an entry that it has applied, and the other is not taken then.
+func (t *transport) sentSnapshot(index uint64) bool { return t.expecting.Load() == index }
+
+// shut closes all connections; Raft hears nothing, and says nothing, from then on.
+func (t *transport) shut() (err error) {
+	t.closing.Do(func() {
+		close(t.closed)
+		err = t.NetworkTransport.Close()
+		t.CloseStreams()
+	})
+	return err
+}
+
+// wait returns when nothing of the transport runs any more. It is called after shut.
+func (t *transport) wait() {
+	t.passed.Wait()
+	t.streams.accepted.Wait()
+}
