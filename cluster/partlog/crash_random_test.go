@@ -3,6 +3,7 @@ package partlog
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -215,7 +216,7 @@ func (o *ordeal) truncate(k *ledger, l *Log) {
 		to += o.r.Int64N(k.end(n+1) - to)
 	}
 	o.update(k, func() { k.cutting = n })
-	end, err := l.Truncate(to)
+	end, err := l.Truncate(to, math.MaxInt32)
 	o.checked(err)
 	if end != k.end(n) {
 		o.t.Fatalf("truncated at %d to %d, not %d", to, end, k.end(n))

@@ -99,7 +99,7 @@ func TestTruncate(t *testing.T) {
 		follow(t, l, fromLeader(0, 1, "a", "b", "c"), 1)
 		follow(t, l, fromLeader(3, 2, "d", "e"), 2)
 		follow(t, l, fromLeader(5, 3, "f"), 3)
-		if end, err := l.Truncate(c.to); end != c.end || err != nil {
+		if end, err := l.Truncate(c.to, 100); end != c.end || err != nil {
 			t.Fatal(c, end, err)
 		}
 		for range 2 {
@@ -133,11 +133,11 @@ func TestTruncateSegments(t *testing.T) {
 	if n := segmentsOf(l); len(n) != 1 || n[0].End() != 2 {
 		t.Fatal(n)
 	}
-	if end, err := l.Truncate(3); end != 3 || err != nil {
+	if end, err := l.Truncate(3, 100); end != 3 || err != nil {
 		t.Fatal(end, err)
 	}
 	want(t, l, 0, "a", "b", "c")
-	if end, err := l.Truncate(1); end != 0 || err != nil {
+	if end, err := l.Truncate(1, 100); end != 0 || err != nil {
 		t.Fatal("an unclean election", end, err)
 	}
 	if names, _ := d.fs.List(l.id.dir()); len(names) > 0 || l.Stable() != 0 {
@@ -158,7 +158,7 @@ func TestTruncatedFilesAreRecycled(t *testing.T) {
 		for i := range int64(40) {
 			follow(t, l, fromLeader(i, 1, string(content(1, int(i), 3000))), 1)
 		}
-		if end, err := l.Truncate(1); end != 1 || err != nil {
+		if end, err := l.Truncate(1, 100); end != 1 || err != nil {
 			t.Fatal(end, err)
 		}
 		if restart {
@@ -184,10 +184,10 @@ func TestTruncatedFilesAreRecycled(t *testing.T) {
 func TestReset(t *testing.T) {
 	d, s, l := replicated(t)
 	follow(t, l, idempotentFrom(0, 1, 7), 1)
-	if err := l.Reset(1); kerr.Of(err) != kerr.OffsetOutOfRange {
+	if err := l.Reset(1, 100); kerr.Of(err) != kerr.OffsetOutOfRange {
 		t.Fatal(err)
 	}
-	if err := l.Reset(101); err != nil {
+	if err := l.Reset(101, 100); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -245,7 +245,7 @@ func TestTruncatedMarker(t *testing.T) {
 		s = d.open()
 		l = d.log(s, 1)
 	}
-	if end, err := l.Truncate(1); end != 1 || err != nil {
+	if end, err := l.Truncate(1, 100); end != 1 || err != nil {
 		t.Fatal(end, err)
 	}
 	l.SetStable(1)

@@ -24,12 +24,14 @@ const truncatedSize = 4
 // that is durable. Nobody may append meanwhile. What segments hold is given up a whole segment at a time: only what an
 // unclean election asks for lies there, as they are cut up to SetStable's mark only. At or beyond the end nothing is cut,
 // but epochs that begin there are forgotten.
-func (l *Log) Truncate(to int64) (end int64, err error) {
-	end, err = l.truncate(to, false)
+//
+// leaderEpoch is that of the leader that asks for it: when this node was made leader in a later one, it is refused.
+func (l *Log) Truncate(to int64, leaderEpoch int32) (end int64, err error) {
+	end, err = l.truncate(to, leaderEpoch, false)
 	if errors.Is(err, errCutting) {
 		l.store.tending.Lock() // nothing is being cut meanwhile
 		defer l.store.tending.Unlock()
-		end, err = l.truncate(to, true)
+		end, err = l.truncate(to, leaderEpoch, true)
 	}
 	return end, err
 }
@@ -37,10 +39,10 @@ func (l *Log) Truncate(to int64) (end int64, err error) {
 // errCutting says that cutting may have gone beyond the end that is wanted, or be on its way there.
 var errCutting = errors.New("partlog: segments may be being cut there")
 
-func (l *Log) truncate(to int64, alone bool) (int64, error) {
+func (l *Log) truncate(to int64, leaderEpoch int32, alone bool) (int64, error) {
 	l.store.truncating.RLock() // no checkpoint knows of it before its place is known
 	defer l.store.truncating.RUnlock()
-	t := truncation{log: l, alone: alone, done: make(chan error, 1)}
+	t := truncation{log: l, epoch: leaderEpoch, alone: alone, done: make(chan error, 1)}
 	if err := t.begin(to); err != nil || !t.any {
 		return t.to, err
 	}
@@ -54,6 +56,7 @@ func (l *Log) truncate(to int64, alone bool) (int64, error) {
 // truncation is one on its way; it is the sink of its entry.
 type truncation struct {
 	log      *Log
+	epoch    int32
 	alone    bool // nothing is being cut meanwhile
 	to       int64
 	size     int32 // of what is left of the entry that is cut through
@@ -77,8 +80,8 @@ func (t *truncation) begin(to int64) error {
 	}
 	defer l.mu.Unlock()
 	t.to = min(max(to, l.start), l.end)
-	if l.closed {
-		return kerr.NotLeaderOrFollower
+	if err := l.fenced(t.epoch); err != nil {
+		return err
 	}
 	if t.to >= l.end {
 		l.epochs.cut(t.to)
@@ -91,6 +94,17 @@ func (t *truncation) begin(to int64) error {
 		return errCutting
 	}
 	return t.state()
+}
+
+// fenced refuses what a leader of that epoch asks for; the caller holds l.mu.
+func (l *Log) fenced(leaderEpoch int32) error {
+	switch {
+	case l.closed:
+		return kerr.NotLeaderOrFollower
+	case l.epochs.latest() > leaderEpoch:
+		return kerr.FencedLeaderEpoch
+	}
+	return nil
 }
 
 // align moves to down to where a batch begins; the caller holds l.mu.
@@ -201,8 +215,8 @@ func (t *truncation) remove() error {
 }
 
 // Reset empties the log and has it begin at start, which lies beyond its end: the leader's log starts there. It returns
-// when that is durable. Nobody may append meanwhile.
-func (l *Log) Reset(start int64) error {
+// when that is durable. Nobody may append meanwhile; leaderEpoch is as in Truncate.
+func (l *Log) Reset(start int64, leaderEpoch int32) error {
 	for {
 		l.mu.Lock()
 		if l.inFlight.used == 0 {
@@ -213,11 +227,12 @@ func (l *Log) Reset(start int64) error {
 			return err
 		}
 	}
-	if l.closed || start <= l.end {
+	if err := l.fenced(leaderEpoch); err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	if start <= l.end {
 		defer l.mu.Unlock()
-		if l.closed {
-			return kerr.NotLeaderOrFollower
-		}
 		return fmt.Errorf("%s ends at %d, it cannot begin anew at %d: %w", l.id.name(), l.end, start, kerr.OffsetOutOfRange)
 	}
 	f, err := l.store.state(kindLogStart, encodeLogStart(l.id.Stream, start))
