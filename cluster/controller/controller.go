@@ -1,11 +1,13 @@
 // Package controller is what a cluster decides about itself, where the metadata log leads: which topics there are, where
-// their replicas lie, what is configured. A decision is a planner (plan_*.go: the image and a request in, records and an
+// their replicas lie, what is configured, which brokers live and who leads. A decision is a planner (plan_*.go: the image and a request in, records and an
 // outcome per item out, without clock or chance) whose records are then proposed. It does not know how requests arrive
 // nor how records are agreed on.
 package controller
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -20,25 +22,49 @@ type Log interface {
 	Propose(ctx context.Context, recs ...image.Record) (image.Index, error)
 }
 
+// Voters is the metadata log's own members. Every change of them is one of the configuration that was read.
+type Voters interface {
+	Servers() ([]Server, error)
+	Promote(ctx context.Context, id string) error
+	RemoveServer(ctx context.Context, id string) error
+}
+
+// Server is a member of the metadata log, by the id under which it takes part.
+type Server struct {
+	ID    string
+	Node  image.BrokerID
+	Voter bool
+}
+
 // Options of New.
 type Options struct {
 	Self   image.BrokerID
 	Log    Log
 	Config func() *config.Broker // this broker's, compiled
 	NewID  func() uuid.UUID      // of a new topic; never the zero id
+	Logger *slog.Logger          // nil: none
+
+	// What a cluster of several needs; nil where there is one node.
+	Sync   func(ctx context.Context) error                  // metalog.Log.Sync
+	Probe  func(ctx context.Context, b *image.Broker) error // tries to connect to b; ECONNREFUSED says that nobody is there
+	Voters Voters
 }
 
 // Controller makes decisions one after the other, each against the image that the one before it left. All methods may be
 // called concurrently. A message of a kerr.Detail in an outcome is meant for the client.
 type Controller struct {
 	o         Options
-	turn      chan struct{} // holds one token: who has taken it decides
+	turn      chan struct{}          // holds one token: who has taken it decides
+	tenure    atomic.Pointer[tenure] // nil while this node's metadata log does not lead
 	auto      autoCreation
 	producers producerIDs
 }
 
 // New returns a controller.
 func New(o Options) *Controller {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	c := &Controller{o: o, turn: make(chan struct{}, 1)}
 	c.producers.turn = make(chan struct{}, 1)
 	return c
@@ -75,7 +101,7 @@ const (
 
 	// maxAttempts bounds how often a plan that came too late is made again. Only what changes partitions from elsewhere
 	// can make it so: other decisions wait for their turn.
-	maxAttempts = 4
+	maxAttempts = 8
 )
 
 // planner returns the records of one item of a request, or why it is refused. It sees the items in order, and counts on
@@ -92,7 +118,7 @@ func (c *Controller) decide(ctx context.Context, n int, begin func(*image.Image)
 		switch {
 		case err == nil:
 			from, attempt = end, 1
-		case cameTooLate(err) && attempt < maxAttempts:
+		case cameTooLate(err) && attempt < maxAttempts && c.catchUp(ctx) == nil:
 			attempt++
 		default:
 			for i := from; i < n; i++ {
@@ -102,6 +128,14 @@ func (c *Controller) decide(ctx context.Context, n int, begin func(*image.Image)
 		}
 	}
 	return outcome
+}
+
+// catchUp waits for an image with what made a plan come too late; where this node leads it is there already.
+func (c *Controller) catchUp(ctx context.Context) error {
+	if c.o.Sync == nil || c.tenure.Load() != nil {
+		return nil
+	}
+	return c.o.Sync(ctx)
 }
 
 // gather plans items from the first one on until their records fill a chunk; a single item may be larger than that.

@@ -29,6 +29,7 @@ type fakeLog struct {
 	err     error
 
 	failAfter int // so many entries, 0: never
+	watch     image.Watcher
 }
 
 const entryCap = 1<<20 - 64
@@ -70,11 +71,14 @@ func (l *fakeLog) apply(recs ...image.Record) (image.Index, error) {
 	if size > entryCap {
 		return 0, kerr.RecordListTooLarge
 	}
-	next, _, err := l.img.Apply(l.img.Index()+1, recs)
+	next, delta, err := l.img.Apply(l.img.Index()+1, recs)
 	if err != nil {
 		return 0, err
 	}
 	l.img, l.entries, l.largest = next, l.entries+1, max(l.largest, size)
+	if l.watch != nil {
+		l.watch.Apply(delta)
+	}
 	return next.Index(), nil
 }
 

@@ -44,6 +44,9 @@ func planAlteration(img *image.Image, cfg *config.Broker, a alteration) ([]image
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOneMinISR(img, a.resource, was, is); err != nil {
+		return nil, err
+	}
 	if err := checkResult(img, cfg, a.resource, is); err != nil {
 		return nil, err
 	}

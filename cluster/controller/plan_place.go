@@ -7,19 +7,22 @@ import (
 	"chronik/metalog/image"
 )
 
-// spread places new partitions: their leaders in turn on all brokers that are not fenced, and the other replicas so that
-// a broker's partitions do not all have the same followers.
+// spread places new partitions: their leaders in turn on all brokers that are neither fenced nor shutting down, and the
+// other replicas so that a partition is in as many racks as can be, and a broker's partitions do not all have the same
+// followers.
 type spread struct {
-	active, fenced []image.BrokerID
+	active, fenced []image.BrokerID // the fenced with those that are shutting down
+	racks          map[image.BrokerID]string
 }
 
 func newSpread(img *image.Image) spread {
-	var s spread
+	s := spread{racks: map[image.BrokerID]string{}}
 	for _, b := range img.Brokers() {
-		if b.Fenced {
-			s.fenced = append(s.fenced, b.ID)
-		} else {
+		s.racks[b.ID] = b.Rack
+		if b.Active() {
 			s.active = append(s.active, b.ID)
+		} else {
+			s.fenced = append(s.fenced, b.ID)
 		}
 	}
 	return s
@@ -41,15 +44,37 @@ func (s spread) check(factor int) error {
 // place is the replicas of the partition with that stream, which numbers partitions through all topics; the first leads.
 // Fenced brokers are used only when the others do not suffice.
 func (s spread) place(stream uint64, factor int) []image.BrokerID {
-	replicas := make([]image.BrokerID, 0, factor)
 	n := uint64(len(s.active))
 	first, shift := stream%n, stream/n
-	replicas = append(replicas, s.active[first])
-	for j := uint64(0); j+1 < n && len(replicas) < factor; j++ {
-		replicas = append(replicas, s.active[(first+1+(shift+j)%(n-1))%n])
+	replicas := []image.BrokerID{s.active[first]}
+	others := make([]image.BrokerID, 0, n-1)
+	for j := uint64(0); j+1 < n; j++ {
+		others = append(others, s.active[(first+1+(shift+j)%(n-1))%n])
 	}
-	for j := 0; len(replicas) < factor; j++ {
-		replicas = append(replicas, s.fenced[(int(shift%uint64(len(s.fenced)))+j)%len(s.fenced)])
+	replicas = s.follow(replicas, others, factor)
+	fenced := make([]image.BrokerID, 0, len(s.fenced))
+	for j := range s.fenced {
+		fenced = append(fenced, s.fenced[(int(shift%uint64(len(s.fenced)))+j)%len(s.fenced)])
+	}
+	return s.follow(replicas, fenced, factor)
+}
+
+// follow adds replicas up to factor, in the order of others, those first whose racks have fewest.
+func (s spread) follow(replicas, others []image.BrokerID, factor int) []image.BrokerID {
+	used := map[string]int{}
+	for _, id := range replicas {
+		used[s.racks[id]]++
+	}
+	for len(replicas) < factor && len(others) > 0 {
+		best := 0
+		for i, id := range others {
+			if used[s.racks[id]] < used[s.racks[others[best]]] {
+				best = i
+			}
+		}
+		used[s.racks[others[best]]]++
+		replicas = append(replicas, others[best])
+		others = slices.Delete(others, best, best+1)
 	}
 	return replicas
 }

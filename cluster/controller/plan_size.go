@@ -13,6 +13,9 @@ func weigh(recs []image.Record) (n int) {
 		case image.PartitionRecord:
 			p := r.Partition
 			n += id + 60 + 5*(len(p.Replicas)+len(p.ISR)+len(p.ELR)+len(p.Adding)+len(p.Removing))
+		case image.PartitionChange:
+			p := r.Partition
+			n += id + 65 + 5*(len(p.Replicas)+len(p.ISR)+len(p.ELR)+len(p.Adding)+len(p.Removing))
 		case image.ConfigRecord:
 			n += len(r.Resource.Name) + len(r.Name) + 40
 			if r.Value != nil {

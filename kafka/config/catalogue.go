@@ -217,8 +217,8 @@ var brokers = newCatalogue("broker", []*Def{
 
 	// Brokers among each other.
 	{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Importance: High, Doc: "Whether leadership goes back to the preferred replicas by itself."},
-	{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", Valid: atLeast(1), Importance: Medium, Doc: "How often a broker tells the controller that it lives."},
-	{Name: "broker.session.timeout.ms", Type: Int, Default: "9000", Valid: atLeast(1), Importance: Medium, Doc: "How long a broker may be silent before the controller fences it."},
+	{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "250", Valid: atLeast(1), Importance: Medium, Doc: "How often a broker tells the controller that it lives."},
+	{Name: "broker.session.timeout.ms", Type: Int, Default: "1500", Valid: atLeast(1), Importance: Medium, Doc: "How long a broker may be silent before the controller fences it."},
 	{Name: "leader.imbalance.check.interval.seconds", Type: Long, Default: "300", Valid: atLeast(1), Importance: High, Doc: "How often the spread of leaders is looked at."},
 	{Name: "replica.fetch.max.bytes", Type: Int, Default: "1048576", Valid: atLeast(0), Importance: Medium, Doc: "How much a follower asks for from each partition; a first batch larger than that is still sent."},
 	{Name: "replica.fetch.min.bytes", Type: Int, Default: "1", Valid: atLeast(0), Importance: High, Doc: "How much a follower waits for."},

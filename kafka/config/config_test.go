@@ -58,6 +58,8 @@ var unlikeKafka = map[string]string{
 	"log.dir":                        "the data directory's name is ours",
 	"listeners":                      "not altered at run time",
 	"listener.security.protocol.map": "not altered at run time",
+	"broker.heartbeat.interval.ms":   "a dead leader is replaced within two seconds",
+	"broker.session.timeout.ms":      "a dead leader is replaced within two seconds",
 }
 
 func TestCatalogueAgreesWithKafka(t *testing.T) {
