@@ -143,20 +143,22 @@ func (b *batcher) submit(ctx context.Context, queue chan *proposal, body []byte)
 }
 
 func (b *batcher) result(ctx context.Context, p *proposal) answer {
+	var ended error
 	select {
 	case a := <-p.answer:
 		return a
 	case <-ctx.Done():
-		return answer{err: ctx.Err()}
+		ended = ctx.Err()
 	case <-b.failure.happened:
-		return answer{err: b.ended()}
+		ended = b.ended()
 	case <-b.stopped:
-		select {
-		case a := <-p.answer:
-			return a
-		default:
-			return answer{err: b.ended()}
-		}
+		ended = b.ended()
+	}
+	select { // an answer says more
+	case a := <-p.answer:
+		return a
+	default:
+		return answer{err: ended}
 	}
 }
 

@@ -134,7 +134,7 @@ func (d *desk) enqueue(m *message) []*proposal {
 			p.answer <- answer{err: kerr.Detail(kerr.InvalidRecord, "records that this node cannot read: %v", err), refused: true}
 			continue
 		}
-		if !d.batcher.lead.leads() {
+		if !d.batcher.lead.leads() || d.batcher.failure.err() != nil {
 			p.answer <- answer{err: errNotProposed}
 			continue
 		}

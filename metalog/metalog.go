@@ -49,7 +49,7 @@ type log struct {
 
 	net     Network // nil, as the next three are, in a cluster of one that nobody reaches
 	book    *book
-	streams *streams
+	link    *transport
 	courier *courier
 
 	founding sync.Mutex

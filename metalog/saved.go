@@ -150,6 +150,7 @@ type newest struct {
 	term    uint64   // of that entry
 	servers uint64   // the entry with the configuration of Raft that the snapshot has
 	was     reached  // what is noted of the log
+	sent    bool     // a leader sent the snapshot
 	stale   bool     // a leader sent the snapshot, and the log is one that it took the place of
 	damaged []string // names of snapshots that cannot be read
 	why     error    // what is wrong with them
@@ -190,7 +191,7 @@ func (n *newest) checkLog(dir string, st *store) (err error) {
 	if err != nil {
 		return err
 	}
-	if sent && len(n.damaged) == 0 {
+	if n.sent = sent && len(n.damaged) == 0; n.sent {
 		n.stale, err = stale(st, n.index, n.term)
 		if err == nil {
 			n.was, err = checkReached(dir, st, n.index)
@@ -200,9 +201,8 @@ func (n *newest) checkLog(dir string, st *store) (err error) {
 		}
 	} else {
 		n.was, err = checkReached(dir, st, 0)
-		sent = false
 	}
-	return cmp.Or(continues(st, n.index, sent), err)
+	return cmp.Or(continues(st, n.index, n.sent), err)
 }
 
 // stale says whether the log ends before the snapshot that a leader sent, or goes on beside it. All of it was deleted when

@@ -88,8 +88,8 @@ func (l *Log) replace(ctx context.Context, old raft.Server, by Server) error {
 		return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s at %s has the node id or the address of node %d, which leads",
 			by.ID, by.Addr, l.identity.node)
 	}
-	if l.streams != nil {
-		if c, err := l.streams.Dial(target(old.ID, old.Address), rpcTimeout); err == nil {
+	if l.link != nil {
+		if c, err := l.link.streams.Dial(target(old.ID, old.Address), rpcTimeout); err == nil {
 			_ = c.Close()
 			return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s, which still answers, has the node id or the address of server %s at %s",
 				old.ID, by.ID, by.Addr)

@@ -77,6 +77,9 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	trans, link := s.transport(l)
 	if link != nil {
 		files.sent = link.sentSnapshot
+		if n.sent {
+			link.installed = raft.Log{Index: n.index, Term: n.term}
+		}
 	}
 	files.opened = func(index uint64) { l.fsm.restoring = index }
 	changes := make(chan bool, 16)
@@ -132,8 +135,8 @@ func (s *starting) transport(l *Log) (raft.Transport, *transport) {
 		return t, nil
 	}
 	l.book = newBook(l.fsm.views)
-	l.streams = newStreams(s.Net, l.identity.serverID(), l.book, s.Logger)
-	t := newTransport(l.streams, s.hclog)
+	t := newTransport(newStreams(s.Net, l.identity.serverID(), l.book, s.Logger), s.hclog)
+	l.link = t
 	s.opened(func() error { err := t.shut(); t.wait(); return err })
 	watch, ended := make(chan struct{}), make(chan struct{})
 	go func() { // a failed node falls silent: others would wait for it

@@ -20,6 +20,7 @@ type transport struct {
 
 	raft      atomic.Pointer[raft.Raft]
 	expecting atomic.Uint64 // the snapshot that Raft is about to be given, see sentSnapshot
+	installed raft.Log      // index and term of the last one that it was given; pass's
 	passed    sync.WaitGroup
 	closed    chan struct{}
 	closing   sync.Once
@@ -157,11 +158,27 @@ func (t *transport) start(r *raft.Raft, alone bool) {
 
 // pass gives Raft a request when it has answered the one before: it would take them one by one anyway.
 func (t *transport) pass(rpc raft.RPC) {
-	if s, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
-		t.passSnapshot(rpc, s)
-	} else if resp, ok := t.ask(rpc); ok {
+	switch rq := rpc.Command.(type) {
+	case *raft.InstallSnapshotRequest:
+		t.passSnapshot(rpc, rq)
+		return
+	case *raft.AppendEntriesRequest:
+		rpc.Command = t.behindSnapshot(rq)
+	}
+	if resp, ok := t.ask(rpc); ok {
 		rpc.RespChan <- resp
 	}
+}
+
+// behindSnapshot spares raft the look at the entry before those that it is sent, where that is the last one of a snapshot
+// which took the place of the log: it would not find the entry, and ask for older ones for ever.
+func (t *transport) behindSnapshot(rq *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+	if rq.PrevLogEntry == 0 || rq.PrevLogEntry != t.installed.Index || rq.PrevLogTerm != t.installed.Term {
+		return rq
+	}
+	changed := *rq
+	changed.PrevLogEntry, changed.PrevLogTerm = 0, 0
+	return &changed
 }
 
 // passSnapshot refuses what this server has already. A snapshot whose leader gave up waiting, and sent it again, may be
@@ -174,9 +191,14 @@ func (t *transport) passSnapshot(rpc raft.RPC, s *raft.InstallSnapshotRequest) {
 	}
 	t.expecting.Store(s.LastLogIndex)
 	defer t.expecting.Store(0)
-	if resp, ok := t.ask(rpc); ok {
-		rpc.RespChan <- resp
+	resp, ok := t.ask(rpc)
+	if !ok {
+		return
 	}
+	if done, ok := resp.Response.(*raft.InstallSnapshotResponse); ok && done.Success {
+		t.installed = raft.Log{Index: s.LastLogIndex, Term: s.LastLogTerm}
+	}
+	rpc.RespChan <- resp
 }
 
 // ask is false when the transport has been closed.
