@@ -34,6 +34,10 @@ func (s *shard[M]) propose(e *entry[M], p Proposal) {
 		var fx Effects
 		now := s.runtime.instant()
 		e.inFlight--
+		if s.leaving[e.key] == e {
+			s.left(e)
+			return
+		}
 		if p.Then != nil {
 			p.Then(now, err, &fx)
 		}
@@ -98,7 +102,7 @@ func (r *Runtime[M]) commit(low bool, batch []queuedProposal, tell func([]queued
 		r.commit(low, batch[half:], tell)
 		return
 	}
-	if err != nil && r.ctx.Err() == nil {
+	if err != nil && r.ctx.Err() == nil && kerr.Of(err) != kerr.NotCoordinator { // that one moves with the key
 		r.logger.Warn("coordinator: records were not agreed on", "records", len(recs), "error", err)
 	}
 	tell(batch, err)

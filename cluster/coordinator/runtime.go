@@ -24,6 +24,7 @@ type Runtime[M Machine] struct {
 
 	log     Log
 	make    func(key string, now Instant) M
+	mine    func(key string) bool
 	timeout time.Duration
 	logger  *slog.Logger
 }
@@ -32,7 +33,10 @@ type Runtime[M Machine] struct {
 func New[M Machine](o Options[M]) *Runtime[M] {
 	r := &Runtime[M]{
 		seed: maphash.MakeSeed(), now: o.Now, start: o.Now(),
-		log: o.Log, make: o.New, timeout: o.Timeout, logger: o.Logger,
+		log: o.Log, make: o.New, mine: o.Mine, timeout: o.Timeout, logger: o.Logger,
+	}
+	if r.mine == nil {
+		r.mine = func(string) bool { return true }
 	}
 	if r.timeout == 0 {
 		r.timeout = 5 * time.Second
@@ -44,23 +48,33 @@ func New[M Machine](o Options[M]) *Runtime[M] {
 	return r
 }
 
-// Load makes the machines of keys, so that their deadlines count.
+// Load makes the machines of keys, so that their deadlines count. Those of other nodes it passes over.
 func (r *Runtime[M]) Load(keys ...string) {
 	for _, key := range keys {
-		r.Tell(key, func(M, Instant, *Effects) {})
+		_ = r.Tell(key, func(M, Instant, *Effects) {})
+	}
+}
+
+// Evict forgets the machines of keys that other nodes coordinate now. Whoever waits for an answer of one gets ErrNotMine.
+func (r *Runtime[M]) Evict() {
+	for i := range r.shards {
+		r.shards[i].evict()
 	}
 }
 
 // Call has fn work on key's machine and waits for the answer to the ticket. It returns ctx's error when ctx ends first,
-// ErrClosed when the runtime closes; the machine is not told.
+// ErrClosed when the runtime closes; the machine is not told. ErrNotMine, ErrLeaving.
 func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (any, error) {
 	s := r.shard(key)
-	t, answer := s.call(key, fn)
-	if answer == nil {
-		return nil, ErrClosed
+	t, answer, err := s.call(key, fn)
+	if err != nil {
+		return nil, err
 	}
 	select {
-	case body := <-answer:
+	case body, ok := <-answer:
+		if !ok {
+			return nil, ErrNotMine
+		}
 		return body, nil
 	case <-ctx.Done():
 		s.forget(t)
@@ -71,12 +85,12 @@ func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Inst
 	}
 }
 
-// Tell has fn work on key's machine. Nobody waits for an answer.
-func (r *Runtime[M]) Tell(key string, fn func(m M, now Instant, fx *Effects)) {
+// Tell has fn work on key's machine. Nobody waits for an answer. ErrClosed, ErrNotMine, ErrLeaving.
+func (r *Runtime[M]) Tell(key string, fn func(m M, now Instant, fx *Effects)) error {
 	s := r.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tell(key, fn)
+	return s.tell(key, fn)
 }
 
 // View shows fn key's machine, which it must not change: the live one, or one made for the occasion.

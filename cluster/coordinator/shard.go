@@ -12,14 +12,21 @@ type shard[M Machine] struct {
 
 	mu        sync.Mutex // owns all below
 	entries   map[string]*entry[M]
+	leaving   map[string]*entry[M] // evicted, with something in flight
 	due       queue[M]
 	timer     *time.Timer   // for the first of due
 	armed     time.Duration // what timer is set to, by Instant.Up
 	isArmed   bool
-	waiting   map[Ticket]chan any
+	waiting   map[Ticket]waiter
 	ticket    Ticket
 	high, low lane
 	closed    bool
+}
+
+// waiter is a caller that waits; its channel is closed when the key is evicted.
+type waiter struct {
+	key    string
+	answer chan any
 }
 
 // entry is a machine and its place in due, -1 when it has none.
@@ -34,27 +41,39 @@ type entry[M Machine] struct {
 func (s *shard[M]) init(r *Runtime[M]) {
 	s.runtime = r
 	s.entries = make(map[string]*entry[M])
-	s.waiting = make(map[Ticket]chan any)
+	s.leaving = make(map[string]*entry[M])
+	s.waiting = make(map[Ticket]waiter)
 	s.low.low = true
 }
 
-// call returns a nil channel when the shard is closed.
-func (s *shard[M]) call(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (Ticket, <-chan any) {
+func (s *shard[M]) call(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (Ticket, <-chan any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return 0, nil
+	if err := s.takes(key); err != nil {
+		return 0, nil, err
 	}
 	s.ticket++
 	t, answer := s.ticket, make(chan any, 1)
-	s.waiting[t] = answer
-	s.tell(key, func(m M, now Instant, fx *Effects) { fn(m, now, t, fx) })
-	return t, answer
+	s.waiting[t] = waiter{key, answer}
+	return t, answer, s.tell(key, func(m M, now Instant, fx *Effects) { fn(m, now, t, fx) })
 }
 
-func (s *shard[M]) tell(key string, fn func(m M, now Instant, fx *Effects)) {
-	if s.closed {
-		return
+// takes says why nothing can be asked about key here, if so.
+func (s *shard[M]) takes(key string) error {
+	switch {
+	case s.closed:
+		return ErrClosed
+	case !s.runtime.mine(key):
+		return ErrNotMine
+	case s.leaving[key] != nil:
+		return ErrLeaving
+	}
+	return nil
+}
+
+func (s *shard[M]) tell(key string, fn func(m M, now Instant, fx *Effects)) error {
+	if err := s.takes(key); err != nil {
+		return err
 	}
 	now := s.runtime.instant()
 	e, ok := s.entries[key]
@@ -67,6 +86,41 @@ func (s *shard[M]) tell(key string, fn func(m M, now Instant, fx *Effects)) {
 	fn(e.machine, now, &fx)
 	s.settle(e, &fx)
 	s.arm(now)
+	return nil
+}
+
+// evict forgets the machines of keys that are not this node's any more.
+func (s *shard[M]) evict() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := make(map[string]bool)
+	for key, e := range s.entries {
+		if s.runtime.mine(key) {
+			continue
+		}
+		gone[key] = true
+		s.due.drop(e)
+		delete(s.entries, key)
+		if e.inFlight > 0 {
+			s.leaving[key] = e
+		}
+	}
+	for t, w := range s.waiting {
+		if gone[w.key] {
+			delete(s.waiting, t)
+			close(w.answer)
+		}
+	}
+}
+
+// left forgets an evicted machine that has nothing in flight any more. If the key has come back meanwhile, it begins
+// again from the image.
+func (s *shard[M]) left(e *entry[M]) {
+	if e.inFlight > 0 {
+		return
+	}
+	delete(s.leaving, e.key)
+	_ = s.tell(e.key, func(M, Instant, *Effects) {}) // or it is somebody else's still
 }
 
 func (s *shard[M]) forget(t Ticket) {
@@ -96,9 +150,9 @@ func (s *shard[M]) close() {
 // settle does what e's machine wants and files it under its new deadline.
 func (s *shard[M]) settle(e *entry[M], fx *Effects) {
 	for _, a := range fx.Answers {
-		if answer, ok := s.waiting[a.To]; ok {
+		if w, ok := s.waiting[a.To]; ok {
 			delete(s.waiting, a.To)
-			answer <- a.Body
+			w.answer <- a.Body
 		}
 	}
 	e.inFlight++ // what fails at once must not forget the machine before the rest is queued

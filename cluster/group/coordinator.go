@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,7 +40,15 @@ type Config struct {
 
 // Options of New.
 type Options struct {
-	Log         Log
+	Log Log
+
+	// Shared says that groups belong to one broker each, by the image, and this one is Self: it answers for its own with
+	// NOT_COORDINATOR for the others, and its records carry its epoch. Serves, when set, says whether this broker may
+	// answer now: one that the controller has not heard of for a session must not.
+	Shared bool
+	Self   image.BrokerID
+	Serves func() bool
+
 	Config      func() Config                // asked for every request: one atomic load
 	Now         func() time.Time             // time.Now
 	NewMemberID func(clientID string) string // a fresh member id; for a static member clientID is its group.instance.id
@@ -59,27 +68,67 @@ type Coordinator struct {
 	env
 	newMemberID func(clientID string) string
 	machines    *coordinator.Runtime[*machine]
+	moved       chan struct{} // holds one token when groups may have come or gone
+	stop        chan struct{}
+	moving      sync.WaitGroup
 }
 
 // New starts with the groups that the image holds: members of a stable group have a full session timeout to be heard of.
 func New(o Options) *Coordinator {
-	c := &Coordinator{env: env{o.Log.Image, o.Config}, newMemberID: o.NewMemberID}
+	c := &Coordinator{
+		env:         env{image: o.Log.Image, config: o.Config, self: o.Self, shared: o.Shared, serves: o.Serves},
+		newMemberID: o.NewMemberID, moved: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
-		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout,
+		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.coordinates,
 		New: func(id string, now coordinator.Instant) *machine { return newMachine(c.env, id, now) },
 	})
-	img := o.Log.Image()
-	for id := range img.Groups {
-		if g, ok := img.Group(id); ok && len(g.Members) > 0 {
-			c.machines.Load(id)
-		}
-	}
+	c.load()
 	c.machines.Every(c.checkInterval, c.expireOffsets)
+	c.moving.Go(c.move)
 	return c
 }
 
+// Apply is image.Watcher's: with the brokers, groups come and go.
+func (c *Coordinator) Apply(d *image.Delta) {
+	if len(d.Brokers) == 0 {
+		return
+	}
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
+}
+
+// move lets groups go and takes groups on, behind the goroutine that applies the metadata: an image can hold many.
+func (c *Coordinator) move() {
+	for {
+		select {
+		case <-c.moved:
+			c.machines.Evict()
+			c.load()
+		case <-c.stop:
+			return
+		}
+	}
+}
+
+// load makes the machines of this broker's groups that have members: their sessions run.
+func (c *Coordinator) load() {
+	img := c.image()
+	for id := range img.Groups {
+		if g, ok := img.Group(id); ok && len(g.Members) > 0 && c.coordinates(id) {
+			c.machines.Load(id)
+		}
+	}
+}
+
 // Close ends the timers and answers whoever waits with COORDINATOR_NOT_AVAILABLE.
-func (c *Coordinator) Close() { c.machines.Close() }
+func (c *Coordinator) Close() {
+	close(c.stop)
+	c.moving.Wait()
+	c.machines.Close()
+}
 
 // Join serves JoinGroup (key 11), versions 0-9. Below version 1, which has no rebalance timeout, the session timeout
 // takes its place.
@@ -111,7 +160,7 @@ func (c *Coordinator) join(ctx context.Context, from Client, version int16, rq *
 	for _, p := range rq.Protocols {
 		j.protocols = append(j.protocols, protocol{p.Name, bytes.Clone(p.Metadata)})
 	}
-	body, err := c.machines.Call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	body, err := c.call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 		j.ticket = t
 		m.join(now, j, fx)
 	})
@@ -139,7 +188,7 @@ func (c *Coordinator) sync(ctx context.Context, rq *kmsg.SyncGroupRequest) *kmsg
 	for _, a := range rq.GroupAssignment {
 		s.assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
 	}
-	body, err := c.machines.Call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	body, err := c.call(ctx, rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 		s.ticket = t
 		m.sync(now, s, fx)
 	})
@@ -154,10 +203,15 @@ func (c *Coordinator) Heartbeat(_ context.Context, version int16, rq *kmsg.Heart
 	resp := kmsg.NewPtrHeartbeatResponse()
 	resp.Version, resp.ErrorCode = version, int16(kerr.InvalidGroupID)
 	if rq.Group != "" {
-		resp.ErrorCode = int16(kerr.CoordinatorNotAvailable) // unless there is a machine to say otherwise
-		c.machines.Tell(rq.Group, func(m *machine, now coordinator.Instant, _ *coordinator.Effects) {
-			resp.ErrorCode = int16(m.heartbeat(now, rq.MemberID, value(rq.InstanceID), rq.Generation))
-		})
+		err := c.refuse(rq.Group)
+		if err == nil {
+			err = c.machines.Tell(rq.Group, func(m *machine, now coordinator.Instant, _ *coordinator.Effects) {
+				resp.ErrorCode = int16(m.heartbeat(now, rq.MemberID, value(rq.InstanceID), rq.Generation))
+			})
+		}
+		if err != nil {
+			resp.ErrorCode = int16(unanswered(err))
+		}
 	}
 	return resp
 }
@@ -193,7 +247,7 @@ func (c *Coordinator) leave(ctx context.Context, group string, leavers []leaver)
 	if group == "" {
 		return nil, kerr.InvalidGroupID
 	}
-	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	body, err := c.call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 		m.leave(now, t, leavers, fx)
 	})
 	if err != nil {
@@ -205,10 +259,27 @@ func (c *Coordinator) leave(ctx context.Context, group string, leavers []leaver)
 	return body.([]kerr.Code), kerr.None
 }
 
+// call is machines.Call for a group that this broker may answer for, also when the answer has come.
+func (c *Coordinator) call(ctx context.Context, group string, fn func(*machine, coordinator.Instant, coordinator.Ticket, *coordinator.Effects)) (any, error) {
+	if err := c.refuse(group); err != nil {
+		return nil, err
+	}
+	body, err := c.machines.Call(ctx, group, fn)
+	if err == nil {
+		err = c.refuse(group)
+	}
+	return body, err
+}
+
 // unanswered is the code for a call that the runtime gave up on.
 func unanswered(err error) kerr.Code {
-	if errors.Is(err, coordinator.ErrClosed) {
+	switch {
+	case errors.Is(err, coordinator.ErrClosed):
 		return kerr.CoordinatorNotAvailable
+	case errors.Is(err, coordinator.ErrNotMine):
+		return kerr.NotCoordinator
+	case errors.Is(err, coordinator.ErrLeaving):
+		return kerr.CoordinatorLoadInProgress
 	}
 	return kerr.RequestTimedOut
 }

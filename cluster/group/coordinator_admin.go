@@ -45,7 +45,7 @@ func (c *Coordinator) ids() []string {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids)
+	return slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return !c.coordinates(id) })
 }
 
 // named says whether filter lets name pass. Kafka's filters disregard case.
@@ -60,7 +60,11 @@ func (c *Coordinator) DescribeGroups(_ context.Context, version int16, rq *kmsg.
 	for _, id := range rq.Groups {
 		g := kmsg.NewDescribeGroupsResponseGroup()
 		g.Group = id
-		c.machines.View(id, func(m *machine) { m.describe(&g, version) })
+		if err := c.refuse(id); err != nil {
+			g.ErrorCode = int16(unanswered(err))
+		} else {
+			c.machines.View(id, func(m *machine) { m.describe(&g, version) })
+		}
 		resp.Groups = append(resp.Groups, g)
 	}
 	return resp
@@ -98,7 +102,7 @@ func (c *Coordinator) DeleteGroups(ctx context.Context, version int16, rq *kmsg.
 	for _, id := range rq.Groups {
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		g.Group = id
-		body, err := c.machines.Call(ctx, id, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		body, err := c.call(ctx, id, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 			m.deleteGroup(now, t, fx)
 		})
 		if err != nil {

@@ -46,7 +46,7 @@ func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.
 }
 
 func (c *Coordinator) commit(ctx context.Context, group string, rq commitRequest) kerr.Code {
-	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	body, err := c.call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 		rq.ticket = t
 		m.commit(now, rq, fx)
 	})
@@ -118,6 +118,9 @@ func (c *Coordinator) OffsetFetch(_ context.Context, version int16, rq *kmsg.Off
 		}
 		for _, t := range g.Topics {
 			fetched.Topics = append(fetched.Topics, someOffsets(img, version, g.Group, t))
+		}
+		if err := c.refuse(g.Group); err != nil { // after it was read: what is answered was so while it was this broker's
+			fetched.ErrorCode, fetched.Topics = int16(unanswered(err)), nil
 		}
 		resp.Groups = append(resp.Groups, fetched)
 	}
@@ -201,7 +204,7 @@ func (c *Coordinator) OffsetDelete(ctx context.Context, version int16, rq *kmsg.
 }
 
 func (c *Coordinator) deleteOffsets(ctx context.Context, group string, d offsetDeletion) deletedOffsets {
-	body, err := c.machines.Call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	body, err := c.call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 		d.ticket = t
 		m.deleteOffsets(now, d, fx)
 	})
@@ -232,7 +235,7 @@ func (c *Coordinator) expireOffsets(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		c.machines.Tell(id, (*machine).expireOffsets)
+		_ = c.machines.Tell(id, (*machine).expireOffsets) // its coordinator does
 	}
 }
 

@@ -21,8 +21,9 @@ import (
 
 // memoryLog agrees with everything, a millisecond later.
 type memoryLog struct {
-	mu  sync.Mutex
-	img atomic.Pointer[image.Image]
+	mu       sync.Mutex
+	img      atomic.Pointer[image.Image]
+	watchers []image.Watcher
 }
 
 func newMemoryLog(t testing.TB) *memoryLog {
@@ -41,9 +42,12 @@ func (l *memoryLog) Propose(ctx context.Context, recs ...image.Record) (image.In
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	img, _, err := l.Image().Apply(l.Image().Index()+1, recs)
+	img, delta, err := l.Image().Apply(l.Image().Index()+1, recs)
 	if err == nil {
 		l.img.Store(img)
+		for _, w := range l.watchers {
+			w.Apply(delta)
+		}
 	}
 	return l.Image().Index(), err
 }

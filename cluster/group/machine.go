@@ -39,6 +39,10 @@ const (
 type env struct {
 	image  func() *image.Image
 	config func() Config
+
+	shared bool // see Options
+	self   image.BrokerID
+	serves func() bool
 }
 
 // machine is one classic group. Its methods are the requests, each in the file of its name; they decide by the state, the
@@ -225,7 +229,8 @@ func (m *machine) record(assigned func(*member) []byte) image.GroupRecord {
 	for _, mem := range m.members {
 		g.Members = append(g.Members, mem.durable(m.protocol, assigned(mem)))
 	}
-	return image.GroupRecord{Group: g}
+	owner, epoch := m.owner()
+	return image.GroupRecord{Group: g, Owner: owner, OwnerEpoch: epoch}
 }
 
 // propose records the group; then is told the outcome.

@@ -138,7 +138,7 @@ func stored(err error) kerr.Code {
 	switch kerr.Of(err) {
 	case kerr.None:
 		return kerr.None
-	case kerr.NotController:
+	case kerr.NotController, kerr.NotCoordinator:
 		return kerr.NotCoordinator
 	case kerr.RecordListTooLarge:
 		return kerr.UnknownServerError

@@ -69,7 +69,7 @@ func (w *world) restart() {
 }
 
 func (w *world) make() {
-	e := env{func() *image.Image { return w.img }, func() Config { return w.config }}
+	e := env{image: func() *image.Image { return w.img }, config: func() Config { return w.config }}
 	w.m = newMachine(e, "g", w.now)
 }
 
