@@ -15,6 +15,7 @@ func (m *Manager) Apply(d *image.Delta) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.img = d.New
+	m.newest.Store(d.New)
 	if m.closed {
 		return
 	}
@@ -48,9 +49,22 @@ func (m *Manager) applyTopic(t *image.Topic) {
 		}
 		if parts[i] != nil {
 			parts[i].apply(p, m.options.Self)
+			m.attend(parts[i])
 		}
 	}
 	m.topics[t.ID] = parts
+}
+
+// attend starts what a partition's part needs in the background; the caller holds m.mu.
+func (m *Manager) attend(p *Partition) {
+	r := p.role.Load()
+	if len(r.replicas) < 2 {
+		return
+	}
+	m.followLeader(p)
+	if r.leads() {
+		m.watchISR()
+	}
 }
 
 // create opens the partition's log; nil when that cannot be done, which means that the disk and the metadata contradict
@@ -62,7 +76,7 @@ func (m *Manager) create(t *image.Topic, p *image.Partition, c *config.Topic) *P
 		m.options.Logger.Error("cannot open a partition", "topic", t.Name, "partition", p.Number, "error", err)
 		return nil
 	}
-	return newPartition(m.options.Store, l, id.Stream)
+	return newPartition(m, l, t.ID, p.Number, id.Stream)
 }
 
 func (m *Manager) removeTopic(id image.TopicID) {
@@ -78,6 +92,7 @@ func (m *Manager) remove(p *Partition, why kerr.Code) {
 		return
 	}
 	p.resign(why)
+	m.unfollow(p)
 	if err := m.options.Store.Delete(p.stream); err != nil {
 		m.options.Logger.Error("cannot delete a partition", "stream", p.stream, "error", err)
 	}
@@ -114,6 +129,7 @@ func (m *Manager) configure(t *image.Topic) {
 		if p != nil {
 			p.log.SetConfig(c)
 			p.apply(t.Partitions[i], m.options.Self)
+			m.attend(p)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,12 +13,15 @@ import (
 	"chronik/wal/mutant"
 )
 
-// Partition is one partition as its leader sees it.
+// Partition is this node's replica of one partition.
 type Partition struct {
-	store  *partlog.Store
-	log    *partlog.Log
-	stream wal.StreamID
-	role   atomic.Pointer[role]
+	manager *Manager
+	store   *partlog.Store
+	log     *partlog.Log
+	topic   image.TopicID
+	number  int32
+	stream  wal.StreamID
+	role    atomic.Pointer[role] // written under mu
 
 	mu       sync.Mutex // guards what follows; taken before the log's, never while a Waiter is woken
 	durable  int64      // of this node
@@ -25,17 +29,29 @@ type Partition struct {
 	byLocal  pendings // acks=1
 	byAll    pendings // acks=all
 	resigned error    // why nobody may wait any more
+	lead     leading
+	follow   following
 
-	waiting waiters
+	waiting   waiters // for the high watermark
+	followers waiters // for what is durable here
 }
 
 // role is what the metadata says of this node's part.
 type role struct {
-	refuses error // nil for the leader
-	epoch   int32
-	isr     int
-	minISR  int
+	refuses  error // nil for the leader
+	leader   image.BrokerID
+	epoch    int32
+	version  int32 // the partition epoch
+	isr      []image.BrokerID
+	replicas []image.BrokerID
+	minISR   int
 }
+
+// leads says whether the role is the leader's.
+func (r *role) leads() bool { return r.refuses == nil }
+
+// enough says whether the ISR suffices for anything to be committed: no more replicas are asked for than there are.
+func (r *role) enough() bool { return len(r.isr) >= min(r.minISR, len(r.replicas)) }
 
 // Marks are a partition's offsets for readers; LastStable never exceeds HighWatermark.
 type Marks struct {
@@ -43,9 +59,11 @@ type Marks struct {
 	LeaderEpoch                                 int32
 }
 
-func newPartition(s *partlog.Store, l *partlog.Log, stream wal.StreamID) *Partition {
-	p := &Partition{store: s, log: l, stream: stream}
-	p.role.Store(&role{refuses: kerr.NotLeaderOrFollower})
+func newPartition(m *Manager, l *partlog.Log, topic image.TopicID, number int32, stream wal.StreamID) *Partition {
+	p := &Partition{manager: m, store: m.options.Store, log: l, topic: topic, number: number, stream: stream}
+	p.role.Store(&role{refuses: kerr.NotLeaderOrFollower, leader: image.NoBroker, epoch: -1, version: -1})
+	o := l.Offsets()
+	p.durable, p.hw = o.Durable, max(o.LogStart, min(l.Stable(), o.Durable))
 	l.OnDurable(p.moved)
 	p.moved(l.Offsets().Durable)
 	return p
@@ -53,32 +71,61 @@ func newPartition(s *partlog.Store, l *partlog.Log, stream wal.StreamID) *Partit
 
 // apply takes over what the metadata says.
 func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
-	r := &role{epoch: in.LeaderEpoch, isr: len(in.ISR), minISR: int(p.log.Config().MinInsyncReplicas)}
+	r := &role{
+		leader: in.Leader, epoch: in.LeaderEpoch, version: in.Epoch,
+		isr: in.ISR, replicas: in.Replicas, minISR: int(p.log.Config().MinInsyncReplicas),
+	}
 	if in.Leader != self {
 		r.refuses = kerr.NotLeaderOrFollower
 	}
-	was := p.role.Swap(r)
-	if r.refuses == nil {
-		if was.refuses != nil || was.epoch != r.epoch {
-			p.log.Lead(r.epoch)
-		}
-		p.mu.Lock()
+	p.mu.Lock()
+	was := p.role.Load()
+	anew := r.leads() && (!was.leads() || was.epoch != r.epoch)
+	if anew {
+		p.log.Lead(r.epoch)
 		p.resigned = nil
+		p.durable = p.log.Offsets().Durable
+		p.lead.begin(r, self, p.log.Offsets().LogEnd, p.manager.options.Now())
+	}
+	p.role.Store(r)
+	if r.leads() {
+		p.lead.applied(was, r)
+		moved := p.advance()
 		p.mu.Unlock()
+		if moved || anew {
+			p.waiting.wake()
+		}
 		return
 	}
-	if was.refuses == nil {
-		p.resign(kerr.NotLeaderOrFollower)
+	p.mu.Unlock()
+	if was.leads() {
+		p.dismissForGood(kerr.NotLeaderOrFollower)
+	}
+	if was.epoch != r.epoch {
+		p.waiting.wake() // who reads from a follower
 	}
 }
 
 // resign ends the leadership: whoever waits is told.
 func (p *Partition) resign(why kerr.Code) {
+	p.mu.Lock()
 	r := *p.role.Load()
-	r.refuses = why
+	r.refuses, r.leader = why, image.NoBroker
 	p.role.Store(&r)
+	p.mu.Unlock()
+	p.dismissForGood(why)
+}
+
+func (p *Partition) dismissForGood(why kerr.Code) {
 	p.mu.Lock()
 	p.resigned = why
+	p.mu.Unlock()
+	p.dismiss(why)
+}
+
+// dismiss tells whoever waits.
+func (p *Partition) dismiss(why kerr.Code) {
+	p.mu.Lock()
 	failed := append(p.byLocal.all(), p.byAll.all()...)
 	p.mu.Unlock()
 	for _, w := range failed {
@@ -89,26 +136,50 @@ func (p *Partition) resign(why kerr.Code) {
 		w.request.settle(w.index, why)
 	}
 	p.waiting.wake()
+	p.followers.wake()
 }
 
 // moved is told by the log that it is durable up to durable.
 func (p *Partition) moved(durable int64) {
 	p.mu.Lock()
 	p.durable = max(p.durable, durable)
-	hw := p.hw
-	p.hw = max(hw, p.highWatermark())
-	p.log.SetStable(p.hw)
 	p.byLocal.settle(p.durable)
-	p.byAll.settle(p.hw)
-	moved := p.hw > hw
+	moved, fetcher := p.advance(), p.follow.fetcher
 	p.mu.Unlock()
+	if len(p.role.Load().replicas) > 1 {
+		p.followers.wake()
+	}
 	if moved {
 		p.waiting.wake()
 	}
+	if fetcher != nil {
+		fetcher.nudge()
+	}
 }
 
-// highWatermark is the smallest durable end of the members of the ISR. Today this node is its only member.
-func (p *Partition) highWatermark() int64 { return p.durable }
+// advance moves the high watermark as far as it may go, and says whether it did; the caller holds p.mu. It never goes back
+// but by a truncation.
+func (p *Partition) advance() bool {
+	hw := p.highWatermark(p.role.Load())
+	if hw <= p.hw {
+		return false
+	}
+	p.hw = hw
+	p.log.SetStable(hw)
+	p.byAll.settle(hw)
+	return true
+}
+
+// highWatermark is what the high watermark may be.
+func (p *Partition) highWatermark(r *role) int64 {
+	switch {
+	case !r.leads():
+		return min(p.follow.hw, p.durable)
+	case !r.enough():
+		return p.hw
+	}
+	return p.lead.least(p.durable, r, p.manager.options.Now)
+}
 
 // Log is the partition's log.
 func (p *Partition) Log() *partlog.Log { return p.log }
@@ -126,11 +197,25 @@ func (p *Partition) Marks() Marks {
 	}
 }
 
+// HighWatermarkKnown says whether the leader knows what was committed before it came: until then it must not say where the
+// log ends (KIP-207).
+func (p *Partition) HighWatermarkKnown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hw >= p.lead.start
+}
+
 func (p *Partition) highWatermarkNow() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.hw
 }
+
+// InSync says whether the broker is in the ISR.
+func (p *Partition) InSync(id image.BrokerID) bool { return slices.Contains(p.role.Load().isr, id) }
+
+// Leads says whether this node leads the partition.
+func (p *Partition) Leads() bool { return p.role.Load().leads() }
 
 // Read is partlog's, up to HighWatermark, or LastStable with committed.
 func (p *Partition) Read(dst []batch.Extent, from int64, maxBytes int, minOne, committed bool) ([]batch.Extent, error) {

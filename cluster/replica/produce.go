@@ -31,6 +31,7 @@ type Produce struct {
 	given   bool // up: Wait ended before everything had its outcome, and partitions may still refer to this
 	failed  <-chan struct{}
 	store   *partlog.Store
+	lease   *lease
 }
 
 var produces = sync.Pool{New: func() any { return &Produce{done: make(chan struct{}, 1)} }}
@@ -65,14 +66,14 @@ func (w *Produce) Begin(i int, p *Partition, err error, data []byte, buf *arena.
 		w.settle(i, r.refuses)
 		return
 	}
-	if w.acks == -1 && r.isr < r.minISR {
+	if w.acks == -1 && len(r.isr) < r.minISR {
 		w.settle(i, kerr.NotEnoughReplicas)
 		return
 	}
 	done, err := p.log.AppendAsLeader(partlog.Append{Data: data, Buf: buf, Version: version, LeaderEpoch: r.epoch})
 	w.mu.Lock()
 	w.results[i].Appended, w.results[i].LeaderEpoch = done, r.epoch
-	w.failed, w.store = p.store.Failed(), p.store
+	w.failed, w.store, w.lease = p.store.Failed(), p.store, &p.manager.lease
 	w.mu.Unlock()
 	if err != nil || w.acks == acksNone {
 		w.settle(i, err)
@@ -105,6 +106,7 @@ func (w *Produce) Ready() bool {
 // Wait waits until Ready. When the time is over or ctx ends first, those without an outcome get kerr.RequestTimedOut (the
 // records may still be replicated later), and when storage fails, its error.
 func (w *Produce) Wait(ctx context.Context, atMost time.Duration) {
+	defer w.distrust()
 	if w.Ready() {
 		return
 	}
@@ -123,6 +125,21 @@ func (w *Produce) Wait(ctx context.Context, atMost time.Duration) {
 		w.giveUp(kerr.RequestTimedOut)
 	case <-w.failed:
 		w.giveUp(w.store.Err())
+	}
+}
+
+// distrust fails what was acknowledged when this node may not be a leader any more: it may have been stopped for a while.
+// The records may be there all the same; the client will hear from the leader that there is.
+func (w *Produce) distrust() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lease == nil || w.lease.holds() {
+		return
+	}
+	for i := range w.results {
+		if w.results[i].Err == nil {
+			w.results[i].Err = kerr.NotLeaderOrFollower
+		}
 	}
 }
 
@@ -147,7 +164,7 @@ func (w *Produce) Results() []Result { return w.results }
 func (w *Produce) Done() {
 	w.mu.Lock()
 	again := !w.given && w.left == 0
-	w.failed, w.store = nil, nil
+	w.failed, w.store, w.lease = nil, nil, nil
 	w.mu.Unlock()
 	if !again {
 		return

@@ -18,21 +18,29 @@ type waiters struct {
 
 // Await registers w until Forget. Every Await needs its Forget. Look at the partition after Await: what came before it
 // wakes nobody.
-func (p *Partition) Await(w Waiter) {
-	p.waiting.mu.Lock()
-	defer p.waiting.mu.Unlock()
-	p.waiting.all = append(p.waiting.all, w)
-}
+func (p *Partition) Await(w Waiter) { p.waiting.add(w) }
 
 // Forget ends one Await of w.
-func (p *Partition) Forget(w Waiter) {
-	p.waiting.mu.Lock()
-	defer p.waiting.mu.Unlock()
-	all := p.waiting.all
+func (p *Partition) Forget(w Waiter) { p.waiting.remove(w) }
+
+// AwaitDurable and ForgetDurable are for followers: w is woken when something has become durable here.
+func (p *Partition) AwaitDurable(w Waiter)  { p.followers.add(w) }
+func (p *Partition) ForgetDurable(w Waiter) { p.followers.remove(w) }
+
+func (ws *waiters) add(w Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.all = append(ws.all, w)
+}
+
+func (ws *waiters) remove(w Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	all := ws.all
 	if i := slices.Index(all, w); i >= 0 {
 		last := len(all) - 1
 		all[i], all[last] = all[last], nil
-		p.waiting.all = all[:last]
+		ws.all = all[:last]
 	}
 }
 

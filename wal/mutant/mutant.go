@@ -23,6 +23,9 @@ const (
 	IndexBeforeData    ID = "index-before-data"     // segment: the index is written before the data is synced
 	TrustRaftEntries   ID = "trust-raft-entries"    // metalog: entries of raft's log are not checked
 	AckLostLeadership  ID = "ack-lost-leadership"   // replica: who waits is told of success when the leadership ends
+	AckWithoutISR      ID = "ack-without-isr"       // replica: followers do not count
+	SkipTruncation     ID = "skip-truncation"       // replica: a follower keeps what its leader does not have
+	FollowBeforeSync   ID = "follow-before-sync"    // replica: a follower fetches on before its records are durable
 	AckRefusedRecords  ID = "ack-refused-records"   // coordinator: records that were not agreed on are taken for agreed
 )
 
@@ -32,4 +35,5 @@ var All = []ID{
 	AcceptOldFrame, AcceptTornGroup, CutDamage, ForgetDuplicates,
 	ForgetProducers, LogStartBeforeSync, TrimBeforeSync, TrustSegments,
 	IndexBeforeData, TrustRaftEntries, AckLostLeadership, AckRefusedRecords,
+	AckWithoutISR, SkipTruncation, FollowBeforeSync,
 }

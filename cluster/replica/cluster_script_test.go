@@ -1,0 +1,194 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+	"chronik/wal/vfs"
+)
+
+// inCluster runs a script in a cluster with its own time.
+func inCluster(t *testing.T, n int, minISR int32, script func(*testing.T, *nodes)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		drainProduces()
+		defer drainProduces()
+		c := newNodes(t, n, minISR)
+		defer c.close()
+		script(t, c)
+	})
+}
+
+// drainProduces forgets requests of other bubbles, whose channels cannot be used here.
+func drainProduces() {
+	produces = sync.Pool{New: func() any { return &Produce{done: make(chan struct{}, 1)} }}
+}
+
+func (c *nodes) cut(ids ...image.BrokerID) {
+	c.link = func(from, to image.BrokerID) bool { return !slices.Contains(ids, from) && !slices.Contains(ids, to) }
+}
+
+func TestAcknowledgedIsEverywhere(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		for i := range 10 {
+			if base, err := c.node(1).produce(-1, fmt.Sprint("v", i), time.Minute); err != nil || base != int64(i) {
+				t.Fatal(base, err)
+			}
+			for _, m := range c.all {
+				if got := m.part().log.Offsets().Durable; got < int64(i+1) {
+					t.Fatalf("node %d has %d", m.id, got)
+				}
+			}
+		}
+		if got := c.whole(); len(got) != 10 {
+			t.Fatal(got)
+		}
+	})
+}
+
+// KIP-101, scenario 1 and 2: a follower that has what the high watermark does not tell of must keep it when it leads, and a
+// former leader must give up what nobody else has, whatever the marks were.
+func TestALeaderThatWasCutOffGivesUpItsOwn(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(1)
+		time.Sleep(time.Second) // fetches that wait end
+		c.node(1).lagBehind(true)
+		if _, err := c.node(1).produce(-1, "lost", time.Second); kerr.Of(err) != kerr.RequestTimedOut {
+			t.Fatal("acknowledged alone", err)
+		}
+		c.elect(2, 2, 3)
+		if base, err := c.node(2).produce(-1, "b", time.Minute); base != 1 || err != nil {
+			t.Fatal(base, err)
+		}
+		if _, err := c.node(1).produce(-1, "lost too", time.Second); kerr.Of(err) != kerr.RequestTimedOut {
+			t.Fatal("acknowledged by a leader of the past", err)
+		}
+		c.link = func(image.BrokerID, image.BrokerID) bool { return true }
+		c.node(1).lagBehind(false)
+		if got := c.whole(); !slices.Equal(got, []string{"0/0:a", "1/1:b"}) {
+			t.Fatal(got)
+		}
+	})
+}
+
+// KIP-101, scenario 2: both crash, the one with less leads, and the other one's end is not below its own.
+func TestTwoCrashAndOffsetsMeetAgain(t *testing.T) {
+	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(2)
+		time.Sleep(time.Second)
+		c.node(1).produce(1, "x", time.Minute)
+		c.node(1).produce(1, "y", time.Minute)
+		c.node(1).crash(vfs.Oldest)
+		c.elect(2, 2) // unclean, as far as x and y go, but they were not committed
+		c.link = func(image.BrokerID, image.BrokerID) bool { return true }
+		c.node(2).produce(1, "b", time.Minute)
+		c.node(1).start()
+		if got := c.whole(); !slices.Equal(got, []string{"0/0:a", "1/1:b"}) {
+			t.Fatal(got)
+		}
+	})
+}
+
+func TestASlowFollowerLeavesTheISRAndComesBack(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(3)
+		begin := time.Now()
+		if _, err := c.node(1).produce(-1, "b", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d < c.lag-time.Second || d > 2*c.lag {
+			t.Fatal("acknowledged after", d)
+		}
+		if isr := c.partition().ISR; !slices.Equal(isr, []image.BrokerID{1, 2}) {
+			t.Fatal(isr)
+		}
+		c.cut(2, 3)
+		if _, err := c.node(1).produce(-1, "c", time.Minute); kerr.Of(err) != kerr.RequestTimedOut {
+			t.Fatal(err)
+		}
+		c.await("alone", func() bool { return len(c.partition().ISR) == 1 })
+		if _, err := c.node(1).produce(-1, "d", time.Minute); kerr.Of(err) != kerr.NotEnoughReplicas {
+			t.Fatal(err)
+		}
+		if hw := c.node(1).part().highWatermarkNow(); hw != 2 {
+			t.Fatal("committed alone", hw)
+		}
+		c.cut(3)
+		c.await("two", func() bool { return len(c.partition().ISR) == 2 })
+		c.await("committed", func() bool { return c.node(1).part().highWatermarkNow() == 3 })
+		c.link = func(image.BrokerID, image.BrokerID) bool { return true }
+		if got := c.whole(); len(got) != 3 {
+			t.Fatal(got)
+		}
+	})
+}
+
+// A leader that the controller does not hear leads nothing any more.
+func TestLeaseEnds(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		m := c.node(1).manager()
+		m.Serve(time.Now().Add(time.Second))
+		if _, err := c.node(1).produce(-1, "a", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		c.cut(2, 3)
+		begin := time.Now()
+		if _, err := c.node(1).produce(-1, "b", time.Minute); kerr.Of(err) != kerr.NotLeaderOrFollower || time.Since(begin) > time.Second {
+			t.Fatal(err, time.Since(begin))
+		}
+		if _, err := c.node(1).produce(1, "c", time.Minute); kerr.Of(err) != kerr.NotLeaderOrFollower {
+			t.Fatal(err)
+		}
+		c.link = func(image.BrokerID, image.BrokerID) bool { return true }
+		m.Serve(time.Now().Add(time.Hour))
+		c.await("led again", func() bool { return c.node(1).part().highWatermarkNow() == 2 })
+	})
+}
+
+// A follower whose place the leader's log has left behind begins anew there.
+func TestAFollowerBeginsAnew(t *testing.T) {
+	inCluster(t, 3, 1, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(3)
+		for i := range 5 {
+			c.node(1).produce(1, fmt.Sprint(i), time.Minute)
+		}
+		c.await("without it", func() bool { return len(c.partition().ISR) == 2 })
+		if start, err := c.node(1).part().DeleteRecords(4); start != 4 || err != nil {
+			t.Fatal(start, err)
+		}
+		c.link = func(image.BrokerID, image.BrokerID) bool { return true }
+		if got := c.whole(); len(got) != 2 {
+			t.Fatal(got)
+		}
+		c.await("the log start everywhere", func() bool { return c.node(2).part().log.Offsets().LogStart == 4 })
+	})
+}
+
+// A new leader does not say what is committed before it knows.
+func TestHighWatermarkOfANewLeader(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(1, 2, 3)
+		time.Sleep(time.Second)
+		c.elect(2, 2, 3)
+		p := c.node(2).part()
+		if hw := p.highWatermarkNow(); hw == 0 && p.HighWatermarkKnown() {
+			t.Fatal("it cannot know")
+		}
+		c.cut(1)
+		c.await("known", p.HighWatermarkKnown)
+		if hw := p.highWatermarkNow(); hw != 1 {
+			t.Fatal(hw)
+		}
+	})
+}

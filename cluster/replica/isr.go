@@ -1,0 +1,186 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// inSync is the background work of leaders: it has the metadata changed when a follower leaves the ISR or comes back. One
+// change a partition is on its way at a time.
+type inSync struct {
+	m    *Manager
+	wake chan struct{}
+
+	mu  sync.Mutex // guards what follows
+	due map[*Partition]struct{}
+}
+
+const (
+	isrWorkers = 16              // changes on their way at once
+	isrTimeout = 5 * time.Second // for a proposal; it is made again
+	isrBackoff = 200 * time.Millisecond
+)
+
+// review has p's ISR looked at soon; from any goroutine.
+func (m *Manager) review(p *Partition) {
+	m.mu.RLock()
+	s := m.inSync
+	m.mu.RUnlock()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.due[p] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watchISR starts the work, once; the caller holds m.mu.
+func (m *Manager) watchISR() {
+	if m.inSync != nil || m.options.Propose == nil {
+		return
+	}
+	m.inSync = &inSync{m: m, wake: make(chan struct{}, 1), due: map[*Partition]struct{}{}}
+	m.tasks.Go(m.inSync.run)
+}
+
+func (s *inSync) run() {
+	tick := time.NewTicker(min(s.m.options.LagTimeMax/2, joinWait))
+	defer tick.Stop()
+	slots := make(chan struct{}, isrWorkers)
+	for {
+		var all []*Partition
+		select {
+		case <-s.m.ctx.Done():
+			return
+		case <-tick.C:
+			all = s.m.led()
+			for _, p := range all {
+				p.look()
+			}
+		case <-s.wake:
+			all = s.take()
+		}
+		for _, p := range all {
+			rec, ok := p.wantedISR()
+			if !ok {
+				continue
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-s.m.ctx.Done():
+				return
+			}
+			s.m.tasks.Go(func() {
+				defer func() { <-slots }()
+				s.propose(p, rec)
+			})
+		}
+	}
+}
+
+func (s *inSync) take() (all []*Partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.due {
+		all = append(all, p)
+	}
+	clear(s.due)
+	return all
+}
+
+// led is the partitions that this node leads and others follow.
+func (m *Manager) led() (all []*Partition) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	m.each(func(p *Partition) {
+		if r := p.role.Load(); r.leads() && len(r.replicas) > 1 {
+			all = append(all, p)
+		}
+	})
+	return all
+}
+
+// wantedISR is the change that is due, if one is; it is on its way then.
+func (p *Partition) wantedISR() (image.ISRRecord, bool) {
+	img, now := p.manager.newest.Load(), p.manager.options.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.role.Load()
+	if !p.mayAsk(r) {
+		return image.ISRRecord{}, false
+	}
+	rec := image.ISRRecord{Topic: p.topic, Partition: p.number, From: r.version, Leader: r.leader, LeaderEpoch: r.epoch, MinISR: int16(min(r.minISR, 1<<15-1))}
+	var adding []image.BrokerID
+	for _, id := range r.replicas {
+		f := p.lead.of(id)
+		isIn := slices.Contains(r.isr, id)
+		b, known := img.Broker(id)
+		switch {
+		case id == r.leader && known:
+			rec.ISR = append(rec.ISR, image.ISRMember{ID: id, Epoch: b.Epoch})
+		case f == nil || !known:
+		case isIn && now.Sub(f.caughtUp) <= p.manager.options.LagTimeMax:
+			rec.ISR = append(rec.ISR, image.ISRMember{ID: id, Epoch: max(f.epoch, b.Epoch)})
+		case !isIn && f.end >= max(p.hw, p.lead.start) && f.epoch == b.Epoch && b.Active():
+			rec.ISR, adding = append(rec.ISR, image.ISRMember{ID: id, Epoch: f.epoch}), append(adding, id)
+		}
+	}
+	if len(rec.ISR) == 0 || len(adding) == 0 && len(rec.ISR) >= len(r.isr) && !p.lead.unsure {
+		return image.ISRRecord{}, false
+	}
+	p.lead.adding, p.lead.asking = append(p.lead.adding, adding...), true
+	return rec, true
+}
+
+// propose has the metadata changed. When nobody knows whether it was, those that were to be added go on counting as
+// members until a change of the partition tells: another one is asked for, if need be of nothing.
+func (s *inSync) propose(p *Partition, rec image.ISRRecord) {
+	ctx, cancel := context.WithTimeout(s.m.ctx, isrTimeout)
+	defer cancel()
+	_, err := s.m.options.Propose(ctx, rec)
+	if err == nil {
+		return // Apply has told already
+	}
+	if !s.failed(p, rec, err) {
+		return
+	}
+	select {
+	case <-time.After(isrBackoff):
+		s.m.review(p)
+	case <-s.m.ctx.Done():
+	}
+}
+
+// failed notes that a change was not made, or that nobody knows, and says whether to look again.
+func (s *inSync) failed(p *Partition, rec image.ISRRecord, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.role.Load()
+	if r.version != rec.From || r.epoch != rec.LeaderEpoch {
+		return false // the metadata is newer than the question
+	}
+	p.lead.asking, p.lead.later = false, s.m.options.Now().Add(isrBackoff)
+	switch kerr.Of(err) {
+	case kerr.InvalidUpdateVersion, kerr.FencedLeaderEpoch:
+		p.lead.refused = rec.From
+	case kerr.IneligibleReplica, kerr.InvalidRequest, kerr.UnknownTopicID, kerr.UnknownTopicOrPartition:
+	default:
+		p.lead.unsure = true
+	}
+	if !p.lead.unsure {
+		p.lead.adding = nil
+	}
+	if s.m.ctx.Err() == nil {
+		s.m.options.Logger.Info("the ISR was not changed", "topic", p.topic, "partition", p.number, "error", err)
+	}
+	return true
+}

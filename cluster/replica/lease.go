@@ -1,0 +1,76 @@
+package replica
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chronik/kafka/kerr"
+)
+
+// lease is how long this node may act as the leader of anything: the controller has heard from it, so nobody else leads
+// before it is over. A node that is never told of one, because it is alone, leads without.
+type lease struct {
+	now    func() time.Time
+	zero   time.Time
+	until  atomic.Int64 // ns since zero; 0: for ever
+	expire func()
+
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	ended bool
+}
+
+func (l *lease) init(now func() time.Time, expire func()) {
+	l.now, l.zero, l.expire = now, now(), expire
+}
+
+// Serve lets this node lead until then, at most: call it with the moment that a heartbeat was sent, and the session's length,
+// when it was answered. Leading ends by itself, and begins again with the next call. time is monotonic.
+func (m *Manager) Serve(until time.Time) { m.lease.extend(until) }
+
+// Serving says whether this node may act as a leader now. A process that was stopped asks it again before it answers.
+func (m *Manager) Serving() bool { return m.lease.holds() }
+
+func (l *lease) extend(until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.until.Store(max(1, int64(until.Sub(l.zero))))
+	rest := until.Sub(l.now())
+	if l.timer == nil {
+		l.timer = time.AfterFunc(rest, l.over)
+	} else {
+		l.timer.Reset(rest)
+	}
+}
+
+func (l *lease) holds() bool {
+	until := l.until.Load()
+	return until == 0 || int64(l.now().Sub(l.zero)) < until
+}
+
+func (l *lease) over() {
+	if !l.holds() {
+		l.expire()
+	}
+}
+
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// expire tells whoever waits that this node leads nothing any more. What comes later is refused by the lease.
+func (m *Manager) expire() {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	m.options.Logger.Warn("the controller was not heard in time: this node leads nothing until it is")
+	m.each(func(p *Partition) { p.dismiss(kerr.NotLeaderOrFollower) })
+}
