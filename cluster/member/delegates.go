@@ -79,10 +79,11 @@ func (e events) set(n *memberlist.Node) {
 	}
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
+	from := net.JoinHostPort(n.Addr.String(), fmt.Sprint(n.Port))
 	if n.Name == e.m.self.name() {
+		e.m.own, e.m.port = from, int(n.Port)
 		return
 	}
-	from := net.JoinHostPort(n.Addr.String(), fmt.Sprint(n.Port))
 	if _, known := e.m.others[n.Name]; !known {
 		e.m.log.Info("gossip: a node is there", "node", i.Node, "address", i.Addr, "cluster", clusterName(i.Cluster))
 	}

@@ -57,6 +57,8 @@ type Members struct {
 	mu     sync.Mutex      // is taken inside memberlist's own locks: nothing of memberlist is called with it
 	self   Info            // guarded by mu
 	others map[string]seen // by name; guarded by mu
+	own    string          // where this node's own gossip comes from, and its port; guarded by mu
+	port   int             // guarded by mu
 	clash  time.Time       // when a conflict was last logged; guarded by mu
 }
 
@@ -137,7 +139,11 @@ func lookup(host string) (string, error) {
 }
 
 // Port is the one that gossip listens on.
-func (m *Members) Port() int { return int(m.list.LocalNode().Port) }
+func (m *Members) Port() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.port
+}
 
 // List is the other nodes that are believed to be there, by node id. Nodes of another cluster are not among them.
 func (m *Members) List() []Info {
@@ -232,15 +238,14 @@ func (m *Members) look() {
 
 // missing is the addresses of nodes to join, as names resolve now, from which no known node comes.
 func (m *Members) missing() (list []string) {
-	self := m.list.LocalNode()
-	known := map[string]bool{net.JoinHostPort(self.Addr.String(), fmt.Sprint(self.Port)): true}
 	m.mu.Lock()
+	known, port := map[string]bool{m.own: true}, m.port
 	for o := range maps.Values(m.others) {
 		known[o.from] = true
 	}
 	m.mu.Unlock()
 	for _, target := range m.o.Join {
-		addrs, err := resolve(m.ctx, target, int(self.Port))
+		addrs, err := resolve(m.ctx, target, port)
 		if err != nil {
 			m.log.Debug("gossip: a node to join is not found", "node", target, "error", err)
 		}
