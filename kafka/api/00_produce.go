@@ -143,16 +143,25 @@ func firstFailure(results []replica.Result) error {
 }
 
 func (c *produceCall) answer(results []replica.Result) {
-	c.resp.Topics, c.resp.Nodes = c.resp.Topics[:0], c.resp.Nodes[:0]
+	c.resp.Topics = c.resp.Topics[:0]
+	img := c.broker.Meta.Image()
+	var h hints
 	for t := range c.req.Topics {
 		in := &c.req.Topics[t]
 		out := c.nextTopic()
 		out.Name, out.ID = in.Topic, in.TopicID
 		for p := range in.Partitions {
-			out.Partitions = append(out.Partitions, c.partition(in.Partitions[p].Partition, &results[0]))
+			part := c.partition(in.Partitions[p].Partition, &results[0])
+			if part.Err != kerr.None && c.rq.Version >= 10 {
+				if id, err := topicID(img, in, c.rq.Version); err == nil {
+					part.LeaderID, part.LeaderEpoch = h.add(img, id, part.Partition, part.Err)
+				}
+			}
+			out.Partitions = append(out.Partitions, part)
 			results = results[1:]
 		}
 	}
+	c.resp.Nodes = c.broker.endpoints(img, h.leaders, c.rq.Peer)
 }
 
 // nextTopic lengthens the response by a topic whose partitions' memory is used again.

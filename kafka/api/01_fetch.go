@@ -31,8 +31,12 @@ type fetchCall struct {
 	answers []answer
 	bytes   int
 	done    bool
-	tried   bool
+	tried   bool // the records were looked up once
 	wake    chan struct{}
+
+	follower *replica.Follower // who fetches as one, nil for a consumer
+	nodes    []wire.Node
+	stale    bool // a follower has a high watermark that has moved
 }
 
 func fetch(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
@@ -47,7 +51,6 @@ func fetch(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
 // fetches and reads no answers holds those of one.
 func (c *fetchCall) ready() bool {
 	if !c.done && !c.tried {
-		c.tried = true
 		c.attempt()
 	}
 	return c.done
@@ -55,8 +58,9 @@ func (c *fetchCall) ready() bool {
 
 // open finds what is to be fetched: the request's partitions, or its session's.
 func (c *fetchCall) open() error {
-	if c.req.ReplicaID >= 0 && c.req.Version < 15 || c.req.Version >= 15 && c.req.ReplicaState.ID >= 0 {
-		return kerr.ClusterAuthorizationFailed // only this cluster's followers may, and it has none
+	var err error
+	if c.follower, err = c.replica(); err != nil {
+		return err
 	}
 	asked := c.asked()
 	if c.req.Version < 7 || c.req.SessionEpoch == -1 && c.req.SessionID == 0 {
@@ -108,10 +112,7 @@ func (c *fetchCall) attempt() {
 	c.release()
 	room := c.room()
 	for _, it := range c.items {
-		a := answer{item: it, FetchPartition: wire.FetchPartition{
-			Partition: it.part.Partition, HighWatermark: -1, LastStable: -1, LogStart: -1,
-			PreferredReplica: -1, DivergingEpoch: -1, DivergingEnd: -1, LeaderID: -1, LeaderEpoch: -1,
-		}}
+		a := answer{item: it, FetchPartition: unanswered(it.part.Partition)}
 		n, err := c.read(&a, room)
 		if err != nil {
 			a.Err = kerr.Of(err)
@@ -121,11 +122,15 @@ func (c *fetchCall) attempt() {
 		room -= n
 		c.answers = append(c.answers, a)
 	}
+	c.tried = true
 	c.done = c.done || c.bytes >= int(c.req.MinBytes) || c.req.MaxWaitMillis <= 0 || len(c.items) == 0
 }
 
 // room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74).
 func (c *fetchCall) room() int {
+	if c.follower != nil {
+		return int(c.req.MaxBytes)
+	}
 	room := int(c.broker.Config().FetchMaxBytes)
 	if c.req.Version >= 3 {
 		room = min(room, int(c.req.MaxBytes))
@@ -138,6 +143,9 @@ func (c *fetchCall) room() int {
 
 // read fills in one partition's answer and returns its records' length.
 func (c *fetchCall) read(a *answer, room int) (int, error) {
+	if c.follower != nil {
+		return c.readAsFollower(a, room)
+	}
 	p, err := c.leader(a.item)
 	if err != nil {
 		return 0, err
@@ -254,6 +262,7 @@ func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
 	if !c.done {
 		c.wait(ctx)
 	}
+	c.distrust()
 	resp := &wire.FetchResponse{Err: c.failed}
 	if c.session != nil {
 		resp.SessionID = c.session.id
@@ -268,8 +277,36 @@ func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
 		}
 		resp.Topics[last].Partitions = append(resp.Topics[last].Partitions, a.FetchPartition)
 	}
+	resp.Nodes = c.nodes
 	r.Fetch(resp)
 	return nil
+}
+
+// distrust drops what was read when this node may not be a leader any more: it may have been stopped for a while. And it
+// says where the leaders are.
+func (c *fetchCall) distrust() {
+	serving, img := c.broker.Parts.Serving(), c.broker.Meta.Image()
+	var h hints
+	for i := range c.answers {
+		a := &c.answers[i]
+		if !serving && a.Err == kerr.None {
+			releaseAll(a.Records)
+			a.FetchPartition = unanswered(a.Partition)
+			a.Err = kerr.NotLeaderOrFollower
+		}
+		if a.Err != kerr.None && c.req.Version >= 16 {
+			a.LeaderID, a.LeaderEpoch = h.add(img, a.item.topic, a.Partition, a.Err)
+		}
+	}
+	c.nodes = c.broker.endpoints(img, h.leaders, c.rq.Peer)
+}
+
+// unanswered is the answer of a partition of which nothing is known yet.
+func unanswered(partition int32) wire.FetchPartition {
+	return wire.FetchPartition{
+		Partition: partition, HighWatermark: -1, LastStable: -1, LogStart: -1,
+		PreferredReplica: -1, DivergingEpoch: -1, DivergingEnd: -1, LeaderID: -1, LeaderEpoch: -1,
+	}
 }
 
 // wait sleeps until attempt finds enough, or takes what there is when MaxWait is over.
@@ -277,14 +314,21 @@ func (c *fetchCall) wait(ctx context.Context) {
 	c.wake = make(chan struct{}, 1)
 	for _, it := range c.items {
 		if p, err := c.leader(it); err == nil {
-			p.Await(c)
-			defer p.Forget(c)
+			forget := c.await(p)
+			defer forget(c)
 		}
 	}
 	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))
 	defer over.Stop()
 	for c.attempt(); !c.done; c.attempt() {
+		var stale <-chan time.Time
+		if c.stale {
+			stale = time.After(staleWait)
+		}
 		select {
+		case <-stale:
+			c.done = true
+			return
 		case <-c.wake:
 		case <-over.C:
 			c.done = true // what the last attempt found is the answer

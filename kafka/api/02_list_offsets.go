@@ -64,6 +64,12 @@ func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg
 		out.OldStyleOffsets, err = oldOffsets(p, in)
 		return err
 	}
+	if in.Timestamp == latestTimestamp && !p.HighWatermarkKnown() {
+		if req.Version >= 5 { // KIP-207
+			return kerr.OffsetNotAvailable
+		}
+		return kerr.LeaderNotAvailable
+	}
 	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
 	if err != nil {
 		return err
