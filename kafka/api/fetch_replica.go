@@ -1,0 +1,120 @@
+package api
+
+import (
+	"slices"
+	"time"
+
+	"chronik/cluster/replica"
+	"chronik/kafka/kerr"
+	"chronik/kafka/wire"
+	"chronik/metalog/image"
+)
+
+// staleWait is how long a follower may go on with a high watermark that has moved: long enough that new records, which bring
+// the new one along, come first where there are any.
+const staleWait = 20 * time.Millisecond
+
+// replica says which follower fetches, if one does, and whether it may: the brokers of this cluster, by their own listener,
+// as of their newest registration.
+func (c *fetchCall) replica() (*replica.Follower, error) {
+	id, epoch := c.req.ReplicaID, int64(-1)
+	if c.req.Version >= 15 {
+		id, epoch = c.req.ReplicaState.ID, c.req.ReplicaState.Epoch
+	}
+	if id < 0 {
+		return nil, nil
+	}
+	if c.rq.Peer.Listener != image.InternalListener || c.req.Version < 15 {
+		return nil, kerr.ClusterAuthorizationFailed
+	}
+	b, ok := c.broker.Meta.Image().Broker(image.BrokerID(id))
+	switch {
+	case !ok:
+		return nil, kerr.BrokerIDNotRegistered
+	case epoch < b.Epoch:
+		return nil, kerr.StaleBrokerEpoch
+	}
+	return &replica.Follower{ID: b.ID, Epoch: epoch}, nil
+}
+
+// readAsFollower fills in one partition's answer for a follower: what is durable here, replicated or not.
+func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
+	in := &a.item.part
+	p, err := c.leader(a.item)
+	if err != nil {
+		return 0, err
+	}
+	if !c.tried { // later it is still the same fetch
+		d, diverges, err := p.Followed(*c.follower, replica.Place{Offset: in.FetchOffset, LastEpoch: in.LastFetchedEpoch, LeaderEpoch: in.CurrentLeaderEpoch})
+		if diverges {
+			a.DivergingEpoch, a.DivergingEnd = d.Epoch, d.End
+		}
+		if err != nil && kerr.Of(err) != kerr.OffsetOutOfRange {
+			return 0, err
+		}
+		m := p.Marks()
+		a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart // also where it must begin anew
+		if err != nil || diverges {
+			return 0, err
+		}
+	}
+	m := p.Marks()
+	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
+	c.stale = c.stale || a.item.told && a.item.toldHW != m.HighWatermark
+	if in.FetchOffset >= m.LogEnd {
+		return 0, nil
+	}
+	a.Records, err = p.ReadAsFollower(nil, in.FetchOffset, max(0, min(room, int(in.PartitionMaxBytes))), c.bytes == 0)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for i := range a.Records {
+		n += int(a.Records[i].Size())
+	}
+	return n, nil
+}
+
+// await registers the call where it is woken.
+func (c *fetchCall) await(p *replica.Partition) (forget func(replica.Waiter)) {
+	if c.follower != nil {
+		p.AwaitDurable(c)
+		return p.ForgetDurable
+	}
+	p.Await(c)
+	return p.Forget
+}
+
+// hints collects where partitions are led, for clients that asked the wrong broker (KIP-951). The zero value is ready.
+type hints struct{ leaders []image.BrokerID }
+
+// add returns the leader and its epoch when err says that the client has the wrong one.
+func (h *hints) add(img *image.Image, topic image.TopicID, partition int32, err kerr.Code) (leader, epoch int32) {
+	if err != kerr.NotLeaderOrFollower && err != kerr.FencedLeaderEpoch {
+		return -1, -1
+	}
+	t, ok := img.Topic(topic)
+	if !ok || partition < 0 || int(partition) >= len(t.Partitions) {
+		return -1, -1
+	}
+	p := t.Partitions[partition]
+	if p.Leader != image.NoBroker && !slices.Contains(h.leaders, p.Leader) {
+		h.leaders = append(h.leaders, p.Leader)
+	}
+	return int32(p.Leader), p.LeaderEpoch
+}
+
+// endpoints is where these brokers are reached.
+func (b *Broker) endpoints(img *image.Image, ids []image.BrokerID, peer *wire.Peer) []wire.Node {
+	var nodes []wire.Node
+	for _, id := range ids {
+		n, ok := img.Broker(id)
+		if !ok {
+			continue
+		}
+		if host, port := b.endpoint(n, peer); port >= 0 {
+			nodes = append(nodes, wire.Node{ID: int32(id), Host: host, Port: port, Rack: n.Rack})
+		}
+	}
+	return nodes
+}
