@@ -1,0 +1,100 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// shared makes a topic "t" of one partition that broker 2 follows, and returns its id and that broker's epoch.
+func (n *node) shared() (id uuid.UUID, epoch int64) {
+	n.t.Helper()
+	id = uuid.UUID{9}
+	img := n.Meta.Image()
+	_, err := n.Meta.Propose(n.t.Context(),
+		image.BrokerRecord{ID: 2, Incarnation: uuid.UUID{2}, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "two", Port: 9}}},
+		image.TopicRecord{ID: id, Name: "t"},
+		image.PartitionRecord{Topic: id, Partition: image.Partition{
+			Stream: img.NextStream(), Replicas: []image.BrokerID{self, 2}, ISR: []image.BrokerID{self, 2}, Leader: self,
+		}})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	b, _ := n.Meta.Image().Broker(2)
+	return id, b.Epoch
+}
+
+func (n *node) asFollower(id uuid.UUID, epoch, offset int64, lastEpoch int32) string {
+	n.t.Helper()
+	client := n.peer.Listener
+	defer func() { n.peer.Listener = client }()
+	n.peer.Listener = image.InternalListener
+	return n.fetch(followerFetch(id, epoch, offset, lastEpoch))
+}
+
+func followerFetch(id uuid.UUID, epoch, offset int64, lastEpoch int32) *kmsg.FetchRequest {
+	rq := fetchRequest(17, "", id, offset)
+	rq.ReplicaState.ID, rq.ReplicaState.Epoch = 2, epoch
+	p := &rq.Topics[0].Partitions[0]
+	p.CurrentLeaderEpoch, p.LastFetchedEpoch = 0, lastEpoch
+	return rq
+}
+
+func TestFetchAsFollower(t *testing.T) {
+	n := start(t, nil)
+	id, epoch := n.shared()
+	steps := []struct{ got, want string }{
+		{n.fetch(followerFetch(id, epoch, 0, -1)), "CLUSTER_AUTHORIZATION_FAILED"},
+		{n.asFollower(id, epoch-1, 0, -1), "STALE_BROKER_EPOCH"},
+		{n.asFollower(id, epoch, 0, -1), "/0 <0"},
+	}
+	for _, s := range steps {
+		if s.got != s.want {
+			t.Fatalf("%q, want %q", s.got, s.want)
+		}
+	}
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1))
+	rq.Acks = 1
+	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
+	consumer := func() string { return n.fetch(fetchRequest(17, "", id, 0)) }
+	for _, s := range []struct {
+		name string
+		do   func() string
+		want string
+	}{
+		{"what is not replicated", consumer, "/0 <0"},
+		{"a follower gets it", func() string { return n.asFollower(id, epoch, 0, -1) }, "/0 0-0 <0"},
+		{"not yet durable there", consumer, "/0 <0"},
+		{"a follower has it", func() string { return n.asFollower(id, epoch, 1, 0) }, "/0 <1"},
+		{"what is replicated", consumer, "/0 0-0 <1"},
+		{"beyond the end", func() string { return n.asFollower(id, epoch, 2, -1) }, "/0 OFFSET_OUT_OF_RANGE"},
+	} {
+		if got := s.do(); got != s.want {
+			t.Fatalf("%s: %q, want %q", s.name, got, s.want)
+		}
+	}
+}
+
+// A client that asks the wrong broker hears which is right.
+func TestLeaderHints(t *testing.T) {
+	n := start(t, nil)
+	id, _ := n.shared()
+	topic, _ := n.Meta.Image().Topic(id)
+	p := *topic.Partitions[0]
+	p.Leader, p.LeaderEpoch = 2, 7
+	if _, err := n.Meta.Propose(t.Context(), image.PartitionChange{Topic: id, From: p.Epoch, Partition: p}); err != nil {
+		t.Fatal(err)
+	}
+	resp := ask[*kmsg.FetchResponse](n, fetchRequest(17, "", id, 0))
+	out := &resp.Topics[0].Partitions[0]
+	if kerr.Code(out.ErrorCode) != kerr.NotLeaderOrFollower || out.CurrentLeader.LeaderID != 2 || out.CurrentLeader.LeaderEpoch != 7 {
+		t.Fatalf("%+v", out)
+	}
+	if len(resp.Brokers) != 1 || resp.Brokers[0].NodeID != 2 || resp.Brokers[0].Host != "two" {
+		t.Fatalf("%+v", resp.Brokers)
+	}
+}
