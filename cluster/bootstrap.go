@@ -12,6 +12,12 @@ import (
 	"chronik/metalog/image"
 )
 
+// Voter is a node that founds a cluster, as the operator names it.
+type Voter struct {
+	Node image.BrokerID
+	Addr string // host:port of its internal port
+}
+
 // bootstrap makes this node a member: the first node of an empty metadata log mints the cluster's id, and every start
 // registers the broker anew, which gives it a new epoch. First boot and restart are one path.
 func (n *Node) bootstrap(ctx context.Context, o Options) error {

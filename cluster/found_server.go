@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"chronik/cluster/member"
+	"chronik/cluster/peer"
+	"chronik/metalog"
+	"chronik/metalog/image"
+)
+
+// server is a server of the metadata log's Raft.
+type server = metalog.Server
+
+var _ seat = (*metalog.Log)(nil)
+
+// info is what this node says of itself in gossip.
+func (w founders) info(s seat, incarnation uuid.UUID) member.Info {
+	self := s.Self()
+	i := member.Info{Node: self.Node, Expect: w.expect, Incarnation: incarnation, Server: self.ID, Addr: self.Addr}
+	if s.Bootstrapped() {
+		i.Cluster = s.ClusterID()
+	}
+	return i
+}
+
+// newFounding puts founding on the internal port and the gossip. locate finds a registered broker's internal address.
+func newFounding(w founders, s seat, incarnation uuid.UUID, n *peer.Net, gossip *member.Members,
+	locate func(image.BrokerID) (string, bool), logger *slog.Logger) *founding {
+	return &founding{
+		founders: w, seat: s, gossip: gossip.List, locate: locate, ask: askOver(n), logger: logger, woken: make(chan struct{}, 1),
+		settle: func(cluster uuid.UUID) {
+			n.SetCluster(cluster)
+			if err := gossip.Update(w.info(s, incarnation)); err != nil {
+				logger.Warn("the other nodes are not told which cluster this node belongs to", "error", err)
+			}
+		},
+	}
+}
+
+// watchServers tells hint where gossip sees each server, until stop is closed: when all nodes have new addresses at once,
+// nobody else knows. changed is gossip's.
+func (f *founding) watchServers(stop, changed <-chan struct{}, hint func(id, addr string)) {
+	for {
+		for _, i := range f.gossip() {
+			hint(i.Server, i.Addr)
+		}
+		select {
+		case <-changed:
+		case <-stop:
+			return
+		}
+	}
+}
