@@ -248,6 +248,9 @@ func (s *starting) finishFounding(st *store, who identity) error {
 	if err != nil || last > 0 {
 		return err
 	}
+	if sent, err := st.get(keySent); err != nil || sent != nil {
+		return err // a snapshot has taken the log's place, or will
+	}
 	cluster, begun, err := st.cluster()
 	if err != nil || !begun {
 		return err

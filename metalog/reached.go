@@ -66,12 +66,13 @@ func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
 	return was, nil
 }
 
-// note writes down how far raft has come. The note before stays good: a full disk is no reason to stop. What a follower
+// note writes down how far raft has come; that a snapshot was installed, its commit index does not say. The note before
+// stays good: a full disk is no reason to stop. What a follower
 // hears of is less than what it knew before, until a leader has told it.
 func (l *Log) note() error {
 	l.noting.Lock()
 	defer l.noting.Unlock()
-	now := reached{max(l.was.term, l.raft.CurrentTerm()), max(l.was.committed, l.raft.CommitIndex())}
+	now := reached{max(l.was.term, l.raft.CurrentTerm()), max(l.was.committed, l.raft.CommitIndex(), l.raft.AppliedIndex())}
 	path := filepath.Join(l.dir, reachedFile)
 	err := writeWhole(path, now.text())
 	if !outOfSpace(err) {

@@ -122,7 +122,7 @@ func (t *tenures) readIndex(ctx context.Context) (image.Index, error) {
 	t.mu.Lock()
 	now := t.now
 	t.mu.Unlock()
-	if now == nil {
+	if now == nil || t.failure.err() != nil {
 		return 0, errNotProposed // or the barrier has not passed: what was committed before may not be known here yet
 	}
 	index, err := t.reads.lastCommitted()
