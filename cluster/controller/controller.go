@@ -83,12 +83,16 @@ func (c *Controller) RegisterBroker(ctx context.Context, r image.BrokerRecord) (
 	return int64(index), err
 }
 
+// take waits for the turn; the error is what ctx ended for. With one that has ended nothing is decided.
 func (c *Controller) take(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case c.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"slices"
+
 	"strconv"
 
 	"github.com/google/uuid"
@@ -15,7 +17,8 @@ const producerIDBlock = 1000
 
 // planRegistration refuses what must not become a broker; whether the id is free is for Apply, which sees all.
 func planRegistration(r image.BrokerRecord) error {
-	if r.ID < 0 || r.Incarnation == uuid.Nil || len(r.Endpoints) == 0 {
+	forClients := func(e image.Endpoint) bool { return e.Name != image.InternalListener }
+	if r.ID < 0 || r.Incarnation == uuid.Nil || !slices.ContainsFunc(r.Endpoints, forClients) {
 		return kerr.Detail(kerr.InvalidRegistration, "a broker needs an id, a data directory and a listener")
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 // is compared with their epochs, and a death must not wait until somebody's thousand topics are there.
 type tenure struct {
 	ctx      context.Context
+	term     uint64
 	wake     chan struct{} // holds one token when there is something to do
 	sessions sessions
 	probes   sync.WaitGroup
@@ -44,7 +45,7 @@ const (
 // Lead is the controller's part in leading the metadata log (metalog.Log.Lead): it returns when ctx ends. Errors of
 // proposals are tried again; the log itself fails if it can go on no more.
 func (c *Controller) Lead(ctx context.Context, term uint64) error {
-	t := &tenure{ctx: ctx, wake: make(chan struct{}, 1)}
+	t := &tenure{ctx: ctx, term: term, wake: make(chan struct{}, 1)}
 	t.sessions.of, t.sessions.passed = map[image.BrokerID]*session{}, make(chan struct{})
 	c.o.Logger.Info("this node is the controller", "controllerEpoch", term)
 	c.tenure.Store(t)
@@ -270,3 +271,6 @@ func fitting(recs []image.Record, most int) []image.Record {
 	}
 	return recs
 }
+
+// Leads says whether this node is the controller now.
+func (c *Controller) Leads() bool { return c.tenure.Load() != nil }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 
 	"github.com/google/uuid"
@@ -18,12 +20,12 @@ import (
 func metadata(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.MetadataRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	if len(req.Topics) > 0 && b.mayCreate(req) {
-		b.autoCreate(ctx, req)
+		b.autoCreate(ctx, rq, req)
 	}
 	img := b.Meta.Image()
 	id := clusterID(img)
 	resp.ClusterID = &id
-	resp.ControllerID = int32(b.Self)
+	resp.ControllerID = b.controller(img)
 	for _, n := range img.Brokers() {
 		if n.Fenced {
 			continue
@@ -37,7 +39,7 @@ func metadata(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.Metada
 	}
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		for t := range img.Topics {
-			resp.Topics = append(resp.Topics, describeTopic(t, req))
+			resp.Topics = append(resp.Topics, describeTopic(img, t, req))
 		}
 		return resp, nil
 	}
@@ -54,7 +56,7 @@ func metadata(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.Metada
 func lookUp(img *image.Image, asked *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
 	id, name := uuid.UUID(asked.TopicID), orEmpty(asked.Topic)
 	if t, ok := resolve(img, id, name); ok {
-		return describeTopic(t, req)
+		return describeTopic(img, t, req)
 	}
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID = asked.Topic, asked.TopicID
@@ -73,23 +75,53 @@ func lookUp(img *image.Image, asked *kmsg.MetadataRequestTopic, req *kmsg.Metada
 	return out
 }
 
-func describeTopic(t *image.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+func describeTopic(img *image.Image, t *image.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = &t.Name, t.ID, t.Internal
 	if req.IncludeTopicAuthorizedOperations {
 		out.AuthorizedOperations = topicOperations
 	}
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
+	alive := living(img)
 	for i, p := range t.Partitions {
 		m := &out.Partitions[i]
 		m.Default()
 		m.Partition, m.Leader, m.LeaderEpoch = p.Number, int32(p.Leader), p.LeaderEpoch
 		m.Replicas, m.ISR = brokerIDs(p.Replicas), brokerIDs(p.ISR)
-		if p.Leader == image.NoBroker {
-			m.ErrorCode = int16(kerr.LeaderNotAvailable)
+		m.OfflineReplicas = offline(p, alive)
+		if !alive[p.Leader] {
+			m.ErrorCode, m.Leader = int16(kerr.LeaderNotAvailable), int32(image.NoBroker)
 		}
 	}
 	return out
+}
+
+// living is the brokers that clients may be sent to.
+func living(img *image.Image) map[image.BrokerID]bool {
+	alive := map[image.BrokerID]bool{}
+	for _, n := range img.Brokers() {
+		alive[n.ID] = !n.Fenced
+	}
+	return alive
+}
+
+// offline is the replicas on brokers that are not alive.
+func offline(p *image.Partition, alive map[image.BrokerID]bool) (ids []int32) {
+	for _, id := range p.Replicas {
+		if !alive[id] {
+			ids = append(ids, int32(id))
+		}
+	}
+	return ids
+}
+
+// controller is the broker that clients are told is the controller: the one where the metadata log leads. Each broker
+// takes what is meant for it, so while it is unknown, or not registered yet, it is this one.
+func (b *Broker) controller(img *image.Image) int32 {
+	if n, ok := img.Broker(b.Meta.Leader()); ok && !n.Fenced {
+		return int32(n.ID)
+	}
+	return int32(b.Self)
 }
 
 func (b *Broker) mayCreate(req *kmsg.MetadataRequest) bool {
@@ -98,7 +130,7 @@ func (b *Broker) mayCreate(req *kmsg.MetadataRequest) bool {
 
 // autoCreate creates the topics that are asked for by name and not there. What cannot be created is then answered as
 // not there, so no error is lost.
-func (b *Broker) autoCreate(ctx context.Context, req *kmsg.MetadataRequest) {
+func (b *Broker) autoCreate(ctx context.Context, rq *wire.Request, req *kmsg.MetadataRequest) {
 	img := b.Meta.Image()
 	var missing []string
 	for _, t := range req.Topics {
@@ -112,9 +144,39 @@ func (b *Broker) autoCreate(ctx context.Context, req *kmsg.MetadataRequest) {
 	if len(missing) == 0 {
 		return
 	}
-	if err := b.Controller.AutoCreate(ctx, missing); err != nil && ctx.Err() == nil { // else the client is gone, not the topic
+	if err := b.createMissing(ctx, rq, missing); err != nil && ctx.Err() == nil { // else the client is gone, not the topic
 		b.Logger.Warn("auto-creation of topics failed", "topics", len(missing), "first", missing[0], "error", err)
 	}
+}
+
+// createMissing creates topics with the defaults. A node that is not the controller asks for it as a client would.
+func (b *Broker) createMissing(ctx context.Context, rq *wire.Request, names []string) error {
+	if b.Forward == nil {
+		return b.Controller.AutoCreate(ctx, names)
+	}
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version = table[create.Key()].max
+	for _, name := range names {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = name, -1, -1
+		create.Topics = append(create.Topics, t)
+	}
+	within, cancel := patience(ctx, create.TimeoutMillis)
+	defer cancel()
+	resp, err := b.askController(within, rq, create)
+	if errors.Is(err, errHere) {
+		return b.Controller.AutoCreate(ctx, names)
+	}
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, t := range resp.(*kmsg.CreateTopicsResponse).Topics {
+		if code := kerr.Code(t.ErrorCode); code != kerr.None && code != kerr.TopicAlreadyExists {
+			failed = append(failed, fmt.Errorf("create %s: %w", t.Topic, code))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func clusterID(img *image.Image) string { return cluster.FormatClusterID(img.ClusterID()) }

@@ -9,7 +9,7 @@ import (
 	"chronik/kafka/wire"
 )
 
-// findCoordinator serves key 10, versions 0-6. The one node coordinates every group.
+// findCoordinator serves key 10, versions 0-6. A group's coordinator is a function of the image, which every node has.
 func findCoordinator(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.FindCoordinatorRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	if req.Version >= 4 {
@@ -43,9 +43,10 @@ func (b *Broker) coordinator(kind int8, key string, peer *wire.Peer) kmsg.FindCo
 		c.ErrorMessage = orNil("transactions are not served by this broker")
 		return c
 	}
-	if self, ok := b.Meta.Image().Broker(b.Self); ok {
-		c.NodeID = int32(b.Self)
-		c.Host, c.Port = b.endpoint(self, peer)
+	img := b.Meta.Image()
+	if n, ok := img.Broker(img.Coordinator(key)); ok {
+		c.NodeID = int32(n.ID)
+		c.Host, c.Port = b.endpoint(n, peer)
 		return c
 	}
 	c.ErrorCode = int16(kerr.CoordinatorNotAvailable)

@@ -28,7 +28,7 @@ func apiVersions(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.ApiVe
 		resp.ErrorCode = int16(kerr.RebootstrapRequired)
 		return resp, nil
 	}
-	resp.ApiKeys = servedKeys()
+	resp.ApiKeys = servedKeys(rq.Peer)
 	resp.FinalizedFeaturesEpoch = int64(b.Meta.Image().Index())
 	return resp, nil
 }
@@ -39,10 +39,11 @@ func (b *Broker) isMistaken(req *kmsg.ApiVersionsRequest) bool {
 	return req.ClusterID != nil && *req.ClusterID != clusterID(b.Meta.Image()) || req.NodeID >= 0 && req.NodeID != int32(b.Self)
 }
 
-func servedKeys() []kmsg.ApiVersionsResponseApiKey {
+// servedKeys are those that peer may know of.
+func servedKeys(peer *wire.Peer) []kmsg.ApiVersionsResponseApiKey {
 	var keys []kmsg.ApiVersionsResponseApiKey
 	for key := range table {
-		if e := &table[key]; e.begin != nil {
+		if e := &table[key]; e.begin != nil && e.visible(peer) {
 			keys = append(keys, kmsg.ApiVersionsResponseApiKey{ApiKey: int16(key), MinVersion: e.min, MaxVersion: e.max})
 		}
 	}

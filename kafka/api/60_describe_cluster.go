@@ -39,10 +39,8 @@ func describeCluster(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.D
 		resp.Brokers = append(resp.Brokers, kmsg.DescribeClusterResponseBroker{
 			NodeID: int32(n.ID), Host: host, Port: port, Rack: orNil(n.Rack), IsFenced: n.Fenced,
 		})
-		if n.ID == b.Self {
-			resp.ControllerID = int32(b.Self)
-		}
 	}
+	resp.ControllerID = b.controller(img)
 	return resp, nil
 }
 

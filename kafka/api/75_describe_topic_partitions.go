@@ -82,8 +82,9 @@ func (p *page) describe(t *image.Topic) bool {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal, out.AuthorizedOperations = &t.Name, t.ID, t.Internal, topicOperations
 	last := min(len(t.Partitions), first+p.room)
+	alive := living(p.img)
 	for _, part := range t.Partitions[first:last] {
-		out.Partitions = append(out.Partitions, describedPartition(part))
+		out.Partitions = append(out.Partitions, describedPartition(part, alive))
 	}
 	p.resp.Topics = append(p.resp.Topics, out)
 	p.room -= last - first
@@ -108,10 +109,14 @@ func (p *page) refuse(name string, code kerr.Code) {
 	p.resp.Topics = append(p.resp.Topics, out)
 }
 
-func describedPartition(in *image.Partition) kmsg.DescribeTopicPartitionsResponseTopicPartition {
+func describedPartition(in *image.Partition, alive map[image.BrokerID]bool) kmsg.DescribeTopicPartitionsResponseTopicPartition {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 	out.Partition, out.LeaderID, out.LeaderEpoch = in.Number, int32(in.Leader), in.LeaderEpoch
 	out.Replicas, out.ISR = brokerIDs(in.Replicas), brokerIDs(in.ISR)
 	out.EligibleLeaderReplicas, out.LastKnownELR = brokerIDs(in.ELR), []int32{}
+	out.OfflineReplicas = offline(in, alive)
+	if !alive[in.Leader] {
+		out.ErrorCode, out.LeaderID = int16(kerr.LeaderNotAvailable), int32(image.NoBroker)
+	}
 	return out
 }

@@ -5,6 +5,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/google/uuid"
@@ -18,8 +19,12 @@ import (
 	"chronik/metalog/image"
 )
 
-// Metadata is the newest image that this node has applied.
-type Metadata interface{ Image() *image.Image }
+// Metadata is the metadata log as this node has applied it.
+type Metadata interface {
+	Image() *image.Image
+	Leader() image.BrokerID // NoBroker when unknown
+	Wait(ctx context.Context, index image.Index) error
+}
 
 // Broker answers requests for one node. Its fields are set before the first request and never change.
 type Broker struct {
@@ -33,11 +38,20 @@ type Broker struct {
 	DataDir    string                // as DescribeLogDirs shows it
 	Logger     *slog.Logger
 
+	// Forward sends a request to another broker, where it is the controller; nil for a node that is alone, and so is it.
+	// ECONNREFUSED in its error says that nothing was sent.
+	Forward func(ctx context.Context, to image.BrokerID, rq *kmsg.EnvelopeRequest) (*kmsg.EnvelopeResponse, error)
+
 	sessions sessions
 }
 
 // Begin is wire.Handler's.
 func (b *Broker) Begin(ctx context.Context, rq *wire.Request) wire.Pending {
+	if !table[rq.Key].visible(rq.Peer) {
+		return wire.Pending{Finish: func(context.Context, *wire.Reply) error {
+			return fmt.Errorf("%s on listener %s: only other brokers may ask that", kmsg.NameForKey(rq.Key), rq.Peer.Listener)
+		}}
+	}
 	return table[rq.Key].begin(b, ctx, rq)
 }
 
@@ -49,14 +63,17 @@ func (b *Broker) Served(key, version int16) bool {
 	return table[key].min <= version && version <= table[key].max
 }
 
-// endpoint is where a client reaches broker n. A broker without a host of its own is told as the address that this
-// client came by: it got here, so it will again.
+// endpoint is where a client reaches broker n. A broker without a host of its own is told as the one that the other
+// brokers reach it by, or as the address that this client came by: it got here, so it will again.
 func (b *Broker) endpoint(n *image.Broker, peer *wire.Peer) (host string, port int32) {
 	for _, e := range n.Endpoints {
 		if e.Name != peer.Listener {
 			continue
 		}
 		host, port = e.Host, e.Port
+		if inner, ok := n.Endpoint(image.InternalListener); ok && host == "" && n.ID != b.Self {
+			host = inner.Host
+		}
 		if host == "" {
 			host = peer.Local.Addr().Unmap().WithZone("").String()
 		}

@@ -76,7 +76,11 @@ func (n *node) begin(ctx context.Context, rq kmsg.Request) pending {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	got, err := wire.Decode(f, n.broker.Served, nil, &n.peer, "")
+	peer := &n.peer
+	if table[rq.Key()].inner {
+		peer = &wire.Peer{Listener: image.InternalListener, Remote: n.peer.Remote, Local: n.peer.Local}
+	}
+	got, err := wire.Decode(f, n.broker.Served, nil, peer, "")
 	if err != nil {
 		n.t.Fatalf("%s v%d: %v", kmsg.NameForKey(rq.Key()), rq.GetVersion(), err)
 	}

@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"chronik/kafka/wire"
+	"chronik/metalog/image"
 )
 
 // begin starts a request; see wire.Handler.
@@ -13,6 +16,18 @@ type begin func(b *Broker, ctx context.Context, rq *wire.Request) wire.Pending
 type entry struct {
 	min, max int16
 	begin    begin
+
+	// direct is set for what the controller carries out: begin without the way to it.
+	direct func(b *Broker, ctx context.Context, rq *wire.Request) (kmsg.Response, error)
+	inner  bool // served to other brokers, and not there for clients
+}
+
+// between is an entry for other brokers.
+func between(min, max int16, b begin) entry { return entry{min: min, max: max, begin: b, inner: true} }
+
+// visible says whether peer may know of the entry.
+func (e *entry) visible(peer *wire.Peer) bool {
+	return !e.inner || peer.Listener == image.InternalListener
 }
 
 // table is all that is served, by API key: what ApiVersions says is what stands here.
@@ -23,35 +38,40 @@ const kmsgMaxKey = 94
 // The table is filled at start because ApiVersions, one of its entries, reads it.
 func init() {
 	table = [...]entry{
-		0:          {0, 13, produce},
-		1:          {0, 18, fetch},
-		2:          {0, 11, quick(listOffsets)},
-		3:          {0, 13, slow(metadata)},
-		8:          {0, 10, slow(offsetCommit)},
-		9:          {0, 10, quick(offsetFetch)},
-		10:         {0, 6, quick(findCoordinator)},
-		11:         {0, 9, slow(joinGroup)},
-		12:         {0, 4, quick(heartbeat)},
-		13:         {0, 5, slow(leaveGroup)},
-		14:         {0, 5, slow(syncGroup)},
-		15:         {0, 6, quick(describeGroups)},
-		16:         {0, 5, quick(listGroups)},
-		18:         {0, 5, quick(apiVersions)},
-		19:         {0, 7, slow(createTopics)},
-		20:         {0, 6, slow(deleteTopics)},
-		21:         {0, 2, slow(deleteRecords)},
-		22:         {0, 5, slow(initProducerID)},
-		23:         {0, 4, quick(offsetForLeaderEpoch)},
-		32:         {0, 4, quick(describeConfigs)},
-		33:         {0, 2, slow(alterConfigs)},
-		35:         {0, 5, quick(describeLogDirs)},
-		37:         {0, 3, slow(createPartitions)},
-		42:         {0, 3, slow(deleteGroups)},
-		44:         {0, 1, slow(incrementalAlterConfigs)},
-		47:         {0, 0, slow(offsetDelete)},
-		60:         {0, 2, quick(describeCluster)},
-		74:         {0, 1, quick(listConfigResources)},
-		75:         {0, 0, quick(describeTopicPartitions)},
+		0:          {min: 0, max: 13, begin: produce},
+		1:          {min: 0, max: 18, begin: fetch},
+		2:          {min: 0, max: 11, begin: quick(listOffsets)},
+		3:          {min: 0, max: 13, begin: slow(metadata)},
+		8:          {min: 0, max: 10, begin: slow(offsetCommit)},
+		9:          {min: 0, max: 10, begin: quick(offsetFetch)},
+		10:         {min: 0, max: 6, begin: quick(findCoordinator)},
+		11:         {min: 0, max: 9, begin: slow(joinGroup)},
+		12:         {min: 0, max: 4, begin: quick(heartbeat)},
+		13:         {min: 0, max: 5, begin: slow(leaveGroup)},
+		14:         {min: 0, max: 5, begin: slow(syncGroup)},
+		15:         {min: 0, max: 6, begin: quick(describeGroups)},
+		16:         {min: 0, max: 5, begin: quick(listGroups)},
+		18:         {min: 0, max: 5, begin: quick(apiVersions)},
+		19:         controlled(0, 7, createTopics),
+		20:         controlled(0, 6, deleteTopics),
+		21:         {min: 0, max: 2, begin: slow(deleteRecords)},
+		22:         {min: 0, max: 5, begin: slow(initProducerID)},
+		23:         {min: 0, max: 4, begin: quick(offsetForLeaderEpoch)},
+		32:         {min: 0, max: 4, begin: quick(describeConfigs)},
+		33:         controlled(0, 2, alterConfigs),
+		35:         {min: 0, max: 5, begin: quick(describeLogDirs)},
+		37:         controlled(0, 3, createPartitions),
+		42:         {min: 0, max: 3, begin: slow(deleteGroups)},
+		43:         controlled(0, 2, electLeaders),
+		44:         controlled(0, 1, incrementalAlterConfigs),
+		47:         {min: 0, max: 0, begin: slow(offsetDelete)},
+		55:         controlled(0, 2, describeQuorum),
+		58:         between(0, 0, slow(envelope)),
+		60:         {min: 0, max: 2, begin: quick(describeCluster)},
+		63:         between(0, 2, slow(brokerHeartbeat)),
+		64:         controlled(0, 0, unregisterBroker),
+		74:         {min: 0, max: 1, begin: quick(listConfigResources)},
+		75:         {min: 0, max: 0, begin: quick(describeTopicPartitions)},
 		kmsgMaxKey: {},
 	}
 }
