@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ type member struct {
 	c   *nodes
 	id  image.BrokerID
 	mem *vfs.Mem
+
+	frozen atomic.Bool // the power was cut: nothing that it does counts any more
+	left   *vfs.Mem    // what its disk had then
 
 	mu      sync.Mutex // guards what follows
 	m       *Manager   // nil while it is down
@@ -180,13 +184,34 @@ func (m *member) start() {
 	m.catchUp()
 }
 
-// crash is a power cut.
+// arm has the power cut in the n-th operation of the disk from now on. Whatever the node does after it, nobody hears.
+func (m *member) arm(n int, pick vfs.Pick) {
+	var mu sync.Mutex
+	m.mem.Watch(func(vfs.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		if n--; n == 0 {
+			m.left = m.mem.Crash(pick)
+			m.frozen.Store(true)
+		}
+	})
+}
+
+// disarm says whether it was.
+func (m *member) disarm() bool {
+	m.mem.Watch(nil)
+	return m.frozen.Load()
+}
+
+// crash is a power cut, unless that has been.
 func (m *member) crash(pick vfs.Pick) {
-	m.mu.Lock()
-	left := m.mem.Crash(pick)
-	m.mu.Unlock()
+	if !m.frozen.Load() {
+		m.left = m.mem.Crash(pick)
+		m.frozen.Store(true)
+	}
 	m.halt()
-	m.mem = left
+	m.mem, m.left = m.left, nil
+	m.frozen.Store(false)
 }
 
 // halt ends the process; what it writes on its way goes nowhere when it was a crash.
@@ -321,9 +346,14 @@ func (c *nodes) elect(leader image.BrokerID, isr ...image.BrokerID) {
 
 // produce has the node append the value; nil when it was acknowledged.
 func (m *member) produce(acks int16, value string, atMost time.Duration) (int64, error) {
+	base, _, err := m.produced(acks, value, atMost)
+	return base, err
+}
+
+func (m *member) produced(acks int16, value string, atMost time.Duration) (base int64, epoch int32, err error) {
 	mgr := m.manager()
 	if mgr == nil {
-		return -1, errCut
+		return -1, -1, errCut
 	}
 	w := NewProduce(acks, 1)
 	p, err := mgr.Leader(topicID, 0, -1)
@@ -332,7 +362,7 @@ func (m *member) produce(acks int16, value string, atMost time.Duration) (int64,
 	w.Wait(m.c.t.Context(), atMost)
 	res := w.Results()[0]
 	w.Done()
-	return res.Base, res.Err
+	return res.Base, res.LeaderEpoch, res.Err
 }
 
 // content is what the node's log holds up to its end, as "offset/epoch:value".
@@ -405,7 +435,9 @@ func (c *nodes) whole() []string {
 	leader := c.node(c.partition().Leader)
 	c.await("the same everywhere", func() bool {
 		end := leader.part().log.Offsets().LogEnd
-		return !slices.ContainsFunc(c.all, func(m *member) bool { return m.part().highWatermarkNow() != end })
+		return !slices.ContainsFunc(c.all, func(m *member) bool {
+			return m.part().highWatermarkNow() != end || m.part().log.Offsets().LogEnd != end
+		})
 	})
 	want := leader.content()
 	for _, m := range c.all {

@@ -33,6 +33,9 @@ var killers = map[mutant.ID]killer{
 	mutant.TrustRaftEntries:   {"metalog", "TestDamagedDirectoryIsRefused|TestWalkGoesOn|TestStatesThat|TestADamagedPage"},
 	mutant.AckLostLeadership:  {"cluster/replica", "TestLostLeadershipAnswersProducers"},
 	mutant.AckRefusedRecords:  {"cluster/coordinator", "Test"},
+	mutant.AckWithoutISR:      {"cluster/replica", "TestAcknowledgedIsEverywhere"},
+	mutant.SkipTruncation:     {"cluster/replica", "TestALeaderThatWasCutOff"},
+	mutant.FollowBeforeSync:   {"cluster/replica", "TestFaultsReplicasLoseNothing"},
 }
 
 // Each deliberate fault of the product is caught by its tests, which pass without it: a suite that lets one through
