@@ -80,9 +80,9 @@ func (c *trial) step() {
 	case n < 25:
 		c.reelect()
 	case n < 27:
-		time.Sleep(time.Duration(c.r.IntN(2000)) * time.Millisecond)
+		pass(time.Duration(c.r.IntN(2000)) * time.Millisecond)
 	case n < 28:
-		time.Sleep(c.lag + time.Second)
+		pass(c.lag + time.Second)
 	default:
 		if m.manager() == nil {
 			c.revive(m)

@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
+	"chronik/cluster/partlog"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 	"chronik/wal/vfs"
@@ -58,7 +61,7 @@ func TestALeaderThatWasCutOffGivesUpItsOwn(t *testing.T) {
 	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
 		c.node(1).produce(-1, "a", time.Minute)
 		c.cut(1)
-		time.Sleep(time.Second) // fetches that wait end
+		pass(time.Second) // fetches that wait end
 		c.node(1).lagBehind(true)
 		if _, err := c.node(1).produce(-1, "lost", time.Second); kerr.Of(err) != kerr.RequestTimedOut {
 			t.Fatal("acknowledged alone", err)
@@ -83,7 +86,7 @@ func TestTwoCrashAndOffsetsMeetAgain(t *testing.T) {
 	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
 		c.node(1).produce(-1, "a", time.Minute)
 		c.cut(2)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.node(1).produce(1, "x", time.Minute)
 		c.node(1).produce(1, "y", time.Minute)
 		c.node(1).crash(vfs.Oldest)
@@ -179,7 +182,7 @@ func TestHighWatermarkOfANewLeader(t *testing.T) {
 	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
 		c.node(1).produce(-1, "a", time.Minute)
 		c.cut(1, 2, 3)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.elect(2, 2, 3)
 		p := c.node(2).part()
 		if hw := p.highWatermarkNow(); hw == 0 && p.HighWatermarkKnown() {
@@ -189,6 +192,39 @@ func TestHighWatermarkOfANewLeader(t *testing.T) {
 		c.await("known", p.HighWatermarkKnown)
 		if hw := p.highWatermarkNow(); hw != 1 {
 			t.Fatal(hw)
+		}
+	})
+}
+
+// What a follower has taken and its disk has not does not count, even when the next fetch could ask for more already.
+func TestAFollowerCountsWhenItsDiskHasIt(t *testing.T) {
+	inCluster(t, 2, 2, func(t *testing.T, c *nodes) {
+		hangs, end := make(chan struct{}, 1), make(chan struct{})
+		c.node(2).mem.Watch(func(vfs.Op) {
+			select {
+			case hangs <- struct{}{}:
+			default:
+			}
+			<-end
+		})
+		other, err := c.node(2).store.Log(partlog.ID{Stream: 9, Topic: uuid.UUID{8}}, c.config(nil, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.AppendAsLeader(partlog.Append{Data: records("x"), Version: 9}); err != nil {
+			t.Fatal(err)
+		}
+		var writer sync.WaitGroup
+		writer.Go(c.node(2).store.Commit) // whoever comes next need not wait for the disk
+		<-hangs
+		if _, err := c.node(1).produce(-1, "a", time.Second); kerr.Of(err) != kerr.RequestTimedOut {
+			t.Error("acknowledged", err)
+		}
+		close(end)
+		writer.Wait()
+		c.node(2).mem.Watch(nil)
+		if got := c.whole(); len(got) != 1 {
+			t.Fatal(got)
 		}
 	})
 }

@@ -423,7 +423,7 @@ func (c *nodes) await(what string, cond func() bool) {
 		if cond() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		pass(10 * time.Millisecond)
 	}
 	c.t.Fatalf("never: %s; %+v", what, *c.partition())
 }
@@ -453,3 +453,6 @@ func (c *nodes) close() {
 		m.halt()
 	}
 }
+
+// pass lets the bubble's time pass, which takes none.
+func pass(d time.Duration) { <-time.After(d) }

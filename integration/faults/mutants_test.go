@@ -35,7 +35,7 @@ var killers = map[mutant.ID]killer{
 	mutant.AckRefusedRecords:  {"cluster/coordinator", "Test"},
 	mutant.AckWithoutISR:      {"cluster/replica", "TestAcknowledgedIsEverywhere"},
 	mutant.SkipTruncation:     {"cluster/replica", "TestALeaderThatWasCutOff"},
-	mutant.FollowBeforeSync:   {"cluster/replica", "TestFaultsReplicasLoseNothing"},
+	mutant.FollowBeforeSync:   {"cluster/replica", "TestAFollowerCountsWhenItsDiskHasIt"},
 }
 
 // Each deliberate fault of the product is caught by its tests, which pass without it: a suite that lets one through
