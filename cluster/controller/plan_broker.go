@@ -2,7 +2,6 @@ package controller
 
 import (
 	"slices"
-
 	"strconv"
 
 	"github.com/google/uuid"

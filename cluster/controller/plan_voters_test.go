@@ -1,9 +1,16 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/metalog/image"
 )
@@ -67,4 +74,71 @@ func TestReplicasAreSpreadOverRacks(t *testing.T) {
 			t.Errorf("broker %d leads %d", id, n)
 		}
 	}
+}
+
+// fakeVoters is the members of a metadata log.
+type fakeVoters struct {
+	mu      sync.Mutex
+	servers []Server
+}
+
+func (v *fakeVoters) Servers() ([]Server, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.servers), nil
+}
+
+func (v *fakeVoters) Promote(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range v.servers {
+		v.servers[i].Voter = v.servers[i].Voter || v.servers[i].ID == id
+	}
+	return nil
+}
+
+func (v *fakeVoters) RemoveServer(_ context.Context, id string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.servers = slices.DeleteFunc(v.servers, func(s Server) bool { return s.ID == id })
+	return nil
+}
+
+func (v *fakeVoters) text() string {
+	servers, _ := v.Servers()
+	var b strings.Builder
+	for _, s := range servers {
+		fmt.Fprintf(&b, "%s:%v ", s.ID, s.Voter)
+	}
+	return b.String()
+}
+
+// A member votes when it has kept up for ten seconds, and one that falls behind begins to count anew.
+func TestMembersThatKeepUpBecomeVoters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := lead(t, 3, nil, []int32{1})
+		r.end()
+		v := &fakeVoters{servers: []Server{{"a", 1, true}, {"b", 2, false}, {"c", 3, false}}}
+		r.o.Voters = v
+		r.reign()
+		defer func() { r.end() }()
+		r.pass(5*time.Second, 1, 2, 3)
+		for range 4 { // broker 3 applies nothing while the log grows
+			r.AllocateProducerIDs(t.Context(), 1)
+			r.pass(time.Second, 1, 2)
+			r.beat(3, func(rq *kmsg.BrokerHeartbeatRequest) { rq.CurrentMetadataOffset = 1 })
+		}
+		r.pass(5*time.Second, 1, 2, 3)
+		if got := v.text(); got != "a:true b:false c:false " {
+			t.Errorf("one keeps up, which would make two voters: %s", got)
+		}
+		r.pass(10*time.Second, 1, 2, 3)
+		if got := v.text(); got != "a:true b:true c:true " {
+			t.Errorf("both keep up: %s", got)
+		}
+		q, err := r.Quorum()
+		if err != nil || len(q.Replicas) != 3 || q.Replicas[2].Applied != int64(r.log.Image().Index()) {
+			t.Errorf("%+v, %v", q, err)
+		}
+	})
 }

@@ -305,3 +305,28 @@ func TestNewDiskIsNotElected(t *testing.T) {
 		r.expect("and leads when that is asked for", "[2] leader 2 epoch 2")
 	})
 }
+
+// laggard is the log as a node sees it that does not lead: what it was refused for, it learns by Sync.
+type laggard struct {
+	*fakeLog
+	img *image.Image
+}
+
+func (l *laggard) Image() *image.Image        { return l.img }
+func (l *laggard) Sync(context.Context) error { l.img = l.fakeLog.Image(); return nil }
+
+func TestProducerIDsAreGivenOutOnceByManyNodes(t *testing.T) {
+	first, log := cluster(t, 2)
+	other := &laggard{log, log.Image()}
+	second := New(Options{Self: 2, Log: other, Config: first.o.Config, Sync: other.Sync})
+	seen := map[int64]bool{}
+	for range 3 * producerIDBlock {
+		for _, c := range []*Controller{first, second} {
+			id, err := c.ProducerID(t.Context())
+			if err != nil || seen[id] {
+				t.Fatal(id, err)
+			}
+			seen[id] = true
+		}
+	}
+}
