@@ -104,7 +104,7 @@ func (l *Log) Watch(w image.Watcher) { l.fsm.views.watch(w) }
 func (l *Log) Lead(fn func(ctx context.Context, term uint64) error) { l.tenures.lead(fn) }
 
 // Snapshot has a snapshot made now and the entries that it makes needless deleted; else that happens as the log grows.
-func (l *Log) Snapshot() error { return l.raft.Snapshot().Error() }
+func (l *Log) Snapshot() error { return l.failure.await(l.raft.Snapshot().Error) }
 
 // Leader is the node that leads, image.NoBroker when unknown.
 func (l *Log) Leader() image.BrokerID {

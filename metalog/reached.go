@@ -66,9 +66,9 @@ func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
 	return was, nil
 }
 
-// note writes down how far raft has come; that a snapshot was installed, its commit index does not say. The note before
-// stays good: a full disk is no reason to stop. What a follower
-// hears of is less than what it knew before, until a leader has told it.
+// note writes down how far raft has come. (Its commit index does not say that a snapshot was installed.) What a follower
+// hears of is less than what it knew before, until a leader has told it. The note before stays good: a full disk is no
+// reason to stop.
 func (l *Log) note() error {
 	l.noting.Lock()
 	defer l.noting.Unlock()
