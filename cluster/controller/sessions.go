@@ -167,6 +167,7 @@ func (c *Controller) silence() time.Duration {
 func (c *Controller) probe(t *tenure, b *image.Broker) {
 	ctx, cancel := context.WithTimeout(t.ctx, c.sessionTimeout()/3)
 	defer cancel()
+	begun := time.Now()
 	err := c.o.Probe(ctx, b)
 	s := &t.sessions
 	s.mu.Lock()
@@ -176,7 +177,7 @@ func (c *Controller) probe(t *tenure, b *image.Broker) {
 		return
 	}
 	of.probing = false
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) && !of.heard.After(begun) { // else it lives since
 		of.refused = true
 		t.poke()
 	}
