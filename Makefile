@@ -23,7 +23,7 @@ ARGS ?=
 COUNT ?= 1
 BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run check test race test-clients faults soak fuzz fmt bench bench-e2e
+.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
@@ -38,6 +38,9 @@ build: go ## build every command into bin/
 
 run: build ## build, then start a broker (ARGS="--kafka-port 9093" adds flags)
 	@exec bin/chronik-server $(ARGS)
+
+cluster: build ## build, then start three nodes that are one cluster, on ports 9092 to 9094 (ARGS adds flags)
+	@exec .ci/cluster $(ARGS)
 
 check: go ## format, vet, staticcheck, govulncheck, floors and tidiness
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' $(PACKAGES))); \

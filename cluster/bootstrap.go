@@ -4,45 +4,73 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"chronik/kafka/kerr"
-	"chronik/metalog"
 	"chronik/metalog/image"
 )
 
-// Voter is a node that founds a cluster, as the operator names it.
-type Voter struct {
-	Node image.BrokerID
-	Addr string // host:port of its internal port
-}
-
 // bootstrap makes this node a member: the first node of an empty metadata log mints the cluster's id, and every start
-// registers the broker anew, which gives it a new epoch. First boot and restart are one path.
+// registers the broker anew, which gives it a new epoch. First boot and restart are one path. A broker among others is
+// fenced until the controller has heard of it: see Live.
 func (n *Node) bootstrap(ctx context.Context, o Options) error {
-	if err := mint(ctx, n.Meta, o.ClusterID); err != nil {
+	if err := n.mint(ctx, o.ClusterID); err != nil {
 		return err
 	}
-	_, err := n.Controller.RegisterBroker(ctx, image.BrokerRecord{
-		ID:          o.ID,
-		Incarnation: n.Meta.Incarnation(),
-		Rack:        o.Static["broker.rack"],
-		Endpoints:   o.Endpoints,
-	})
-	if kerr.Of(err) == kerr.DuplicateBrokerRegistration {
-		return fmt.Errorf("broker %d is registered with another data directory: %w", o.ID, err)
+	epoch, err := n.register(ctx)
+	if err == nil && n.peers != nil {
+		n.session = n.newSession(epoch)
 	}
 	return err
 }
 
-// mint gives an empty metadata log its cluster id: the one that is set, or a random one.
-func mint(ctx context.Context, meta *metalog.Log, setting string) error {
+// register returns the epoch of this broker's new registration. While another data directory's is still alive, it waits
+// for the controller to fence that: the disk may have been replaced a moment ago.
+func (n *Node) register(ctx context.Context) (epoch int64, err error) {
+	r := image.BrokerRecord{
+		ID:          n.ID,
+		Incarnation: n.Meta.Incarnation(),
+		Rack:        n.options.Static["broker.rack"],
+		Endpoints:   n.options.Endpoints,
+		Fenced:      n.peers != nil,
+	}
+	if n.peers != nil {
+		r.Endpoints = append(slices.Clone(r.Endpoints), n.peers.endpoint())
+	}
+	for patience := time.Now().Add(registrationPatience); ; {
+		epoch, err = n.Controller.RegisterBroker(ctx, r)
+		if kerr.Of(err) != kerr.DuplicateBrokerRegistration || n.peers == nil || time.Now().After(patience) {
+			break
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	if kerr.Of(err) == kerr.DuplicateBrokerRegistration {
+		return 0, fmt.Errorf("broker %d is registered with another data directory: give this node another node-id, or stop the other one: %w", n.ID, err)
+	}
+	return epoch, err
+}
+
+// registrationPatience is several sessions, after which a broker that is gone is fenced.
+const registrationPatience = 10 * time.Second
+
+// mint gives an empty metadata log its cluster id: the one that its founders agreed on, the one that is set, or a random one.
+func (n *Node) mint(ctx context.Context, setting string) error {
+	meta := n.Meta
 	want, err := ParseClusterID(setting)
 	if err != nil {
 		return err
 	}
 	have := meta.Image().ClusterID()
+	if n.peers != nil && have == uuid.Nil && want == uuid.Nil {
+		want = meta.ClusterID()
+	}
 	switch {
 	case have == uuid.Nil && want == uuid.Nil:
 		_, err = meta.Propose(ctx, image.ClusterRecord{ID: uuid.New()})

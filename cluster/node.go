@@ -35,7 +35,7 @@ type Options struct {
 	ID        image.BrokerID
 	ClusterID string // minted when empty; a data directory keeps its own and refuses another
 	Endpoints []image.Endpoint
-	RaftAddr  string // where Raft listens; "" for a cluster of one
+	Peers     *Peers // nil: a node alone, that no other reaches
 
 	Static map[string]string // Kafka broker configs given at start, by name
 
@@ -58,6 +58,10 @@ type Node struct {
 	Controller *controller.Controller
 	Groups     *group.Coordinator
 
+	options Options
+	peers   *peers   // nil, as session is, for a node alone
+	session *session // nil until the broker is registered
+
 	dir       io.Closer // the data directory
 	logger    *slog.Logger
 	failed    chan struct{}
@@ -70,7 +74,7 @@ type Node struct {
 
 // Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
 func Start(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{ID: o.ID, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{})}
+	n := &Node{ID: o.ID, options: o, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{})}
 	if err := n.open(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -81,9 +85,8 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	if err = checkLostMetadata(o.Dir); err != nil {
 		return err
 	}
-	n.Meta, err = metalog.Open(metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Bind: o.RaftAddr, Logger: o.Logger})
-	if err != nil {
-		return fmt.Errorf("metadata log: %w", err)
+	if err = n.openMetadata(ctx, o); err != nil {
+		return err
 	}
 	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
 		return err
@@ -91,19 +94,62 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	if err = n.openStore(o); err != nil {
 		return fmt.Errorf("partition logs: %w", err)
 	}
-	n.Replicas = replica.New(replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger})
-	n.Meta.Watch(n.Settings)
-	n.Meta.Watch(n.Replicas)
+	n.openReplicas(o)
 	n.watching.Add(1)
 	go n.watch()
-	n.Controller = controller.New(controller.Options{Self: o.ID, Log: n.Meta, Config: n.Settings.Broker, NewID: uuid.New})
+	n.openController(o)
 	if err := n.bootstrap(ctx, o); err != nil {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
 	n.Groups = group.New(group.Options{
-		Log: n.Meta, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
+		Log: n.Meta, Shared: n.peers != nil, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
 	})
+	n.Meta.Watch(n.Groups)
 	return nil
+}
+
+// openMetadata opens the metadata log and returns when this node belongs to a cluster and knows what was agreed on in it.
+func (n *Node) openMetadata(ctx context.Context, o Options) (err error) {
+	m := metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Logger: o.Logger}
+	if o.Peers != nil {
+		if n.peers, err = listenForPeers(o); err != nil {
+			return err
+		}
+		m.Net = n.peers.net
+	}
+	if n.Meta, err = metalog.Open(m); err != nil {
+		return fmt.Errorf("metadata log: %w", err)
+	}
+	if n.peers == nil {
+		return nil
+	}
+	if err = n.peers.meet(ctx, o, n.Meta); err != nil {
+		return fmt.Errorf("meeting the other nodes: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) openReplicas(o Options) {
+	r := replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger}
+	if n.peers != nil {
+		r.Propose, r.Link = n.Meta.Propose, n.peers.links
+	}
+	n.Replicas = replica.New(r)
+	if n.peers != nil {
+		n.Replicas.Serve(time.Now()) // nothing before the controller has answered
+	}
+	n.Meta.Watch(n.Settings)
+	n.Meta.Watch(n.Replicas)
+}
+
+func (n *Node) openController(o Options) {
+	c := controller.Options{Self: o.ID, Log: n.Meta, Config: n.Settings.Broker, NewID: uuid.New, Logger: o.Logger}
+	if n.peers != nil {
+		c.Sync, c.Probe, c.Voters = n.Meta.Sync, n.peers.links.probe, voters{n.Meta}
+	}
+	n.Controller = controller.New(c)
+	n.Meta.Watch(n.Controller)
+	n.Meta.Lead(n.Controller.Lead)
 }
 
 func (n *Node) groupConfig() group.Config {
@@ -258,6 +304,12 @@ func (n *Node) Close() error {
 	n.watching.Wait()
 	var errs []error
 	n.Drain()
+	if n.session != nil {
+		n.session.close()
+	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.quieten())
+	}
 	if n.Replicas != nil {
 		n.Replicas.Close()
 	}
@@ -269,6 +321,9 @@ func (n *Node) Close() error {
 	}
 	if n.Meta != nil {
 		errs = append(errs, n.Meta.Close())
+	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.net.Close())
 	}
 	return errors.Join(errs...)
 }

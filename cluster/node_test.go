@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -275,7 +276,7 @@ func TestFailedStartLetsGo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			good := options(t.TempDir())
-			good.RaftAddr = freeAddr(t)
+			good.Peers = oneOfItself(t, freeAddr(t))
 			bad := good
 			ctx := fail(&bad)
 			if n, err := Start(ctx, bad); err == nil {
@@ -295,14 +296,28 @@ func TestFailedStartLetsGo(t *testing.T) {
 	}
 }
 
+// oneOfItself founds a cluster of one node that others may join.
+func oneOfItself(t *testing.T, addr string) *Peers {
+	t.Helper()
+	_, port, err := net.SplitHostPort(freeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gossip, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Peers{Bind: addr, GossipBind: "127.0.0.1", GossipPort: gossip, Expect: 1, Key: "the key of a node in a test"}
+}
+
 func TestTakenRaftPort(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := options(t.TempDir())
-	o.RaftAddr = taken.Addr().String()
-	if err := mustNotStart(t, o); !strings.Contains(err.Error(), o.RaftAddr) {
+	o.Peers = oneOfItself(t, taken.Addr().String())
+	if err := mustNotStart(t, o); !strings.Contains(err.Error(), o.Peers.Bind) {
 		t.Error(err)
 	}
 	taken.Close()

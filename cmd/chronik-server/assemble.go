@@ -23,6 +23,9 @@ import (
 // drainTimeout bounds how long requests that have begun may take after SIGTERM.
 const drainTimeout = 10 * time.Second
 
+// leaveTimeout bounds how long of that it may take to hand over what this broker leads.
+const leaveTimeout = 5 * time.Second
+
 // broker is the running process: what run starts, in this order, and stops in reverse.
 type broker struct {
 	config  Config
@@ -32,8 +35,10 @@ type broker struct {
 	socket  net.Listener    // open before the node, so that a taken port fails the start before any state is touched
 	pool    *arena.Pool
 	node    *cluster.Node
-	server  *server.Server
-	served  chan error // what a Serve returned
+	handler *api.Broker
+	inner   *server.Server // for the other brokers; nil for a node alone
+	server  *server.Server // for clients
+	served  chan error     // what a Serve returned
 }
 
 // run starts the broker and blocks until ctx ends or storage fails.
@@ -76,19 +81,37 @@ func (b *broker) start(ctx context.Context) (err error) {
 	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {
 		return listenError(err, c.BindAddr, "kafka-port", c.KafkaPort)
 	}
-	b.served = make(chan error, 2)
+	b.served = make(chan error, 3)
 	go func() { b.served <- b.console.Serve() }()
 	b.pool = arena.New(c.MemoryLimit)
 	if b.node, err = cluster.Start(ctx, b.nodeOptions()); err != nil {
 		return err
 	}
 	b.health.node.Store(b.node)
+	if err = b.serve(ctx); err != nil {
+		return err
+	}
+	b.health.ready.Store(true)
+	b.announce()
+	return nil
+}
+
+// serve opens the doors: for the other brokers first, then for clients as soon as the controller knows of this broker.
+func (b *broker) serve(ctx context.Context) (err error) {
+	b.handler = b.newHandler()
+	if socket := b.node.Internal(); socket != nil {
+		if b.inner, err = server.New(b.innerOptions(socket)); err != nil {
+			return err
+		}
+		go func() { b.served <- b.inner.Serve() }()
+	}
+	if err = b.node.Live(ctx); err != nil {
+		return fmt.Errorf("waiting for the controller: %w", err)
+	}
 	if b.server, err = server.New(b.serverOptions()); err != nil {
 		return err
 	}
 	go func() { b.served <- b.server.Serve() }()
-	b.health.ready.Store(true)
-	b.announce()
 	return nil
 }
 
@@ -110,12 +133,16 @@ func listenError(err error, addr, portSetting string, port int) error {
 const listener = "PLAINTEXT"
 
 func (b *broker) nodeOptions() cluster.Options {
-	c := b.config
+	c, host := b.config, b.config.AdvertisedAddr
+	if c.clustered() && host == "" {
+		host = c.clusterAddr()
+	}
 	return cluster.Options{
 		Dir:       c.DataDir,
 		ID:        image.BrokerID(c.NodeID),
 		ClusterID: c.ClusterID,
-		Endpoints: []image.Endpoint{{Name: listener, Host: c.AdvertisedAddr, Port: int32(c.AdvertisedPort)}},
+		Endpoints: []image.Endpoint{{Name: listener, Host: host, Port: int32(c.clientPort(portOf(b.socket.Addr())))}},
+		Peers:     c.peers(),
 		Static:    c.static(portOf(b.socket.Addr())),
 		Pool:      b.pool, WALFileSize: c.WALFileSize, WALBudget: c.WALSize, Sync: c.WALSync, SyncEvery: c.WALSyncInterval,
 		Logger: b.logger,
@@ -125,7 +152,7 @@ func (b *broker) nodeOptions() cluster.Options {
 func (b *broker) serverOptions() server.Options {
 	o := server.Options{
 		Listeners: []server.Listener{{Name: listener, Socket: b.socket}},
-		Handler:   b.handler(),
+		Handler:   b.handler,
 		Pool:      b.pool,
 		Logger:    b.logger,
 	}
@@ -133,7 +160,22 @@ func (b *broker) serverOptions() server.Options {
 	return o
 }
 
-func (b *broker) handler() *api.Broker {
+// innerOptions serve the other brokers: as many as there are, and however long they have nothing to say.
+func (b *broker) innerOptions(socket net.Listener) server.Options {
+	return server.Options{
+		Listeners:       []server.Listener{{Name: image.InternalListener, Socket: socket}},
+		Handler:         b.handler,
+		Pool:            b.pool,
+		MaxRequestBytes: int(b.config.MaxRequestSize) + envelope,
+		IdleTimeout:     -1,
+		Logger:          b.logger,
+	}
+}
+
+// envelope is more than what is put around a request that is passed on.
+const envelope = 64 << 10
+
+func (b *broker) newHandler() *api.Broker {
 	return &api.Broker{
 		Self:       b.node.ID,
 		Meta:       b.node.Meta,
@@ -144,6 +186,7 @@ func (b *broker) handler() *api.Broker {
 		Draining:   b.node.Draining(),
 		DataDir:    b.config.DataDir,
 		Logger:     b.logger,
+		Forward:    b.node.Forward(),
 	}
 }
 
@@ -174,6 +217,7 @@ func (b *broker) stop() error {
 	b.health.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	b.leave(ctx)
 	if b.node != nil {
 		b.node.Drain()
 	}
@@ -186,6 +230,9 @@ func (b *broker) stop() error {
 	case b.socket != nil:
 		errs = append(errs, b.socket.Close())
 	}
+	if b.inner != nil {
+		_ = b.inner.Shutdown(ctx) // what it breaks off the others ask elsewhere
+	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
 	}
@@ -193,6 +240,18 @@ func (b *broker) stop() error {
 		errs = append(errs, b.console.Shutdown(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// leave hands over what another broker can have, while this one still serves.
+func (b *broker) leave(ctx context.Context) {
+	if b.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	if err := b.node.Leave(ctx); err != nil {
+		b.logger.Warn("this broker stops with partitions that it leads", "error", err)
+	}
 }
 
 // advertised is what clients are told, in words.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"chronik/cluster"
 	"chronik/wal"
 )
 
@@ -35,6 +36,12 @@ type Config struct {
 	AdvertisedPort int    // 0: the port that Kafka listens on
 	NodeID         int32
 	ClusterID      string // empty: minted at the first start
+
+	Join            []string        // host:port of gossip of other nodes; the port may be missing
+	BootstrapExpect int             // found a cluster of so many nodes; 0: do not
+	InitialVoters   []cluster.Voter // found a cluster of exactly these nodes
+	ClusterAddr     string          // that other nodes reach this one by; empty: bind-addr, or the machine's own
+	ClusterKey      string          // the secret that the nodes of a cluster share; empty for a node alone
 
 	LogLevel  slog.Level
 	LogFormat string // text or json
@@ -78,14 +85,17 @@ var settings = []setting{
 	{"kafka-port", "9092", "`port` for Kafka clients; 0 takes any free one, here and below",
 		func(c *Config, v string) error { return parsePort(&c.KafkaPort, v) }},
 	{"advertised-addr", "", "`address` that clients are told to connect to (default the one that each has connected to)",
-		func(c *Config, v string) (err error) { c.AdvertisedAddr, err = parseAdvertised(v); return }},
+		func(c *Config, v string) (err error) {
+			c.AdvertisedAddr, err = parseReachable(v, "advertised-port")
+			return
+		}},
 	{"advertised-port", "0", "`port` that clients are told to connect to; 0 is the one of kafka-port",
 		func(c *Config, v string) error { return parsePort(&c.AdvertisedPort, v) }},
 	{"http-port", "6092", "`port` for /healthz and /readyz",
 		func(c *Config, v string) error { return parsePort(&c.HTTPPort, v) }},
 	{"http-pprof", "false", "the HTTP port also serves profiles of the process under /debug/pprof/: true or false; the flag alone is true",
 		func(c *Config, v string) error { return parseBool(&c.HTTPPprof, v) }},
-	{"raft-port", "9192", "`port` for the metadata log of other nodes; a standalone node does not open it",
+	{"raft-port", "9192", "`port` for the other nodes: metadata log, replication; a standalone node does not open it",
 		func(c *Config, v string) error { return parsePort(&c.RaftPort, v) }},
 	{"gossip-port", "7946", "`port` for finding other nodes; a standalone node does not open it",
 		func(c *Config, v string) error { return parsePort(&c.GossipPort, v) }},
@@ -93,6 +103,23 @@ var settings = []setting{
 		func(c *Config, v string) error { return parseInt(&c.NodeID, v, 0, 1<<31-1) }},
 	{"cluster-id", "", "`id` of the cluster (default minted at the first start)",
 		func(c *Config, v string) error { c.ClusterID = v; return checkClusterID(v) }},
+	{"join", "", "`addresses` of nodes of the cluster to join, host or host:port of gossip, with commas between them",
+		func(c *Config, v string) (err error) { c.Join, err = parseJoin(v); return }},
+	{"bootstrap-expect", "0", "`number` of nodes that found a new cluster together as soon as they have found each other: 1, 3, 5 or 7; " +
+		"write it at each of them; 0 founds none",
+		func(c *Config, v string) error { return parseExpect(&c.BootstrapExpect, v) }},
+	{"initial-voters", "", "`nodes` that found a new cluster together, instead of bootstrap-expect: node-id@host:raft-port, with commas between them",
+		func(c *Config, v string) (err error) { c.InitialVoters, err = parseVoters(v); return }},
+	{"cluster-addr", "", "`address` that other nodes reach this one by (default bind-addr, or with 0.0.0.0 the machine's first private address)",
+		func(c *Config, v string) (err error) {
+			c.ClusterAddr, err = parseReachable(v, "raft-port and gossip-port")
+			return
+		}},
+	{"cluster-key", "", "`secret` that all nodes of a cluster share, 16 characters or more; others on the machine can see a flag: " +
+		"the environment or cluster-key-file is better",
+		func(c *Config, v string) error { c.ClusterKey = v; return checkKey(v) }},
+	{"cluster-key-file", "", "`file` to read cluster-key from; nobody but its owner may be allowed to read it",
+		func(c *Config, v string) error { return readKey(&c.ClusterKey, v) }},
 	{"log-level", "info", "`level` of the log: debug, info, warn or error",
 		func(c *Config, v string) error { return parseLevel(&c.LogLevel, v) }},
 	{"log-format", "text", "`format` of the log: text or json",
@@ -224,7 +251,7 @@ func (c *Config) check() error {
 	if c.MaxRequestSize > c.MemoryLimit {
 		errs = append(errs, fmt.Errorf("max-request-size is more than memory-limit, so the largest request would never be taken: write at most %s", sizeOf(c.MemoryLimit)))
 	}
-	return errors.Join(append(errs, c.checkKafka())...)
+	return errors.Join(append(errs, c.checkCluster(), c.checkKafka())...)
 }
 
 // A layer is what one source gives.
@@ -388,7 +415,7 @@ func envName(name string) string {
 
 // advise says what to write instead of an unknown name, in the source's spelling.
 func advise(name string, spell func(string) string) string {
-	best, least := "", 4 // further away it is a guess
+	best, least := "", min(4, len(name)) // further away it is a guess
 	for _, s := range settings {
 		if d := distance(name, s.name); d < least {
 			best, least = s.name, d

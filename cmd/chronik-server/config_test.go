@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"chronik/cluster"
 	"chronik/wal"
 )
 
@@ -62,22 +63,32 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+const someKey = "the key of all these nodes"
+
 // Each setting with two values that are not its default, and what the first does.
 var examples = map[string]struct {
 	value, other string
 	want         func(*Config)
 }{
-	"data-dir":          {"d1", "d2", func(c *Config) { c.DataDir = "d1" }},
-	"bind-addr":         {"::1", "localhost", func(c *Config) { c.BindAddr = "::1" }},
-	"kafka-port":        {"19092", "29092", func(c *Config) { c.KafkaPort = 19092 }},
-	"advertised-addr":   {"broker.example.org", "192.0.2.1", func(c *Config) { c.AdvertisedAddr = "broker.example.org" }},
-	"advertised-port":   {"31000", "31001", func(c *Config) { c.AdvertisedPort = 31000 }},
-	"http-port":         {"0", "8081", func(c *Config) { c.HTTPPort = 0 }},
-	"http-pprof":        {"true", "false", func(c *Config) { c.HTTPPprof = true }},
-	"raft-port":         {"19192", "29192", func(c *Config) { c.RaftPort = 19192 }},
-	"gossip-port":       {"17946", "27946", func(c *Config) { c.GossipPort = 17946 }},
-	"node-id":           {"0", "7", func(c *Config) { c.NodeID = 0 }},
-	"cluster-id":        {"MkU3OEVBNTcwNTJENDM2Qg", "4c9e6b1f-3a92-4d4e-9b76-0d6f0f3c5f10", func(c *Config) { c.ClusterID = "MkU3OEVBNTcwNTJENDM2Qg" }},
+	"data-dir":         {"d1", "d2", func(c *Config) { c.DataDir = "d1" }},
+	"bind-addr":        {"::1", "localhost", func(c *Config) { c.BindAddr = "::1" }},
+	"kafka-port":       {"19092", "29092", func(c *Config) { c.KafkaPort = 19092 }},
+	"advertised-addr":  {"broker.example.org", "192.0.2.1", func(c *Config) { c.AdvertisedAddr = "broker.example.org" }},
+	"advertised-port":  {"31000", "31001", func(c *Config) { c.AdvertisedPort = 31000 }},
+	"http-port":        {"0", "8081", func(c *Config) { c.HTTPPort = 0 }},
+	"http-pprof":       {"true", "false", func(c *Config) { c.HTTPPprof = true }},
+	"raft-port":        {"19192", "29192", func(c *Config) { c.RaftPort = 19192 }},
+	"gossip-port":      {"17946", "27946", func(c *Config) { c.GossipPort = 17946 }},
+	"node-id":          {"0", "7", func(c *Config) { c.NodeID = 0 }},
+	"cluster-id":       {"MkU3OEVBNTcwNTJENDM2Qg", "4c9e6b1f-3a92-4d4e-9b76-0d6f0f3c5f10", func(c *Config) { c.ClusterID = "MkU3OEVBNTcwNTJENDM2Qg" }},
+	"join":             {"n1,n2:7947, [::1]:7946", "n3", func(c *Config) { c.Join = []string{"n1", "n2:7947", "[::1]:7946"} }},
+	"bootstrap-expect": {"1", "0", func(c *Config) { c.BootstrapExpect = 1 }},
+	"initial-voters": {"1@n1:9192", "2@n2:9192", func(c *Config) {
+		c.InitialVoters = []cluster.Voter{{Node: 1, Addr: "n1:9192"}}
+	}},
+	"cluster-addr":      {"n1.example.org", "192.0.2.1", func(c *Config) { c.ClusterAddr = "n1.example.org" }},
+	"cluster-key":       {"0123456789abcdef0", "fedcba98765432100", func(c *Config) { c.ClusterKey = "0123456789abcdef0" }},
+	"cluster-key-file":  {"", "", func(c *Config) { c.ClusterKey = someKey }},
 	"log-level":         {"debug", "error", func(c *Config) { c.LogLevel = slog.LevelDebug }},
 	"log-format":        {"json", "text", func(c *Config) { c.LogFormat = "json" }},
 	"wal-sync":          {"interval", "never", func(c *Config) { c.WALSync = wal.SyncInterval }},
@@ -98,6 +109,14 @@ func TestSources(t *testing.T) {
 			if !ok {
 				t.Fatal("no example")
 			}
+			base := defaults
+			var also []string
+			switch s.name {
+			case "join", "bootstrap-expect", "initial-voters":
+				also, base.ClusterKey = []string{"CHRONIK_CLUSTER_KEY=" + someKey}, someKey
+			case "cluster-key-file":
+				ex.value, ex.other = write(t, "key", someKey+"\n"), write(t, "key", "another key of theirs")
+			}
 			env := envName(s.name) + "="
 			toml := func(v string) string { return write(t, "c.toml", fmt.Sprintf("%s = %q\n", s.name, v)) }
 			for source, c := range map[string]struct{ args, environ []string }{
@@ -112,9 +131,9 @@ func TestSources(t *testing.T) {
 				"empty env":     {[]string{"--config", toml(ex.value)}, []string{env}},
 				"default given": {[]string{"--" + s.name, ex.value}, []string{env + s.value}},
 			} {
-				want := defaults
+				want := base
 				ex.want(&want)
-				got := mustLoad(t, c.args, c.environ)
+				got := mustLoad(t, c.args, append(c.environ, also...))
 				got.File = ""
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("%s: got %+v, want %+v", source, got, want)
@@ -201,10 +220,26 @@ func TestWrong(t *testing.T) {
 		{[]string{"--bind-addr", "a b"}, nil, `--bind-addr: "a b" is no IP address and no host name: write one, as in 192.0.2.1, 2001:db8::1 or broker.example.org`},
 		{[]string{"--advertised-addr", "b.example.org:9092"}, nil, `--advertised-addr: "b.example.org:9092" has a port: write b.example.org here and 9092 in advertised-port`},
 		{[]string{"--advertised-addr", "PLAINTEXT://[::1]:9092/"}, nil, `--advertised-addr: "PLAINTEXT://[::1]:9092/" is a URL: write the address alone, as in ::1`},
-		{[]string{"--advertised-addr", "0.0.0.0"}, nil, `--advertised-addr: no client can connect to 0.0.0.0: write the address that clients reach this host by, or leave it out and each client is told the address that it has connected to`},
-		{[]string{"--advertised-addr", "[::]"}, nil, `--advertised-addr: no client can connect to ::: write the address that clients reach this host by, or leave it out and each client is told the address that it has connected to`},
+		{[]string{"--advertised-addr", "0.0.0.0"}, nil, `--advertised-addr: nobody can connect to 0.0.0.0: write the address that others reach this host by, or leave it out`},
+		{[]string{"--advertised-addr", "[::]"}, nil, `--advertised-addr: nobody can connect to ::: write the address that others reach this host by, or leave it out`},
 		{[]string{"--node-id", "-1"}, nil, `--node-id: "-1" is out of range: write a whole number from 0 to 2147483647`},
 		{[]string{"--cluster-id", "a b"}, nil, `--cluster-id: "a b" is no cluster id: write 22 characters as kafka-storage random-uuid prints them, or a UUID`},
+		{[]string{"--join", "n1:x"}, nil, `--join: "n1:x" has no port that can be joined: write host or host:port, where the port is the gossip-port of that node`},
+		{[]string{"--join", "n1"}, nil, "cluster-key is missing: nodes of a cluster prove by it that they belong together; " +
+			"write the same secret at each of them, as in CHRONIK_CLUSTER_KEY=$(openssl rand -hex 16)"},
+		{[]string{"--cluster-key", "short"}, nil, `--cluster-key: has 5 characters: write 16 or more, as openssl rand -hex 16 prints them`},
+		{[]string{"--cluster-key-file", "absent"}, nil, `--cluster-key-file: stat absent: no such file or directory`},
+		{[]string{"--bootstrap-expect", "2"}, nil, `--bootstrap-expect: "2" nodes cannot found a cluster: write 1, 3, 5 or 7`},
+		{[]string{"--bootstrap-expect", "3", "--cluster-key", someKey}, nil,
+			`bootstrap-expect is 3 and join is missing: write where some of the other nodes are, as in --join node1,node2,node3`},
+		{[]string{"--bootstrap-expect", "1", "--initial-voters", "1@a:1", "--cluster-key", someKey}, nil,
+			`bootstrap-expect and initial-voters both say who founds the cluster: leave one of them out`},
+		{[]string{"--initial-voters", "1@a:1,2@b:1"}, nil, `--initial-voters: 2 nodes cannot found a cluster: name 1, 3, 5 or 7`},
+		{[]string{"--initial-voters", "1@a:1,1@b:1,2@c:1"}, nil, `--initial-voters: node 1 is there twice: each node has a node-id of its own`},
+		{[]string{"--initial-voters", "a:1"}, nil, `--initial-voters: "a:1" is no voter: write node-id@host:raft-port, as in 1@node1:9192`},
+		{[]string{"--join", "n1", "--cluster-key", someKey, "--raft-port", "0"}, nil,
+			`raft-port is 0, and other nodes would not find this one after a restart: write a port`},
+		{[]string{"--cluster-addr", "0.0.0.0"}, nil, `--cluster-addr: nobody can connect to 0.0.0.0: write the address that others reach this host by, or leave it out`},
 		{[]string{"--log-level", "verbose"}, nil, `--log-level: "verbose" is unknown: write debug, info, warn or error`},
 		{[]string{"--log-format", "xml"}, nil, `--log-format: "xml" is unknown: write text or json`},
 		{[]string{"--wal-sync", "sometimes"}, nil, `--wal-sync: "sometimes" is unknown: write always, interval or never`},

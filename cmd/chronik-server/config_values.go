@@ -61,18 +61,17 @@ func parseHost(v, portSetting string) (string, error) {
 	return v, nil
 }
 
-// parseAdvertised refuses what no client can connect to.
-func parseAdvertised(v string) (string, error) {
+// parseReachable refuses what nobody can connect to.
+func parseReachable(v, portSetting string) (string, error) {
 	if v == "" {
 		return "", nil
 	}
-	host, err := parseHost(v, "advertised-port")
+	host, err := parseHost(v, portSetting)
 	if err != nil {
 		return "", err
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
-		return "", fmt.Errorf("no client can connect to %s: write the address that clients reach this host by, or leave it out "+
-			"and each client is told the address that it has connected to", host)
+		return "", fmt.Errorf("nobody can connect to %s: write the address that others reach this host by, or leave it out", host)
 	}
 	return host, nil
 }

@@ -147,9 +147,14 @@ func (b *Broker) Kill() {
 // Bench starts chronik-bench against b; what is acknowledged is kept beside b's data.
 func (b *Broker) Bench(subcommand string, flags ...string) *Process {
 	b.t.Helper()
-	file := filepath.Join(filepath.Dir(b.Dir), "acknowledged")
-	args := append([]string{subcommand, "--brokers", b.Address(), "--format", "json", "--verify-file", file}, flags...)
-	return Start(b.t, Command(b.t, "chronik-bench"), args...)
+	return bench(b.t, subcommand, b.Address(), b.Dir, flags)
+}
+
+func bench(t testing.TB, subcommand, brokers, dir string, flags []string) *Process {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(dir), "acknowledged")
+	args := append([]string{subcommand, "--brokers", brokers, "--format", "json", "--verify-file", file}, flags...)
+	return Start(t, Command(t, "chronik-bench"), args...)
 }
 
 // VerifyDump checks the folder of the stopped broker with chronik dump.

@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/peer"
+	"chronik/metalog/image"
+	"chronik/wal/arena"
+)
+
+// links are this node's connections to the internal ports of the other brokers: two to each, so that a heartbeat does not
+// wait behind a fetch that waits for records. Addresses are looked up in the image for each request.
+type links struct {
+	net   *peer.Net
+	image func() *image.Image
+	pool  *arena.Pool
+
+	mu  sync.Mutex // guards all
+	all map[image.BrokerID]*link
+}
+
+type link struct{ requests, fetches *peer.Client }
+
+func newLinks(n *peer.Net, img func() *image.Image, pool *arena.Pool) *links {
+	return &links{net: n, image: img, pool: pool, all: map[image.BrokerID]*link{}}
+}
+
+func (l *links) to(id image.BrokerID) *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, ok := l.all[id]
+	if !ok {
+		addr := func() (string, bool) { return l.locate(id) }
+		k = &link{requests: l.net.NewClient(addr), fetches: l.net.NewClient(addr)}
+		l.all[id] = k
+	}
+	return k
+}
+
+// internalAddr is where the other brokers reach the broker.
+func internalAddr(img *image.Image, id image.BrokerID) (addr string, ok bool) {
+	b, ok := img.Broker(id)
+	if !ok {
+		return "", false
+	}
+	e, ok := b.Endpoint(image.InternalListener)
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), ok
+}
+
+func (l *links) locate(id image.BrokerID) (addr string, ok bool) { return internalAddr(l.image(), id) }
+
+// Fetch is replica.Link's.
+func (l *links) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchRequest) (*kmsg.FetchResponse, *arena.Buf, error) {
+	resp, buf, err := l.to(to).fetches.DoInto(ctx, l.pool, rq)
+	if err != nil {
+		return nil, nil, err
+	}
+	return resp.(*kmsg.FetchResponse), buf, nil
+}
+
+// Forward sends a client's request to the controller's broker.
+func (l *links) Forward(ctx context.Context, to image.BrokerID, rq *kmsg.EnvelopeRequest) (*kmsg.EnvelopeResponse, error) {
+	resp, err := l.to(to).requests.Do(ctx, rq)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.EnvelopeResponse), nil
+}
+
+func (l *links) heartbeat(ctx context.Context, to image.BrokerID, rq *kmsg.BrokerHeartbeatRequest) (*kmsg.BrokerHeartbeatResponse, error) {
+	resp, err := l.to(to).requests.Do(ctx, rq)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.BrokerHeartbeatResponse), nil
+}
+
+// probe tries whether somebody listens where b does.
+func (l *links) probe(ctx context.Context, b *image.Broker) error {
+	addr, ok := internalAddr(l.image(), b.ID)
+	if !ok {
+		return nil // a node alone, which nobody reaches
+	}
+	c, err := l.net.Dial(ctx, addr, peer.Kafka)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// key is what the nodes of the tests' clusters prove themselves by.
+const key = "the key of a cluster that is a test"
+
+// A Cluster is several brokers that found a cluster together.
+type Cluster struct {
+	t      testing.TB
+	Nodes  []*Broker // node ids count from 1
+	gossip []string  // host:port
+}
+
+// NewCluster starts nothing yet. The nodes find each other by gossip.
+func NewCluster(t testing.TB, nodes int, flags ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	dir := DataDir(t)
+	for id := 1; id <= nodes; id++ {
+		c.add(dir, id, append([]string{"--bootstrap-expect", strconv.Itoa(nodes)}, flags...))
+	}
+	for _, n := range c.Nodes {
+		n.Flags = append(n.Flags, "--join", strings.Join(c.gossip, ","))
+	}
+	return c
+}
+
+// Add makes one node more, which joins the others; it is not started.
+func (c *Cluster) Add(flags ...string) *Broker {
+	c.t.Helper()
+	id := len(c.Nodes) + 1
+	n := c.add(filepath.Dir(c.Nodes[0].Dir), id, flags)
+	n.Flags = append(n.Flags, "--join", strings.Join(c.gossip[:id-1], ","))
+	return n
+}
+
+func (c *Cluster) add(dir string, id int, flags []string) *Broker {
+	gossip := FreePort(c.t)
+	c.gossip = append(c.gossip, "127.0.0.1:"+strconv.Itoa(gossip))
+	n := At(c.t, filepath.Join(dir, fmt.Sprintf("node%d", id)), append([]string{
+		"--node-id", strconv.Itoa(id), "--cluster-key", key,
+		"--raft-port", strconv.Itoa(FreePort(c.t)), "--gossip-port", strconv.Itoa(gossip),
+	}, flags...)...)
+	c.Nodes = append(c.Nodes, n)
+	return n
+}
+
+// Start starts all nodes at once and returns when each says that it is ready.
+func (c *Cluster) Start() {
+	c.t.Helper()
+	for _, n := range c.Nodes {
+		n.Process = Start(c.t, Command(c.t, "chronik-server"), n.Args()...)
+	}
+	for _, n := range c.Nodes {
+		n.AwaitMessage("ready")
+	}
+}
+
+// Addresses are where Kafka clients find the nodes, with commas between them.
+func (c *Cluster) Addresses() string {
+	var all []string
+	for _, n := range c.Nodes {
+		all = append(all, n.Address())
+	}
+	return strings.Join(all, ",")
+}
+
+// Bench starts chronik-bench against the cluster; what is acknowledged is kept beside the nodes' data.
+func (c *Cluster) Bench(subcommand string, flags ...string) *Process {
+	c.t.Helper()
+	return bench(c.t, subcommand, c.Addresses(), c.Nodes[0].Dir, flags)
+}
