@@ -11,6 +11,6 @@ COPY --from=build /src/bin/ /usr/local/bin/
 COPY --from=build --chown=nonroot:nonroot /var/lib/chronik /var/lib/chronik
 ENV CHRONIK_DATA_DIR=/var/lib/chronik
 VOLUME /var/lib/chronik
-EXPOSE 9092 6092
+EXPOSE 9092 6092 9192 7946/tcp 7946/udp
 ENTRYPOINT ["/usr/local/bin/chronik-server"]
 CMD ["standalone"]

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -13,10 +15,21 @@ import (
 // raftLogger gives raft's lines to slog. What raft says at INFO is of interest to who debugs raft; its WARN lines while
 // starting ("heartbeat timeout reached" before each first election) are how a start looks, so they count as DEBUG until
 // settled is set.
+//
+// A node that is away has raft complain several times a second of each attempt to reach it: the same line, however its
+// numbers differ, is said at most every saidAgain, and else counts as DEBUG.
 type raftLogger struct {
 	to      *slog.Logger
 	settled atomic.Bool
+
+	mu   sync.Mutex
+	said map[string]time.Time // by line; guarded by mu
 }
+
+const (
+	saidAgain = 10 * time.Second
+	maxSaid   = 100 // lines remembered
+)
 
 func (l *raftLogger) hclog() hclog.Logger {
 	h := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
@@ -26,7 +39,30 @@ func (l *raftLogger) hclog() hclog.Logger {
 
 // Accept implements hclog.SinkAdapter.
 func (l *raftLogger) Accept(_ string, level hclog.Level, msg string, args ...any) {
-	l.to.Log(context.Background(), l.level(level), "raft: "+msg, plain(args)...)
+	at, args := l.level(level), plain(args)
+	if at >= slog.LevelWarn && l.again(msg, args) {
+		at = slog.LevelDebug
+	}
+	l.to.Log(context.Background(), at, "raft: "+msg, args...)
+}
+
+// again says whether this line, about the same peer, was said a moment ago.
+func (l *raftLogger) again(msg string, args []any) bool {
+	line := msg
+	if len(args) > 1 {
+		line = fmt.Sprint(msg, args[1])
+	}
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.said[line]) < saidAgain {
+		return true
+	}
+	if l.said == nil || len(l.said) >= maxSaid {
+		l.said = map[string]time.Time{}
+	}
+	l.said[line] = now
+	return false
 }
 
 func (l *raftLogger) level(level hclog.Level) slog.Level {

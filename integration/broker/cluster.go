@@ -1,11 +1,16 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // key is what the nodes of the tests' clusters prove themselves by.
@@ -76,4 +81,31 @@ func (c *Cluster) Addresses() string {
 func (c *Cluster) Bench(subcommand string, flags ...string) *Process {
 	c.t.Helper()
 	return bench(c.t, subcommand, c.Addresses(), c.Nodes[0].Dir, flags)
+}
+
+// AwaitISR returns when every partition of the topic has a leader and all its replicas in sync.
+func (c *Cluster) AwaitISR(topic string, replicas int) {
+	c.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Addresses(), ",")...), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(c.t.Context(), Patience)
+	defer cancel()
+	for admin := kadm.NewClient(client); ; {
+		topics, err := admin.ListTopics(ctx, topic)
+		whole := err == nil && len(topics[topic].Partitions) > 0
+		for _, p := range topics[topic].Partitions {
+			whole = whole && p.Leader >= 0 && len(p.ISR) == replicas
+		}
+		if whole {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			c.t.Fatalf("not every partition has %d replicas in sync: %+v, %v", replicas, topics, err)
+		case <-time.After(20 * time.Millisecond): // nothing tells a client of it
+		}
+	}
 }
