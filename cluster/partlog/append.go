@@ -43,7 +43,7 @@ func (l *Log) AppendAsLeader(a Append) (Appended, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || a.LeaderEpoch < l.epochs.latest() {
+	if l.closed || a.LeaderEpoch < max(l.fence, l.epochs.latest()) {
 		return Appended{}, kerr.NotLeaderOrFollower
 	}
 	if in.batch.ProducerID() != batch.NoProducerID && l.producers != nil && !mutant.On(mutant.ForgetDuplicates) {

@@ -90,6 +90,14 @@ func (l *Log) EpochOf(offset int64) int32 {
 	return l.epochs.of(offset)
 }
 
+// Follow says that another node leads in that epoch: what a leader of an older one still has under way is refused from now
+// on, so that whatever is compared with the new leader's log stays as it is.
+func (l *Log) Follow(epoch int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fence = max(l.fence, epoch)
+}
+
 // Lead notes that a leader of that epoch begins at the log's end: from now on appends of older epochs are refused.
 // Nothing is written: the metadata says it again after a restart.
 func (l *Log) Lead(epoch int32) {

@@ -24,6 +24,7 @@ type Log struct {
 	start, end int64
 	starting   int64 // start as soon as what was queued is durable
 	durable    int64
+	fence      int32 // leaders of epochs before it may not append any more
 	truncated  int64 // where the entry of the last truncation lies
 	inFlight   fifo  // appended, not durable
 	tail       tail

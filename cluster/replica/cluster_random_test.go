@@ -44,14 +44,12 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		told: map[int64]string{}, read: map[int64]string{}, by: map[int32]image.BrokerID{}, last: map[int32]int64{},
 	}
 	var mu sync.Mutex
-	c.link = func(from, to image.BrokerID) bool {
+	c.part(func(from, to image.BrokerID) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if c.cutOff[from] || c.cutOff[to] {
-			return false
-		}
-		return !slices.ContainsFunc(c.all, func(m *member) bool { return (m.id == from || m.id == to) && m.frozen.Load() })
-	}
+		return c.cutOff[from] || c.cutOff[to] ||
+			slices.ContainsFunc(c.all, func(m *member) bool { return (m.id == from || m.id == to) && m.frozen.Load() })
+	})
 	c.setCut = func(id image.BrokerID, cut bool) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -33,11 +33,11 @@ type nodes struct {
 	minISR int32
 	lag    time.Duration
 	noise  bool
-	link   func(from, to image.BrokerID) bool // false: nothing passes
 
-	mu  sync.Mutex // guards what follows
-	img *image.Image
-	log []*image.Delta
+	mu    sync.Mutex                         // guards what follows
+	apart func(from, to image.BrokerID) bool // nothing passes
+	img   *image.Image
+	log   []*image.Delta
 }
 
 // member is one node of it.
@@ -58,7 +58,7 @@ type member struct {
 }
 
 func newNodes(t testing.TB, n int, minISR int32) *nodes {
-	c := &nodes{t: t, minISR: minISR, img: image.Empty(), lag: 10 * time.Second, link: func(image.BrokerID, image.BrokerID) bool { return true }}
+	c := &nodes{t: t, minISR: minISR, img: image.Empty(), lag: 10 * time.Second}
 	for i := range n {
 		c.all = append(c.all, &member{c: c, id: image.BrokerID(i + 1), mem: vfs.NewMem()})
 	}
@@ -126,14 +126,16 @@ func (m *member) catchUp() {
 	for m.m != nil && !m.behind {
 		m.c.mu.Lock()
 		var d *image.Delta
-		if m.applied < len(m.c.log) {
-			d = m.c.log[m.applied]
+		switch at := m.applied; {
+		case at == 0: // it begins with all that was agreed on before it came
+			d, m.applied = image.Between(image.Empty(), m.c.img), len(m.c.log)
+		case at < len(m.c.log):
+			d, m.applied = m.c.log[at], at+1
 		}
 		m.c.mu.Unlock()
 		if d == nil {
 			return
 		}
-		m.applied++
 		m.m.Apply(d)
 	}
 }
@@ -174,7 +176,7 @@ func (m *member) start() {
 	m.m = New(Options{
 		Self: m.id, Store: s, Config: c.config, Link: m, LagTimeMax: c.lag, Logger: logger,
 		Propose: func(_ context.Context, recs ...image.Record) (image.Index, error) {
-			if !c.link(m.id, 0) {
+			if !c.passes(m.id, 0) {
 				return 0, kerr.NotController
 			}
 			return c.propose(recs...)
@@ -235,7 +237,7 @@ var errCut = errors.New("nothing passes")
 
 // Fetch is Link's: the leader serves it as kafka/api does, but for sessions.
 func (m *member) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchRequest) (*kmsg.FetchResponse, *arena.Buf, error) {
-	if !m.c.link(m.id, to) {
+	if !m.c.passes(m.id, to) {
 		return nil, nil, errCut
 	}
 	leader := m.c.node(to)
@@ -264,7 +266,7 @@ func (m *member) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchReq
 	for ended := false; ; {
 		resp, some := serve(mgr, rq)
 		if some || ended {
-			if !m.c.link(to, m.id) {
+			if !m.c.passes(to, m.id) {
 				return nil, nil, errCut
 			}
 			return resp, nil, nil
@@ -452,6 +454,20 @@ func (c *nodes) close() {
 	for _, m := range c.all {
 		m.halt()
 	}
+}
+
+// passes says whether from reaches to; 0 is the metadata log.
+func (c *nodes) passes(from, to image.BrokerID) bool {
+	c.mu.Lock()
+	apart := c.apart
+	c.mu.Unlock()
+	return apart == nil || !apart(from, to)
+}
+
+func (c *nodes) part(apart func(from, to image.BrokerID) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apart = apart
 }
 
 // pass lets the bubble's time pass, which takes none.

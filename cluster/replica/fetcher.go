@@ -50,7 +50,7 @@ const (
 
 func newFetcher(m *Manager, leader image.BrokerID) *fetcher {
 	return &fetcher{
-		m: m, leader: leader, fetched: map[*Partition]*fetched{}, changes: map[*Partition]change{},
+		m: m, leader: leader, fetched: map[*Partition]*fetched{},
 		wake: make(chan struct{}, 1), session: newFetchSession(),
 	}
 }
@@ -62,6 +62,9 @@ func (f *fetcher) forget(p *Partition)              { f.change(p, change{gone: t
 // change breaks off a fetch that waits: in a new leader epoch every moment counts.
 func (f *fetcher) change(p *Partition, c change) {
 	f.mu.Lock()
+	if f.changes == nil {
+		f.changes = map[*Partition]change{}
+	}
 	f.changes[p] = c
 	cancel := f.cancel
 	f.mu.Unlock()
@@ -110,9 +113,7 @@ func (f *fetcher) idle(rest time.Duration) {
 func (f *fetcher) takeChanges() {
 	f.mu.Lock()
 	changes := f.changes
-	if len(changes) > 0 {
-		f.changes = map[*Partition]change{}
-	}
+	f.changes = nil // from here on they are ours alone
 	f.mu.Unlock()
 	for p, c := range changes {
 		in := f.fetched[p]
@@ -260,7 +261,7 @@ func (f *fetcher) partition(in *fetched, out *kmsg.FetchResponseTopicPartition, 
 		err := in.p.diverge(out.DivergingEpoch.Epoch, out.DivergingEpoch.EndOffset, in.epoch)
 		return true, err
 	}
-	return in.p.take(out, buf, in.epoch)
+	return in.p.take(out, buf, in.sent, in.epoch)
 }
 
 // sleep leaves the partition alone for a while, or until the metadata changes.

@@ -38,19 +38,23 @@ func (p *Partition) position(leaderEpoch int32) (position, bool) {
 	return position{offset: o.LogEnd, epoch: p.log.LatestEpoch(), start: o.LogStart}, true
 }
 
-// take appends what the leader of that epoch sent, and says whether it was anything.
-func (p *Partition) take(in *kmsg.FetchResponseTopicPartition, buf *arena.Buf, leaderEpoch int32) (bool, error) {
+// take appends what the leader of that epoch sent for the place at, and says whether it was anything. The leader's high
+// watermark is good for what was compared with its log only: all below that place.
+func (p *Partition) take(in *kmsg.FetchResponseTopicPartition, buf *arena.Buf, at position, leaderEpoch int32) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.role.Load(); r.leads() || r.epoch != leaderEpoch {
 		return false, kerr.FencedLeaderEpoch
+	}
+	before := p.log.Offsets().LogEnd
+	if before != at.offset {
+		return false, fmt.Errorf("the log ends at %d, the answer is for %d: %w", before, at.offset, kerr.OffsetOutOfRange)
 	}
 	p.follow.hw = in.HighWatermark
 	if len(in.RecordBatches) == 0 {
 		p.advance()
 		return false, nil
 	}
-	before := p.log.Offsets().LogEnd
 	end, err := p.log.AppendAsFollower(in.RecordBatches, buf, leaderEpoch)
 	return end > before, err
 }

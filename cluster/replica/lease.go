@@ -27,7 +27,16 @@ func (l *lease) init(now func() time.Time, expire func()) {
 
 // Serve lets this node lead until then, at most: call it with the moment that a heartbeat was sent, and the session's length,
 // when it was answered. Leading ends by itself, and begins again with the next call. time is monotonic.
-func (m *Manager) Serve(until time.Time) { m.lease.extend(until) }
+func (m *Manager) Serve(until time.Time) {
+	held := m.lease.holds()
+	m.lease.extend(until)
+	if held || !m.lease.holds() {
+		return
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	m.each((*Partition).look)
+}
 
 // Serving says whether this node may act as a leader now. A process that was stopped asks it again before it answers.
 func (m *Manager) Serving() bool { return m.lease.holds() }

@@ -87,6 +87,9 @@ func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 		p.durable = p.log.Offsets().Durable
 		p.lead.begin(r, self, p.log.Offsets().LogEnd, p.manager.options.Now())
 	}
+	if !r.leads() {
+		p.log.Follow(r.epoch)
+	}
 	p.role.Store(r)
 	if r.leads() {
 		p.lead.applied(was, r)
@@ -175,8 +178,8 @@ func (p *Partition) highWatermark(r *role) int64 {
 	switch {
 	case !r.leads():
 		return min(p.follow.hw, p.durable)
-	case !r.enough():
-		return p.hw
+	case !r.enough() || !p.manager.lease.holds():
+		return p.hw // a node that has just started may have metadata that its log is newer than
 	}
 	return p.lead.least(p.durable, r, p.manager.options.Now)
 }
