@@ -166,9 +166,11 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 		a.HighWatermark, a.LastStable, a.LogStart = -1, -1, -1
 		return 0, err
 	}
+	if m = p.Marks(); len(a.Records) > 0 { // those of now: the records may reach beyond the ones before
+		a.HighWatermark, a.LastStable = m.HighWatermark, m.LastStable
+	}
 	if committed {
-		// The mark of now: the records may reach beyond m's.
-		if a.Aborted, err = aborted(p, in.FetchOffset, p.Marks().LastStable); err != nil {
+		if a.Aborted, err = aborted(p, in.FetchOffset, m.LastStable); err != nil {
 			releaseAll(a.Records)
 			a.Records = nil
 			return 0, err
