@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +60,8 @@ type founding struct {
 
 	mu sync.Mutex // the seat is looked at and changed at once: a promise must not come between a look and a Join
 
+	settled atomic.Bool // settle was called
+
 	woken  chan struct{} // of one: the seat has changed
 	said   string        // by found's goroutine, as saidAt
 	saidAt time.Time
@@ -73,7 +76,7 @@ func (f *founding) found(ctx context.Context, changed <-chan struct{}) error {
 			return fmt.Errorf("becoming a member: %w", err)
 		}
 		if done {
-			f.settle(f.seat.ClusterID())
+			f.tell()
 			return nil
 		}
 		select {
@@ -83,6 +86,14 @@ func (f *founding) found(ctx context.Context, changed <-chan struct{}) error {
 		case <-ctx.Done():
 			return fmt.Errorf("no cluster yet (%s): %w", f.said, ctx.Err())
 		}
+	}
+}
+
+// tell has the internal port and gossip told which cluster this node belongs to, once it knows.
+func (f *founding) tell() {
+	if cluster := f.seat.ClusterID(); cluster != uuid.Nil {
+		f.settle(cluster)
+		f.settled.Store(true)
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -132,23 +134,56 @@ func TestAdmissionIsPassedOnOnce(t *testing.T) {
 	}
 }
 
-func TestServersAreHinted(t *testing.T) {
-	f := &founding{gossip: func() []member.Info { return []member.Info{{Server: "2@x", Addr: "b:1"}} }}
-	stop, changed, got := make(chan struct{}), make(chan struct{}), make(chan string)
-	var watching sync.WaitGroup
-	watching.Go(func() { f.watchServers(stop, changed, func(id, addr string) { got <- id + " " + addr }) })
-	for range 2 {
-		if hint := <-got; hint != "2@x b:1" {
-			t.Errorf("%q", hint)
+// A node that was alone learns its cluster's id from its log, when it is in touch with others already.
+func TestWatchingServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan uuid.UUID, 10)
+		w := newWorld(t, 1)
+		w.add(founders{})
+		w.startAll()
+		f := w.nodes[0].life.founding
+		late := &lateSeat{seat: f.seat}
+		f.seat, f.settle = late, func(id uuid.UUID) { told <- id }
+		f.gossip = func() []member.Info { return []member.Info{{Server: "2@x", Addr: "b:1"}} }
+		stop, changed, got := make(chan struct{}), make(chan struct{}), make(chan string, 10)
+		var watching sync.WaitGroup
+		watching.Go(func() { f.watchServers(stop, changed, func(id, addr string) { got <- id + " " + addr }) })
+		synctest.Wait()
+		if len(told) != 0 {
+			t.Error("it told a cluster that it does not know")
 		}
-		select {
-		case changed <- struct{}{}:
-		case <-t.Context().Done():
+		late.cluster.Store(&uuid.Max)
+		if id := <-told; id != uuid.Max {
+			t.Errorf("it told %s", id)
 		}
+		changed <- struct{}{}
+		synctest.Wait()
+		if len(told) != 0 {
+			t.Error("it told it twice")
+		}
+		close(stop)
+		watching.Wait()
+		for range 3 {
+			if hint := <-got; hint != "2@x b:1" {
+				t.Errorf("%q", hint)
+			}
+		}
+	})
+}
+
+// lateSeat belongs to a cluster whose id it learns.
+type lateSeat struct {
+	seat
+	cluster atomic.Pointer[uuid.UUID]
+}
+
+func (l *lateSeat) Bootstrapped() bool { return true }
+
+func (l *lateSeat) ClusterID() uuid.UUID {
+	if id := l.cluster.Load(); id != nil {
+		return *id
 	}
-	<-got
-	close(stop)
-	watching.Wait()
+	return uuid.Nil
 }
 
 // settle gives those that are up some rounds.

@@ -90,7 +90,7 @@ func (f *founding) bootstrap() error {
 
 // joined tells that this node belongs to a cluster now.
 func (f *founding) joined() {
-	f.settle(f.seat.ClusterID())
+	f.tell()
 	select {
 	case f.woken <- struct{}{}:
 	default:

@@ -87,6 +87,9 @@ func (f *founding) reply(refusal string) reply {
 }
 
 func (f *founding) answerWho(q question) string {
+	if f.seat.Bootstrapped() && f.seat.ClusterID() == uuid.Nil {
+		return "it belongs to a cluster already, and is just reading which"
+	}
 	if _, ok := f.promised(); ok || f.seat.Bootstrapped() || len(q.Pact.Set) == 0 {
 		return "" // what it is says more
 	}

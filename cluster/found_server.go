@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -21,7 +22,7 @@ func (w founders) info(s seat, incarnation uuid.UUID) member.Info {
 	self := s.Self()
 	i := member.Info{Node: self.Node, Expect: w.expect, Incarnation: incarnation, Server: self.ID, Addr: self.Addr}
 	if s.Bootstrapped() {
-		i.Cluster = s.ClusterID()
+		i.Expect, i.Cluster = 0, s.ClusterID()
 	}
 	return i
 }
@@ -41,14 +42,22 @@ func newFounding(w founders, s seat, incarnation uuid.UUID, n *peer.Net, gossip 
 }
 
 // watchServers tells hint where gossip sees each server, until stop is closed: when all nodes have new addresses at once,
-// nobody else knows. changed is gossip's.
+// nobody else knows. changed is gossip's. A node that was alone before it had a network learns the id of its cluster from
+// its log, after found has returned; that is told here too.
 func (f *founding) watchServers(stop, changed <-chan struct{}, hint func(id, addr string)) {
 	for {
 		for _, i := range f.gossip() {
 			hint(i.Server, i.Addr)
 		}
+		var again <-chan time.Time
+		if cluster := f.seat.ClusterID(); cluster == uuid.Nil {
+			again = time.After(foundPause)
+		} else if !f.settled.Load() {
+			f.tell()
+		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-stop:
 			return
 		}

@@ -76,9 +76,17 @@ func (w *world) run(p plan, events int) {
 	}
 }
 
+// glance is fewer schedules under the race detector, which finds nothing in them: they run on one goroutine.
+func glance() int {
+	if testing.Short() {
+		return 1000
+	}
+	return 10_000
+}
+
 // Any number of crashes, losses, delays, partitions and lost disks: never two clusters, and in good times one.
 func TestFoundingSchedules(t *testing.T) {
-	campaign.Run(t, campaign.Plan{Name: "founding a cluster", Unit: "schedules", Glance: 10_000, Share: 200_000, Soak: 2_000_000},
+	campaign.Run(t, campaign.Plan{Name: "founding a cluster", Unit: "schedules", Glance: glance(), Share: 200_000, Soak: 2_000_000},
 		func(t *testing.T, seed uint64) campaign.Counts {
 			counts := campaign.Counts{"schedules": 0}
 			for i := range uint64(1000) {
@@ -97,7 +105,7 @@ func TestFoundingSchedules(t *testing.T) {
 
 // More nodes than are expected, in halves: whatever happens, there are not two clusters.
 func TestFoundingWithSpareNodes(t *testing.T) {
-	campaign.Run(t, campaign.Plan{Name: "founding a cluster, with spare nodes", Unit: "schedules", Glance: 10_000, Share: 100_000, Soak: 1_000_000},
+	campaign.Run(t, campaign.Plan{Name: "founding a cluster, with spare nodes", Unit: "schedules", Glance: glance(), Share: 100_000, Soak: 1_000_000},
 		func(t *testing.T, seed uint64) campaign.Counts {
 			counts := campaign.Counts{"schedules": 1000}
 			for i := range uint64(1000) {
@@ -115,6 +123,9 @@ func TestFoundingWithSpareNodes(t *testing.T) {
 
 // The worlds must notice what is wrong with a product.
 func TestFoundingSchedulesCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector")
+	}
 	for name, c := range map[string]struct {
 		wrong wrong
 		plan  plan
