@@ -43,7 +43,7 @@ func TestServerRefusesWrongSettings(t *testing.T) {
 		{[]string{"--kafka-port", "99999"}, "write a number from 0 to 65535"},
 		{[]string{"--wal-sync", "sometimes"}, "write always, interval or never"},
 		{[]string{"--config", "missing.toml"}, "missing.toml"},
-		{[]string{"--advertised-addr", "0.0.0.0"}, "no client can connect to 0.0.0.0"},
+		{[]string{"--advertised-addr", "0.0.0.0"}, "nobody can connect to 0.0.0.0"},
 	} {
 		out, said, code := broker.Run(t, broker.Command(t, "chronik-server"), append(c.args, "--data-dir", t.TempDir())...)
 		if code != 1 || out != "" || !strings.Contains(said, c.want) {

@@ -86,7 +86,11 @@ func (p *port) Dial(_ context.Context, addr, stream string) (net.Conn, error) {
 	a, b := &link{here, p.addr, addr, p.of}, &link{there, p.addr, addr, p.of}
 	p.of.mu.Lock()
 	p.of.pairs[a], p.of.pairs[b] = true, true
+	cut = p.of.cut[[2]string{p.addr, addr}] // it may have been cut since, and then nobody has ended this connection
 	p.of.mu.Unlock()
+	if cut {
+		return nil, errors.Join(syscall.ECONNREFUSED, a.Close(), b.Close())
+	}
 	select {
 	case l.conns <- b:
 		select {

@@ -321,7 +321,9 @@ func (p *parsed) inBucket(at int, name string, value []byte, valueAt int) (err e
 		err = p.tree(root, nil, nil)
 	} else {
 		inline := parsed{pageCheck: p.pageCheck, page: p.page, at: p.at + valueAt + bucketHead, data: value[bucketHead:]}
-		err = inline.leaf(nil, nil)
+		if err = inline.leaf(nil, nil); err == nil && inline.end != len(inline.data) {
+			err = inline.wrong(0, "%d bytes behind the last element", len(inline.data)-inline.end)
+		}
 	}
 	p.bucket = ""
 	return err

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -297,7 +296,7 @@ func TestFaultsReplicasLoseNothingAndAgree(t *testing.T) {
 				c.heal()
 			}
 			if t.Failed() {
-				t.Log(fmt.Sprintf("%+v", *c.partition()))
+				t.Logf("%+v", *c.partition())
 			}
 			counts = c.counts
 		})

@@ -37,7 +37,6 @@ type change struct {
 type fetched struct {
 	p      *Partition
 	epoch  int32     // the leader's
-	ready  bool      // it may be asked for
 	until  time.Time // not before then, after an error
 	asleep bool      // because of one
 	sent   position
