@@ -118,7 +118,7 @@ func TestASlowFollowerLeavesTheISRAndComesBack(t *testing.T) {
 		if _, err := c.node(1).produce(-1, "c", time.Minute); kerr.Of(err) != kerr.RequestTimedOut {
 			t.Fatal(err)
 		}
-		c.await("alone", func() bool { return len(c.partition().ISR) == 1 })
+		c.await("alone, as it knows", func() bool { return len(c.node(1).part().role.Load().isr) == 1 })
 		if _, err := c.node(1).produce(-1, "d", time.Minute); kerr.Of(err) != kerr.NotEnoughReplicas {
 			t.Fatal(err)
 		}
@@ -170,10 +170,12 @@ func TestAFollowerBeginsAnew(t *testing.T) {
 			t.Fatal(start, err)
 		}
 		c.part(nil)
+		for _, n := range []image.BrokerID{2, 3} {
+			c.await("the log start everywhere", func() bool { return c.node(n).part().log.Offsets().LogStart == 4 })
+		}
 		if got := c.whole(); len(got) != 2 {
 			t.Fatal(got)
 		}
-		c.await("the log start everywhere", func() bool { return c.node(2).part().log.Offsets().LogStart == 4 })
 	})
 }
 
