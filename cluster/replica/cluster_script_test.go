@@ -125,6 +125,11 @@ func TestASlowFollowerLeavesTheISRAndComesBack(t *testing.T) {
 		if hw := c.node(1).part().highWatermarkNow(); hw != 2 {
 			t.Fatal("committed alone", hw)
 		}
+		alone := c.partition().Epoch
+		<-time.After(5 * c.lag)
+		if epoch := c.partition().Epoch; epoch != alone {
+			t.Fatalf("the ISR of one changed %d times while nobody else was there", epoch-alone)
+		}
 		c.cut(3)
 		c.await("two", func() bool { return len(c.partition().ISR) == 2 })
 		c.await("committed", func() bool { return c.node(1).part().highWatermarkNow() == 3 })

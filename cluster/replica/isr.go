@@ -128,9 +128,9 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 		case id == r.leader && known:
 			rec.ISR = append(rec.ISR, image.ISRMember{ID: id, Epoch: b.Epoch})
 		case f == nil || !known:
-		case isIn && now.Sub(f.caughtUp) <= p.manager.options.LagTimeMax:
+		case isIn && p.keepsUp(f, now):
 			rec.ISR = append(rec.ISR, image.ISRMember{ID: id, Epoch: max(f.epoch, b.Epoch)})
-		case !isIn && f.end >= max(p.hw, p.lead.start) && f.epoch == b.Epoch && b.Active():
+		case !isIn && p.keepsUp(f, now) && f.end >= max(p.hw, p.lead.start) && f.epoch == b.Epoch && b.Active():
 			rec.ISR, adding = append(rec.ISR, image.ISRMember{ID: id, Epoch: f.epoch}), append(adding, id)
 		}
 	}
@@ -139,6 +139,12 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	}
 	p.lead.adding, p.lead.asking = append(p.lead.adding, adding...), true
 	return rec, true
+}
+
+// keepsUp is what a member of the ISR must do, and so must who is to become one: while the ISR is too small the high
+// watermark stands still, and a follower that has gone would reach it, come in, and be put out again, for ever.
+func (p *Partition) keepsUp(f *follower, now time.Time) bool {
+	return now.Sub(f.caughtUp) <= p.manager.options.LagTimeMax
 }
 
 // propose has the metadata changed. When nobody knows whether it was, those that were to be added go on counting as

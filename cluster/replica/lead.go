@@ -200,7 +200,8 @@ func (f *follower) fetches(epoch, offset, end int64, now time.Time) {
 // joins says whether f should be asked into the ISR; the caller holds p.mu. It has all that is committed, and nothing less
 // than what there was when this leader began: what was committed before, the leader may not know yet (KIP-101).
 func (p *Partition) joins(r *role, f *follower) bool {
-	if slices.Contains(r.isr, f.id) || slices.Contains(p.lead.adding, f.id) || f.end < max(p.hw, p.lead.start) {
+	isIn := slices.Contains(r.isr, f.id) || slices.Contains(p.lead.adding, f.id)
+	if isIn || f.end < max(p.hw, p.lead.start) || !p.keepsUp(f, p.manager.options.Now()) {
 		return false
 	}
 	return p.mayAsk(r)
