@@ -135,7 +135,7 @@ func (l *ordeal) readAll(ctx context.Context, client *kadm.Client) ([]*reading, 
 	if err != nil || len(from) == 0 {
 		return readings, err
 	}
-	reader, err := kgo.NewClient(append(clientOptions(l.broker.Address()), kgo.ConsumePartitions(from))...)
+	reader, err := kgo.NewClient(append(l.clientOptions(), kgo.ConsumePartitions(from))...)
 	if err != nil {
 		return nil, err
 	}

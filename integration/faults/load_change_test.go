@@ -175,7 +175,7 @@ func (l *ordeal) newWatcher() *watcher {
 			partitions[t.name][n] = from
 		}
 	}
-	client, err := kgo.NewClient(append(clientOptions(l.broker.Address()), kgo.ConsumePartitions(partitions), kgo.FetchMaxWait(100*time.Millisecond))...)
+	client, err := kgo.NewClient(append(l.clientOptions(), kgo.ConsumePartitions(partitions), kgo.FetchMaxWait(100*time.Millisecond))...)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -31,7 +31,8 @@ type ordeal struct {
 	seed      uint64
 	dice      *rand.Rand
 	broker    *broker.Broker
-	crash     func() // ends the broker, with or without its disk's power; when it returns, it can be started again
+	network   network // to the broker
+	crash     func()  // ends the broker, with or without its disk's power; when it returns, it can be started again
 	ledger    *ledger
 	lasting   []*producer
 	producers uint32 // how many there were
@@ -184,7 +185,7 @@ func (l *ordeal) furnish() {
 
 func (l *ordeal) newClient() *kgo.Client {
 	l.t.Helper()
-	client, err := kgo.NewClient(clientOptions(l.broker.Address())...)
+	client, err := kgo.NewClient(l.clientOptions()...)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -43,11 +43,16 @@ func clientOptions(address string) []kgo.Opt {
 	}
 }
 
+// clientOptions are those of an ordeal's clients.
+func (l *ordeal) clientOptions() []kgo.Opt {
+	return append(clientOptions(l.broker.Address()), kgo.Dialer(l.network.dial))
+}
+
 // maxBatch is more than a small log's file holds.
 const maxBatch = 3 << 20
 
-func (k producerKind) options(address string, codec kgo.CompressionCodec, linger time.Duration) []kgo.Opt {
-	opts := append(clientOptions(address), kgo.RequiredAcks(k.acks), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+func (k producerKind) options(opts []kgo.Opt, codec kgo.CompressionCodec, linger time.Duration) []kgo.Opt {
+	opts = append(opts, kgo.RequiredAcks(k.acks), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(linger), kgo.ProducerBatchMaxBytes(maxBatch))
 	switch {
 	case k.idempotent:
@@ -81,7 +86,7 @@ func (l *ordeal) newProducer(kind producerKind) *producer {
 		sizes: map[uint32]int32{}, window: make(chan struct{}, []int{1, 10, 100}[l.dice.IntN(3)]),
 	}
 	linger := time.Duration(l.dice.IntN(2)) * time.Millisecond
-	client, err := kgo.NewClient(kind.options(l.broker.Address(), codecs[p.number%5](), linger)...)
+	client, err := kgo.NewClient(kind.options(l.clientOptions(), codecs[p.number%5](), linger)...)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -91,19 +91,22 @@ func fastest() string {
 	return ""
 }
 
-// cut takes the power away. At some cuts the disk has written a part of its cache, in no order.
-func (d *cuttable) cut(dice *rand.Rand) {
+// cut takes the power away, and calls now at the moment before. At some cuts the disk has written a part of its cache, in
+// no order.
+func (d *cuttable) cut(dice *rand.Rand, now func()) {
 	d.t.Helper()
 	if dice.IntN(2) == 0 {
 		d.writeSome(dice)
 	}
-	d.stop()
+	d.stop(now)
 }
 
-// stop is the moment of the cut. The disk goes first: from then on nothing reaches it.
-func (d *cuttable) stop() {
+// stop is the moment of the cut, just after now. The disk goes first: from then on nothing reaches it.
+func (d *cuttable) stop(now func()) {
 	d.t.Helper()
-	for _, dir := range []*os.File{d.open(d.outer), d.open(d.root)} { // both before either is stopped
+	dirs := []*os.File{d.open(d.outer), d.open(d.root)} // both before either is stopped
+	now()
+	for _, dir := range dirs {
 		defer dir.Close()
 		err := unix.IoctlSetPointerInt(int(dir.Fd()), shutdown, noLogFlush)
 		if dir.Name() == d.root && errors.Is(err, unix.EIO) {

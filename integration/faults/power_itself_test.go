@@ -59,7 +59,7 @@ func TestFaultsPowerCutTearsWhatWasNotSynced(t *testing.T) {
 // blackout is a cut with nobody to kill.
 func (d *cuttable) blackout() {
 	d.t.Helper()
-	d.stop()
+	d.stop(func() {})
 	d.restore()
 }
 

@@ -20,8 +20,9 @@ func powerCuts(t *testing.T, kind string) {
 		d := newDisk(t)
 		l := newOrdeal(t, seed, d.root)
 		l.crash = func() {
-			d.cut(l.dice)
+			d.cut(l.dice, l.network.cut)
 			l.end()
+			l.network.restore()
 			d.restore()
 		}
 		cuts := 5 + l.dice.IntN(11)
