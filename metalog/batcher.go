@@ -21,7 +21,8 @@ import (
 type batcher struct {
 	raft    *raft.Raft
 	lead    *leadership
-	courier *courier // nil without a network
+	courier *courier // nil, as the herald, without a network
+	herald  *herald
 	views   *views
 	failure *failure
 
@@ -58,9 +59,9 @@ type answer struct {
 	refused bool // err is what image.Apply said
 }
 
-func newBatcher(r *raft.Raft, l *leadership, c *courier, v *views, f *failure) *batcher {
+func newBatcher(r *raft.Raft, l *leadership, c *courier, h *herald, v *views, f *failure) *batcher {
 	b := &batcher{
-		raft: r, lead: l, courier: c, views: v, failure: f,
+		raft: r, lead: l, courier: c, herald: h, views: v, failure: f,
 		first: make(chan *proposal, queued), second: make(chan *proposal, queued),
 		stopped: make(chan struct{}),
 	}
@@ -319,6 +320,9 @@ func (b *batcher) commit(batch []*proposal) {
 	if err != nil {
 		answerAll(batch, answer{err: err})
 		return
+	}
+	if b.herald != nil && len(b.first)+len(b.second) == 0 { // the next entry tells of it too
+		b.herald.committed(uint64(done.index), done.term)
 	}
 	for i, p := range batch {
 		p.answer <- answer{index: done.index, err: done.refused[i], refused: done.refused[i] != nil}

@@ -27,6 +27,7 @@ type trio struct {
 	logs   []*Log
 
 	trailing uint64
+	silence  time.Duration
 }
 
 // testLogger is silent unless somebody wants to see.
@@ -82,7 +83,7 @@ func (c *trio) path(i int) string { return filepath.Join(c.dir, fmt.Sprint("n", 
 
 func (c *trio) open(i int) *Log {
 	c.t.Helper()
-	l, err := Open(Options{Dir: c.path(i), NodeID: image.BrokerID(i + 1), Net: c.ports[i], Logger: testLogger(i + 1), trailing: c.trailing})
+	l, err := Open(Options{Dir: c.path(i), NodeID: image.BrokerID(i + 1), Net: c.ports[i], Logger: testLogger(i + 1), trailing: c.trailing, silence: c.silence})
 	if err != nil {
 		c.t.Fatal(err)
 	}

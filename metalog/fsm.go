@@ -40,9 +40,10 @@ func (f *fsm) noteServers(index uint64) {
 	}
 }
 
-// applied is what became of an entry: its index and, for each proposal, nil or why it was refused.
+// applied is what became of an entry: for each proposal, nil or why it was refused.
 type applied struct {
 	index   image.Index
+	term    uint64
 	refused []error
 }
 
@@ -65,7 +66,7 @@ func (f *fsm) apply(entry *raft.Log) (applied, error) {
 	if err != nil {
 		return applied{}, err
 	}
-	done := applied{index: image.Index(entry.Index), refused: make([]error, len(proposals))}
+	done := applied{index: image.Index(entry.Index), term: entry.Term, refused: make([]error, len(proposals))}
 	now := f.views.image.Load()
 	var deltas []*image.Delta
 	for i, recs := range proposals {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
@@ -21,14 +22,15 @@ type Options struct {
 	Dir    string // its own directory, created when missing
 	NodeID image.BrokerID
 	Logger *slog.Logger
-	Bind   string // of no effect any more
 
 	// Net is how this node and others reach each other. Without it the node is a cluster of one that nobody reaches. With it
 	// a new directory belongs to no cluster until it is told to: Promise and Bootstrap, or Join. Open listens on it; who
 	// made it closes it, after the Log.
 	Net Network
 
-	trailing uint64 // in tests: how many entries stay behind a snapshot
+	// In tests: how many entries stay behind a snapshot, and when raft by itself tells others of the last entry.
+	trailing uint64
+	silence  time.Duration
 }
 
 // Log is the open metalog. All methods may be called concurrently.

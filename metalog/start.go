@@ -48,6 +48,9 @@ func (s *starting) config(who identity) *raft.Config {
 	if s.trailing > 0 {
 		c.TrailingLogs = s.trailing
 	}
+	if s.silence > 0 {
+		c.CommitTimeout = s.silence
+	}
 	c.NoSnapshotRestoreOnStart = true // restoreNewest has done it
 	c.Logger = s.hclog
 	return c
@@ -104,7 +107,9 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	retime()
 	l.fsm.changed.Store(&retime)
 	l.lead.call(retime)
+	var told *herald
 	if link != nil {
+		told = newHerald(l.raft, link)
 		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
 		l.courier = newCourier(s.Net, l.book, l.lead)
 		l.lead.call(l.courier.moved)
@@ -112,7 +117,7 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	}
 	l.tenures = newTenures(l.raft, l.lead, &reads{raft: l.raft, store: raftStore{l.store}, views: l.fsm.views}, changes, s.failure)
 	s.opened(func() error { l.tenures.stop(); return nil })
-	l.batcher = newBatcher(l.raft, l.lead, l.courier, l.fsm.views, s.failure)
+	l.batcher = newBatcher(l.raft, l.lead, l.courier, told, l.fsm.views, s.failure)
 	s.opened(func() error { l.batcher.stop(); return nil })
 	if link != nil {
 		d := newDesk(s.Net.Listen(proposeStream), l.batcher, l.tenures, s.Logger)

@@ -19,9 +19,9 @@ type transport struct {
 	requests chan raft.RPC // to Raft, through pass
 
 	raft      atomic.Pointer[raft.Raft]
-	expecting atomic.Uint64 // the snapshot that Raft is about to be given, see sentSnapshot
-	installed raft.Log      // index and term of the last one that it was given; pass's
-	passed    sync.WaitGroup
+	expecting atomic.Uint64  // the snapshot that Raft is about to be given, see sentSnapshot
+	installed raft.Log       // index and term of the last one that it was given; pass's
+	running   sync.WaitGroup // pass, and the herald's
 	closed    chan struct{}
 	closing   sync.Once
 
@@ -113,10 +113,15 @@ func (t *transport) answered(id raft.ServerID, yes bool) {
 	}
 }
 
-func (t *transport) hold(id raft.ServerID) {
+// silent is closed when the server answers heartbeats again, and nil when it does.
+func (t *transport) silent(id raft.ServerID) <-chan struct{} {
 	t.mu.Lock()
-	silent := t.peers[id]
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	return t.peers[id]
+}
+
+func (t *transport) hold(id raft.ServerID) {
+	silent := t.silent(id)
 	if silent == nil {
 		return
 	}
@@ -140,7 +145,7 @@ func (t *transport) hold(id raft.ServerID) {
 // there is nobody whose heartbeat could come.
 func (t *transport) start(r *raft.Raft, alone bool) {
 	t.raft.Store(r)
-	t.passed.Go(func() {
+	t.running.Go(func() {
 		if alone {
 			now := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
 			t.ask(raft.RPC{Command: now})
@@ -164,6 +169,10 @@ func (t *transport) pass(rpc raft.RPC) {
 		return
 	case *raft.AppendEntriesRequest:
 		rpc.Command = t.behindSnapshot(rq)
+		if early := t.tooEarly(rq); early != nil {
+			rpc.RespChan <- raft.RPCResponse{Response: early}
+			return
+		}
 	}
 	if resp, ok := t.ask(rpc); ok {
 		rpc.RespChan <- resp
@@ -234,6 +243,6 @@ func (t *transport) shut() (err error) {
 
 // wait returns when nothing of the transport runs any more. It is called after shut.
 func (t *transport) wait() {
-	t.passed.Wait()
+	t.running.Wait()
 	t.streams.accepted.Wait()
 }
