@@ -49,6 +49,9 @@ func (l *lease) extend(until time.Time) {
 	}
 	l.until.Store(max(1, int64(until.Sub(l.zero))))
 	rest := until.Sub(l.now())
+	if rest <= 0 {
+		return // nothing of it is left to expire
+	}
 	if l.timer == nil {
 		l.timer = time.AfterFunc(rest, l.over)
 	} else {
