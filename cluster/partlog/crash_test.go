@@ -34,6 +34,7 @@ type known struct {
 	start   map[wal.StreamID]int64 // acknowledged
 	raising map[wal.StreamID]int64 // the log start may be this already
 	deleted map[wal.StreamID]bool
+	leaving map[wal.StreamID]bool // all that was acknowledged may have been given up already
 }
 
 type sent struct {
@@ -46,7 +47,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	d := newDisk(t)
 	d.fileSize = 32 << 10
 	c := &crashes{t: t, d: d, mem: d.fs.(*vfs.Mem), seq: map[wal.StreamID]int32{}, known: known{
-		map[wal.StreamID][]sent{}, map[wal.StreamID]sent{}, map[wal.StreamID]int64{}, map[wal.StreamID]int64{}, map[wal.StreamID]bool{},
+		map[wal.StreamID][]sent{}, map[wal.StreamID]sent{}, map[wal.StreamID]int64{}, map[wal.StreamID]int64{}, map[wal.StreamID]bool{}, map[wal.StreamID]bool{},
 	}}
 	for id := wal.StreamID(1); id <= 4; id++ {
 		d.configs[id] = smallSegments()
@@ -86,6 +87,29 @@ func (c *crashes) workload() {
 	cutAll(c.t, c.s)
 	c.produce(2, 1, 2)
 	cutAll(c.t, c.s)
+	c.reopen()
+	c.leaveAndReturn()
+}
+
+// leaveAndReturn has a replica given up and begun anew with and without segments, restarts and log starts between.
+func (c *crashes) leaveAndReturn() {
+	c.leave(1)
+	c.produce(6, 1, 2)
+	c.raise(1, 2)
+	cutAll(c.t, c.s)
+	c.produce(2, 1)
+	c.leave(1)
+	c.reopen()
+	c.produce(4, 1)
+	c.reopen()
+	c.produce(2, 1, 2)
+	cutAll(c.t, c.s)
+	c.leave(1)
+	c.produce(1, 1)
+	c.leave(1)
+	c.reopen()
+	cutAll(c.t, c.s)
+	c.produce(3, 2, 1)
 	c.reopen()
 }
 
@@ -175,6 +199,24 @@ func (c *crashes) remove(id wal.StreamID) {
 	tend(c.t, c.s, false)
 }
 
+// leave gives up a replica, whose producers' next batches begin anew.
+func (c *crashes) leave(id wal.StreamID) {
+	c.update(func(k *known) { k.leaving[id] = true })
+	if err := c.s.Remove(id); err != nil {
+		c.t.Fatal(err)
+	}
+	c.update(func(k *known) {
+		delete(k.leaving, id)
+		delete(k.acked, id)
+		delete(k.start, id)
+		delete(k.raising, id)
+	})
+	c.seq[id] = 0
+	if o := c.d.log(c.s, id).Offsets(); o != (Offsets{}) || c.s.Holds(id) {
+		c.t.Fatal(o)
+	}
+}
+
 func (c *crashes) reopen() {
 	closeStore(c.t, c.s)
 	c.s = c.d.open()
@@ -229,6 +271,9 @@ func (k *known) check(t *testing.T, left *vfs.Mem) error {
 func (k *known) checkLog(t *testing.T, id wal.StreamID, l *Log, again bool) error {
 	o := l.Offsets()
 	acked := k.acked[id]
+	if k.leaving[id] && o == (Offsets{}) {
+		return nil
+	}
 	if o.LogStart != k.start[id] && o.LogStart != k.raising[id] {
 		return fmt.Errorf("stream %d: log start %d, acknowledged %d", id, o.LogStart, k.start[id])
 	}

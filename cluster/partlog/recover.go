@@ -154,8 +154,12 @@ func (r *recovery) replay(e wal.Replayed) error {
 	if l == nil || err != nil {
 		return err
 	}
-	if e.Kind == kindTruncated {
+	switch e.Kind {
+	case kindTruncated:
 		return r.replayTruncated(l, e)
+	case kindRemoved:
+		r.replayRemoved(l, e)
+		return nil
 	}
 	if e.Kind != kindBatches {
 		return fmt.Errorf("%s: write-ahead log entry of unknown kind %d at %d", l.id.name(), e.Kind, e.Loc.Pos)
@@ -210,6 +214,9 @@ func (r *recovery) replayLogStart(e wal.Replayed) error {
 	l, err := r.find(stream)
 	if l == nil || err != nil {
 		return err
+	}
+	if v := r.saved[stream]; v != nil && e.Loc.Pos < v.truncated {
+		return nil // the checkpoint had it, and perhaps the log's removal after it
 	}
 	if start > l.end { // Reset
 		l.beginAt(start)

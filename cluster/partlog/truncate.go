@@ -348,14 +348,20 @@ func (r *recovery) replayTruncated(l *Log, e wal.Replayed) error {
 		l.truncated = e.Loc.Pos
 		return nil
 	}
+	r.unindexVoid(l, v, e.End, size)
+	return nil
+}
+
+// unindexVoid has the index forget what a truncation to end voids that the checkpoint includes. The states, and what is
+// below where the checkpoint had the log go on from, are those after it.
+func (r *recovery) unindexVoid(l *Log, v *saved, end int64, size int32) {
 	known := max(v.start, v.cut)
-	to := max(e.End, known)
-	if to > e.End {
+	to := max(end, known)
+	if to > end {
 		size = 0
 	}
 	if to < l.end {
 		l.store.indexed.Add(int64(-l.tail.cutOff(to, size)))
 		l.end = to
 	}
-	return nil
 }

@@ -14,9 +14,12 @@ import (
 
 // The kinds of entries, from cluster/partlog/FORMAT.md.
 const (
-	kindBatches  wal.Kind = 1
-	kindLogStart wal.Kind = 2
-	kindBarrier  wal.Kind = 3
+	kindBatches   wal.Kind = 1
+	kindLogStart  wal.Kind = 2
+	kindBarrier   wal.Kind = 3
+	kindDirectory wal.Kind = 4
+	kindTruncated wal.Kind = wal.Truncates | 5
+	kindRemoved   wal.Kind = wal.Truncates | 6
 )
 
 // walDump shows a write-ahead log.
@@ -139,6 +142,12 @@ func kindName(k wal.Kind) string {
 		return "log start"
 	case kindBarrier:
 		return "barrier"
+	case kindDirectory:
+		return "directory"
+	case kindTruncated:
+		return "truncated"
+	case kindRemoved:
+		return "removed"
 	}
 	return fmt.Sprint(k)
 }
