@@ -176,7 +176,7 @@ func newMemberID(clientID string) string {
 
 func (n *Node) openStore(o Options) error {
 	img, b := n.Meta.Image(), n.Settings.Broker()
-	if err := checkLost(o.Dir, img); err != nil {
+	if err := checkLost(o.Dir, img, o.ID, n.Meta.Incarnation()); err != nil {
 		return err
 	}
 	fs, err := vfs.OS(o.Dir)
@@ -202,9 +202,13 @@ func (n *Node) openStore(o Options) error {
 	return err
 }
 
-// checkLost refuses a directory without its write-ahead log. That log begins before the first partition does: where the
-// metadata has given out streams and there is none, records are lost, and offsets would begin anew.
-func checkLost(dir string, img *image.Image) error {
+// checkLost refuses a directory without its write-ahead log. That log begins before the broker of this directory registers,
+// and before the first partition does: where the metadata has given out streams and there is none, records are lost, and
+// offsets would begin anew. A node that joins a cluster has not had one yet.
+func checkLost(dir string, img *image.Image, id image.BrokerID, incarnation uuid.UUID) error {
+	if b, ok := img.Broker(id); !ok || b.Incarnation != incarnation {
+		return nil
+	}
 	path := filepath.Join(dir, "wal")
 	gone, err := nothingIn(path)
 	if err == nil && gone && img.NextStream() > image.Empty().NextStream() {
