@@ -56,6 +56,7 @@ func (c *Controller) reportTopic(d *image.Delta, id image.TopicID) {
 			continue
 		}
 		old := was.Partitions[i]
+		c.reportReassignment(is, old, p)
 		if old.Leader != p.Leader || old.LeaderEpoch != p.LeaderEpoch {
 			c.o.Logger.Info("leader elected", "topic", is.Name, "partition", p.Number, "leader", p.Leader, "leaderEpoch", p.LeaderEpoch,
 				"isr", p.ISR, "eligibleLeaderReplicas", p.ELR, "partitionEpoch", p.Epoch, "previousLeader", old.Leader, "unclean", isUnclean(old, p))
@@ -63,6 +64,24 @@ func (c *Controller) reportTopic(d *image.Delta, id image.TopicID) {
 			c.o.Logger.Info("ISR changed", "topic", is.Name, "partition", p.Number, "leader", p.Leader, "leaderEpoch", p.LeaderEpoch,
 				"isr", p.ISR, "eligibleLeaderReplicas", p.ELR, "partitionEpoch", p.Epoch, "previousIsr", old.ISR)
 		}
+	}
+}
+
+func (c *Controller) reportReassignment(t *image.Topic, old, p *image.Partition) {
+	log := func(what string) {
+		c.o.Logger.Info(what, "topic", t.Name, "partition", p.Number, "replicas", p.Replicas, "addingReplicas", p.Adding,
+			"removingReplicas", p.Removing, "isr", p.ISR, "leader", p.Leader, "leaderEpoch", p.LeaderEpoch,
+			"partitionEpoch", p.Epoch, "previousReplicas", old.Replicas)
+	}
+	moves := !slices.Equal(old.Adding, p.Adding) || !slices.Equal(old.Removing, p.Removing)
+	switch {
+	case p.Reassigning() && moves:
+		log("partition reassignment started")
+	case p.Reassigning() || !old.Reassigning() && slices.Equal(old.Replicas, p.Replicas):
+	case old.Reassigning() && !slices.Equal(old.Target(), p.Replicas):
+		log("partition reassignment cancelled")
+	default:
+		log("partition reassignment completed")
 	}
 }
 

@@ -37,7 +37,7 @@ func newElectorate(img *image.Image, cfg *config.Broker) *electorate {
 }
 
 // planElections returns the changes that bring every partition in line with who is alive: members that are not leave the
-// ISR, leaders that are not are replaced, and partitions without a leader get one. An image that is in line gives none.
+// ISR, leaders that are not are replaced, partitions without a leader get one, and reassignments that can be are completed. An image that is in line gives none.
 func planElections(img *image.Image, cfg *config.Broker) (recs []image.Record) {
 	e := newElectorate(img, cfg)
 	for t := range img.Topics {
@@ -60,20 +60,23 @@ func (e *electorate) inLine(p *image.Partition) bool {
 			return false
 		}
 	}
-	return p.Leader != image.NoBroker && e.live[p.Leader]
+	return p.Leader != image.NoBroker && e.live[p.Leader] && !arrived(p)
 }
 
-// elect is p with the ISR and the leader that it should have.
+// elect is p with the ISR and the leader that it should have, and without replicas that have nothing left to do.
 func (e *electorate) elect(t *image.Topic, p *image.Partition, how election) (next image.Partition, changed bool) {
 	next = *p
 	next.ISR = e.remaining(p.ISR)
 	if len(next.ISR) != len(p.ISR) {
 		next.ELR = image.EligibleLeaders(p, next.ISR, e.minISR(t))
 	}
+	next = arrive(next)
 	if leader := e.leader(t, &next, how); leader != p.Leader {
 		e.install(t, &next, leader)
+	} else if len(next.Replicas) < len(p.Replicas) {
+		next.LeaderEpoch++ // what replicas that have gone said of themselves must not count for them when they come back
 	}
-	changed = next.Leader != p.Leader || !slices.Equal(next.ISR, p.ISR) || !slices.Equal(next.ELR, p.ELR)
+	changed = next.Leader != p.Leader || next.Reassigning() != p.Reassigning() || !slices.Equal(next.ISR, p.ISR) || !slices.Equal(next.ELR, p.ELR)
 	return next, changed
 }
 
@@ -112,6 +115,9 @@ func (e *electorate) leader(t *image.Topic, p *image.Partition, how election) im
 		return id
 	}
 	if how == unclean || how == byTopic && e.topic(t).UncleanLeaderElection {
+		if id := e.first(p, p.Original()); id != image.NoBroker {
+			return id // who is only on its way has least
+		}
 		return e.first(p, p.Replicas)
 	}
 	return image.NoBroker

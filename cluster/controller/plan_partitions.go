@@ -39,7 +39,7 @@ func (p *topicPlan) added(t *image.Topic, rq *kmsg.CreatePartitionsRequestTopic)
 	case have == 0:
 		return nil, kerr.Detail(kerr.UnknownServerError, "Invalid state: topic %s appears to have no partitions.", rq.Topic)
 	}
-	factor := len(t.Partitions[0].Replicas)
+	factor := len(t.Partitions[0].Target())
 	if rq.Assignment == nil {
 		return p.spreadPartitions(have, want, factor)
 	}

@@ -24,6 +24,7 @@ func (m *Manager) Apply(d *image.Delta) {
 			m.applyTopic(t)
 		} else {
 			m.removeTopic(id)
+			m.forgetLeft(d.Old, id)
 		}
 	}
 	m.applyConfigs(d)
@@ -37,7 +38,7 @@ func (m *Manager) applyTopic(t *image.Topic) {
 	var c *config.Topic
 	for i, p := range t.Partitions {
 		if !slices.Contains(p.Replicas, m.options.Self) {
-			m.remove(parts[i], kerr.NotLeaderOrFollower)
+			m.leave(t.ID, p, parts[i])
 			parts[i] = nil
 			continue
 		}
@@ -59,6 +60,7 @@ func (m *Manager) applyTopic(t *image.Topic) {
 func (m *Manager) attend(p *Partition) {
 	r := p.role.Load()
 	if len(r.replicas) < 2 {
+		m.unfollow(p) // the others may have left just now
 		return
 	}
 	m.followLeader(p)
@@ -67,10 +69,13 @@ func (m *Manager) attend(p *Partition) {
 	}
 }
 
-// create opens the partition's log; nil when that cannot be done, which means that the disk and the metadata contradict
-// each other: then nobody leads the partition here.
+// create opens the partition's log; nil while an earlier one is being given up, and when it cannot be done, which means that
+// the disk and the metadata contradict each other: then nobody leads the partition here.
 func (m *Manager) create(t *image.Topic, p *image.Partition, c *config.Topic) *Partition {
 	id := partlog.ID{Stream: wal.StreamID(p.Stream), Topic: t.ID, Partition: p.Number}
+	if m.leaving[id.Stream] {
+		return nil // it comes when what there was has gone
+	}
 	l, err := m.options.Store.Log(id, c)
 	if err != nil {
 		m.options.Logger.Error("cannot open a partition", "topic", t.Name, "partition", p.Number, "error", err)
@@ -86,16 +91,14 @@ func (m *Manager) removeTopic(id image.TopicID) {
 	delete(m.topics, id)
 }
 
-// remove frees what this node holds of a partition that is not its own any more.
+// remove frees what this node holds of a partition that is gone.
 func (m *Manager) remove(p *Partition, why kerr.Code) {
 	if p == nil {
 		return
 	}
 	p.resign(why)
 	m.unfollow(p)
-	if err := m.options.Store.Delete(p.stream); err != nil {
-		m.options.Logger.Error("cannot delete a partition", "stream", p.stream, "error", err)
-	}
+	m.deleteStream(p.stream)
 }
 
 // applyConfigs compiles the topics whose configuration changed, which with a broker's is all of them.

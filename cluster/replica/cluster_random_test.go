@@ -17,7 +17,7 @@ import (
 )
 
 // trial does everything to a cluster by chance: power cuts, nodes that nobody reaches, nodes that hear late of the metadata,
-// leaders that change and change back. Elections are clean, as the controller's are. What producers were told, and what
+// leaders that change and change back, replicas that move to other nodes and back. Elections are clean, as the controller's are. What producers were told, and what
 // consumers have seen, must stay true.
 type trial struct {
 	*nodes
@@ -38,7 +38,7 @@ type trial struct {
 func newTrial(t *testing.T, seed uint64) *trial {
 	r := rand.New(rand.NewPCG(seed, 7))
 	c := &trial{
-		nodes: newNodes(t, 3, 1+r.Int32N(2)), r: r, counts: campaign.Counts{},
+		nodes: newNodesOf(t, 4, 3, 1+r.Int32N(2)), r: r, counts: campaign.Counts{},
 		cutOff: map[image.BrokerID]bool{}, stale: map[image.BrokerID]bool{},
 		told: map[int64]string{}, read: map[int64]string{}, by: map[int32]image.BrokerID{}, last: map[int32]int64{},
 	}
@@ -58,11 +58,12 @@ func newTrial(t *testing.T, seed uint64) *trial {
 }
 
 func (c *trial) step() {
-	m := c.all[c.r.IntN(3)]
+	m := c.all[c.r.IntN(len(c.all))]
 	if leader := c.partition().Leader; leader != image.NoBroker && c.r.IntN(2) == 0 {
 		m = c.node(leader)
 	}
-	switch n := c.r.IntN(30); {
+	c.arrive()
+	switch n := c.r.IntN(33); {
 	case n < 14:
 		c.produceSome(m)
 	case n < 18:
@@ -80,6 +81,8 @@ func (c *trial) step() {
 		pass(time.Duration(c.r.IntN(2000)) * time.Millisecond)
 	case n < 28:
 		pass(c.lag + time.Second)
+	case n < 31:
+		c.reassign()
 	default:
 		if m.manager() == nil {
 			c.revive(m)
@@ -104,7 +107,7 @@ func (c *trial) produceSome(m *member) {
 			}
 		})
 	}
-	victim := c.all[c.r.IntN(3)]
+	victim := c.all[c.r.IntN(len(c.all))]
 	if c.r.IntN(3) == 0 {
 		victim.arm(1+c.r.IntN(4), []vfs.Pick{vfs.Oldest, vfs.Random(c.r.Uint64())}[c.r.IntN(2)])
 	}
@@ -214,6 +217,60 @@ func (c *trial) decide(change func(*image.Partition)) {
 	}
 }
 
+// reassign has the replicas move to other nodes, in place of the move that is on its way, which may be taken back by that.
+// Who goes at once must leave somebody behind that has all that was committed.
+func (c *trial) reassign() {
+	var target []image.BrokerID
+	for _, i := range c.r.Perm(len(c.all))[:1+c.r.IntN(len(c.all))] {
+		target = append(target, c.all[i].id)
+	}
+	c.decide(func(p *image.Partition) {
+		original, next := p.Original(), *p
+		if c.r.IntN(3) == 0 {
+			target = original
+		}
+		next.Adding, next.Removing = outside(target, original), outside(original, target)
+		next.Replicas = slices.Concat(target, next.Removing)
+		next.ISR = inside(p.ISR, next.Replicas)
+		next.ELR = image.EligibleLeaders(&next, next.ISR, int(c.minISR))
+		if len(next.ISR) > 0 || len(next.ELR) > 0 {
+			c.counts["reassignments"]++
+			c.settle(p, &next)
+		}
+	})
+}
+
+// arrive is the controller's: replicas that are to go do so when all others are in sync.
+func (c *trial) arrive() {
+	if c.partition().Reassigning() {
+		c.decide(func(p *image.Partition) {
+			next := *p
+			c.settle(p, &next)
+		})
+	}
+}
+
+// settle completes the move if it can be, and begins another leader epoch where a replica has gone.
+func (c *trial) settle(p, next *image.Partition) {
+	if len(outside(next.Target(), next.ISR)) == 0 && next.Reassigning() {
+		next.Replicas = next.Target()
+		next.ISR, next.ELR, next.Adding, next.Removing = inside(next.ISR, next.Replicas), nil, nil, nil
+		c.counts["arrivals"]++
+	}
+	if len(outside(p.Replicas, next.Replicas)) > 0 {
+		next.LeaderEpoch++
+	}
+	*p = *next
+}
+
+func outside(list, others []image.BrokerID) []image.BrokerID {
+	return slices.DeleteFunc(slices.Clone(list), func(id image.BrokerID) bool { return slices.Contains(others, id) })
+}
+
+func inside(list, others []image.BrokerID) []image.BrokerID {
+	return outside(list, outside(list, others))
+}
+
 // candidate is one of the ISR, or else of the ELR, that is not fenced; it may well be down, or be cut off.
 func (c *trial) candidate(p *image.Partition) image.BrokerID {
 	for _, from := range [][]image.BrokerID{p.ISR, p.ELR} {
@@ -257,6 +314,10 @@ func (c *trial) heal() {
 		c.must(image.FenceRecord{ID: m.id, Epoch: b.Epoch})
 	}
 	c.reelect()
+	c.await("the replicas have moved", func() bool {
+		c.arrive()
+		return !c.partition().Reassigning()
+	})
 	at := map[int64]string{}
 	for i, s := range c.whole() {
 		offset, rest, _ := strings.Cut(s, "/")
@@ -278,7 +339,7 @@ func (c *trial) heal() {
 }
 
 func TestFaultsReplicasLoseNothingAndAgree(t *testing.T) {
-	plan := campaign.Plan{Name: "three replicas: power cuts, partitions, elections", Unit: "steps", Glance: 1500, Share: 20_000, Soak: 400_000}
+	plan := campaign.Plan{Name: "replicas of four nodes: power cuts, partitions, elections, reassignments", Unit: "steps", Glance: 1500, Share: 20_000, Soak: 400_000}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		counts := campaign.Counts{}
 		synctest.Test(t, func(t *testing.T) {

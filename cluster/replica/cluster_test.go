@@ -57,7 +57,10 @@ type member struct {
 	dead    chan struct{}
 }
 
-func newNodes(t testing.TB, n int, minISR int32) *nodes {
+func newNodes(t testing.TB, n int, minISR int32) *nodes { return newNodesOf(t, n, n, minISR) }
+
+// newNodesOf has the partition on the first nodes only.
+func newNodesOf(t testing.TB, n, replicated int, minISR int32) *nodes {
 	c := &nodes{t: t, minISR: minISR, img: image.Empty(), lag: 10 * time.Second}
 	for i := range n {
 		c.all = append(c.all, &member{c: c, id: image.BrokerID(i + 1), mem: vfs.NewMem()})
@@ -67,7 +70,7 @@ func newNodes(t testing.TB, n int, minISR int32) *nodes {
 		replicas = append(replicas, m.id)
 		c.must(image.BrokerRecord{ID: m.id, Incarnation: uuid.UUID{byte(m.id)}})
 	}
-	c.must(image.TopicRecord{ID: topicID, Name: "t"}, image.PartitionRecord{Topic: topicID, Partition: part(0, 1, 0, replicas...)})
+	c.must(image.TopicRecord{ID: topicID, Name: "t"}, image.PartitionRecord{Topic: topicID, Partition: part(0, 1, 0, replicas[:replicated]...)})
 	for _, m := range c.all {
 		m.start()
 	}
@@ -430,19 +433,27 @@ func (c *nodes) await(what string, cond func() bool) {
 	c.t.Fatalf("never: %s; %+v", what, *c.partition())
 }
 
-// whole waits until all replicas are in sync and have the same, and returns it.
+// whole waits until all replicas are in sync and have the same, and the other nodes nothing, and returns it.
 func (c *nodes) whole() []string {
 	c.t.Helper()
-	c.await("all in sync", func() bool { return len(c.partition().ISR) == len(c.all) })
+	c.await("all in sync", func() bool { return len(c.partition().ISR) == len(c.partition().Replicas) })
+	var replicas []*member
+	for _, m := range c.all {
+		if slices.Contains(c.partition().Replicas, m.id) {
+			replicas = append(replicas, m)
+		} else {
+			c.await("what has moved away is gone", func() bool { return !m.store.Holds(1) })
+		}
+	}
 	leader := c.node(c.partition().Leader)
 	c.await("the same everywhere", func() bool {
 		end := leader.part().log.Offsets().LogEnd
-		return !slices.ContainsFunc(c.all, func(m *member) bool {
+		return !slices.ContainsFunc(replicas, func(m *member) bool {
 			return m.part().highWatermarkNow() != end || m.part().log.Offsets().LogEnd != end
 		})
 	})
 	want := leader.content()
-	for _, m := range c.all {
+	for _, m := range replicas {
 		if got := m.content(); !slices.Equal(got, want) {
 			c.t.Fatalf("node %d has %v, the leader %d has %v", m.id, got, leader.id, want)
 		}

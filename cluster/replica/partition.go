@@ -44,6 +44,7 @@ type role struct {
 	version  int32 // the partition epoch
 	isr      []image.BrokerID
 	replicas []image.BrokerID
+	factor   int // image.Partition.Factor
 	minISR   int
 }
 
@@ -51,7 +52,7 @@ type role struct {
 func (r *role) leads() bool { return r.refuses == nil }
 
 // enough says whether the ISR suffices for anything to be committed: no more replicas are asked for than there are.
-func (r *role) enough() bool { return len(r.isr) >= min(r.minISR, len(r.replicas)) }
+func (r *role) enough() bool { return len(r.isr) >= min(r.minISR, r.factor) }
 
 // Marks are a partition's offsets for readers; LastStable never exceeds HighWatermark.
 type Marks struct {
@@ -73,7 +74,7 @@ func newPartition(m *Manager, l *partlog.Log, topic image.TopicID, number int32,
 func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 	r := &role{
 		leader: in.Leader, epoch: in.LeaderEpoch, version: in.Epoch,
-		isr: in.ISR, replicas: in.Replicas, minISR: int(p.log.Config().MinInsyncReplicas),
+		isr: in.ISR, replicas: in.Replicas, factor: in.Factor(), minISR: int(p.log.Config().MinInsyncReplicas),
 	}
 	if in.Leader != self {
 		r.refuses = kerr.NotLeaderOrFollower

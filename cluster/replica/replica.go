@@ -2,7 +2,7 @@
 // watermark and who is in sync, wakes who waits for records, and answers producers when their records are replicated. It
 // does not know the protocol that clients' requests come in, how other brokers are reached, nor how a log is stored.
 //
-// Where this node leads: partition.go, lead.go (followers and the high watermark), isr.go. Where it follows: follow.go (one
+// What comes and goes: apply.go, leave.go. Where this node leads: partition.go, lead.go (followers and the high watermark), isr.go. Where it follows: follow.go (one
 // partition), fetcher.go (all that have one leader).
 package replica
 
@@ -19,6 +19,7 @@ import (
 	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
+	"chronik/wal"
 	"chronik/wal/arena"
 )
 
@@ -87,12 +88,14 @@ type Manager struct {
 	closed   bool
 	fetchers map[image.BrokerID]*fetcher
 	inSync   *inSync // nil until this node leads something that others follow
+	leaving  map[wal.StreamID]bool
+	left     []left // of leaving, in order; the first is being given up
 }
 
 // New returns a manager without partitions; register it with metalog.Watch.
 func New(o Options) *Manager {
 	o.fill()
-	m := &Manager{options: o, img: image.Empty(), topics: map[image.TopicID][]*Partition{}, fetchers: map[image.BrokerID]*fetcher{}}
+	m := &Manager{options: o, img: image.Empty(), topics: map[image.TopicID][]*Partition{}, fetchers: map[image.BrokerID]*fetcher{}, leaving: map[wal.StreamID]bool{}}
 	m.newest.Store(m.img)
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.lease.init(o.Now, m.expire)

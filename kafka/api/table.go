@@ -64,6 +64,8 @@ func init() {
 		42:         {min: 0, max: 3, begin: slow(deleteGroups)},
 		43:         controlled(0, 2, electLeaders),
 		44:         controlled(0, 1, incrementalAlterConfigs),
+		45:         controlled(0, 1, alterPartitionReassignments),
+		46:         controlled(0, 0, listPartitionReassignments),
 		47:         {min: 0, max: 0, begin: slow(offsetDelete)},
 		55:         controlled(0, 2, describeQuorum),
 		58:         between(0, 0, slow(envelope)),

@@ -11,7 +11,7 @@ import (
 // is committed: so whoever was in it, or in the ELR, when it fell below has all that is, and may lead when nobody in the
 // ISR can. It is in order of the replicas.
 func EligibleLeaders(p *Partition, isr []BrokerID, minISR int) []BrokerID {
-	if len(isr) >= min(max(minISR, 1), len(p.Replicas)) {
+	if len(isr) >= min(max(minISR, 1), p.Factor()) {
 		return nil
 	}
 	var elr []BrokerID
@@ -168,7 +168,7 @@ func (c *change) minISRChanged(r Resource) error {
 	check := func(t *Topic) error {
 		needed, known := c.minISR(t.Name)
 		return c.partitionsOf(t, func(p *Partition) bool {
-			if len(p.ELR) == 0 || len(p.ISR) == 0 || known && len(p.ISR) < min(needed, len(p.Replicas)) {
+			if len(p.ELR) == 0 || len(p.ISR) == 0 || known && len(p.ISR) < min(needed, p.Factor()) {
 				return false
 			}
 			p.ELR = nil

@@ -73,15 +73,35 @@ type Topic struct {
 // Partition is where one partition lives and who leads it.
 type Partition struct {
 	Number      int32
-	Stream      uint64 // of its entries in every replica's write-ahead log; never reused
-	Replicas    []BrokerID
+	Stream      uint64     // of its entries in every replica's write-ahead log; never reused
+	Replicas    []BrokerID // while a reassignment is on its way (KIP-455): those of its target, then those in Removing
 	ISR         []BrokerID
 	ELR         []BrokerID
-	Adding      []BrokerID
-	Removing    []BrokerID
+	Adding      []BrokerID // of Replicas: those that the reassignment brings
+	Removing    []BrokerID // of Replicas: those that go when all others are in sync
 	Leader      BrokerID
 	LeaderEpoch int32
 	Epoch       int32 // PartitionEpoch: changes with every change of this value
+}
+
+// Reassigning says whether p's replicas are being moved.
+func (p *Partition) Reassigning() bool { return len(p.Adding)+len(p.Removing) > 0 }
+
+// Target is the replicas that p has when its reassignment is complete, Original those that it has when it is cancelled:
+// all of them when none is on its way.
+func (p *Partition) Target() []BrokerID   { return lacking(p.Replicas, p.Removing) }
+func (p *Partition) Original() []BrokerID { return lacking(p.Replicas, p.Adding) }
+
+// Factor is how many replicas p is sure to have while they are moved: the fewer of those before and after. No more than
+// that are needed for a record to be committed, whatever min.insync.replicas says.
+func (p *Partition) Factor() int { return len(p.Replicas) - max(len(p.Adding), len(p.Removing)) }
+
+// lacking is list without the others; list itself when there are none.
+func lacking(list, others []BrokerID) []BrokerID {
+	for _, id := range others {
+		list = without(list, id)
+	}
+	return list
 }
 
 // ResourceType is Kafka's ConfigResource.Type.

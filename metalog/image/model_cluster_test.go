@@ -151,8 +151,10 @@ func (m *model) isr(r ISRRecord) kerr.Code {
 	if least < 1 {
 		least = 1
 	}
-	if least > len(p.Replicas) {
-		least = len(p.Replicas)
+	for _, moving := range [][]BrokerID{p.Adding, p.Removing} {
+		if n := len(p.Replicas) - len(moving); least > n {
+			least = n
+		}
 	}
 	var elr []BrokerID
 	for _, id := range p.Replicas {
@@ -190,7 +192,7 @@ func (m *model) configured(r ConfigRecord) {
 		one := &model{topics: map[TopicID]Topic{id: t}}
 		one.each(func(p *Partition) bool {
 			least, ok := m.least(t.Name)
-			keep := len(p.ELR) == 0 || len(p.ISR) == 0 || ok && len(p.ISR) < least && len(p.ISR) < len(p.Replicas)
+			keep := len(p.ELR) == 0 || len(p.ISR) == 0 || ok && len(p.ISR) < least && len(p.ISR) < len(p.Replicas)-len(p.Adding) && len(p.ISR) < len(p.Replicas)-len(p.Removing)
 			p.ELR = nil
 			return !keep
 		})
