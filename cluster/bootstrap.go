@@ -35,6 +35,7 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 		Incarnation: n.Meta.Incarnation(),
 		Rack:        n.options.Static["broker.rack"],
 		Endpoints:   n.options.Endpoints,
+		Features:    features,
 		Fenced:      n.peers != nil,
 	}
 	if n.peers != nil {
@@ -56,6 +57,11 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	}
 	return epoch, err
 }
+
+// features is what this program understands. The level of chronik.version says what may stand in the metadata log: it is
+// raised by an operator (UpdateFeatures) when no node runs a program that does not know it, and no such node registers
+// afterwards. 1 is what the first release writes.
+var features = []image.FeatureRange{{Name: "chronik.version", Min: 1, Max: 1}}
 
 // registrationPatience is several sessions, after which a broker that is gone is fenced.
 const registrationPatience = 10 * time.Second

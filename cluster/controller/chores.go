@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"chronik/metalog/image"
@@ -75,6 +76,7 @@ func (c *Controller) tendVoters(t *tenure, now time.Time) {
 	if err != nil {
 		return
 	}
+	servers = slices.DeleteFunc(servers, func(s Server) bool { return !s.Voter && c.retired.has(s.ID) })
 	promote, remove := planVoters(servers, func(id image.BrokerID) bool { return c.keepsUp(t, id, now) })
 	ctx, cancel := context.WithTimeout(t.ctx, voterChangeTimeout)
 	defer cancel()

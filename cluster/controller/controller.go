@@ -26,6 +26,8 @@ type Log interface {
 type Voters interface {
 	Servers() ([]Server, error)
 	Promote(ctx context.Context, id string) error
+	Demote(ctx context.Context, id string) error
+	Handover(ctx context.Context) error // returns when another node leads
 	RemoveServer(ctx context.Context, id string) error
 }
 
@@ -58,6 +60,7 @@ type Controller struct {
 	tenure    atomic.Pointer[tenure] // nil while this node's metadata log does not lead
 	auto      autoCreation
 	producers producerIDs
+	retired   retired
 }
 
 // New returns a controller.
@@ -77,6 +80,9 @@ func (c *Controller) RegisterBroker(ctx context.Context, r image.BrokerRecord) (
 	}
 	defer c.release()
 	if err := planRegistration(r); err != nil {
+		return 0, err
+	}
+	if err := checkFeatures(c.o.Log.Image(), r.Features); err != nil {
 		return 0, err
 	}
 	index, err := c.o.Log.Propose(ctx, r)

@@ -78,6 +78,7 @@ func TestReplicasAreSpreadOverRacks(t *testing.T) {
 
 // fakeVoters is the members of a metadata log.
 type fakeVoters struct {
+	handedOver bool
 	mu      sync.Mutex
 	servers []Server
 }
@@ -96,6 +97,17 @@ func (v *fakeVoters) Promote(_ context.Context, id string) error {
 	}
 	return nil
 }
+
+func (v *fakeVoters) Demote(_ context.Context, id string) error {
+	for i := range v.servers {
+		if v.servers[i].ID == id {
+			v.servers[i].Voter = false
+		}
+	}
+	return nil
+}
+
+func (v *fakeVoters) Handover(context.Context) error { v.handedOver = true; return nil }
 
 func (v *fakeVoters) RemoveServer(_ context.Context, id string) error {
 	v.mu.Lock()

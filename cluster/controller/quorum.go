@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -49,7 +50,8 @@ func (c *Controller) Quorum() (q Quorum, err error) {
 			r.Directory = b.Incarnation
 		}
 		if s.Node == c.o.Self {
-			r.Applied = int64(img.Index())
+			r.Applied, r.HeardAt = int64(img.Index()), time.Now().UnixMilli()
+			r.CaughtUpAt = r.HeardAt
 		} else if t != nil {
 			t.sessions.describe(&r)
 		}

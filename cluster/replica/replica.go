@@ -142,6 +142,12 @@ func (m *Manager) Replica(topic image.TopicID, partition, currentEpoch int32) (*
 	return p, nil
 }
 
+// Held returns the partition when this node has a replica of it, whatever its part.
+func (m *Manager) Held(topic image.TopicID, partition int32) (*Partition, bool) {
+	p, err := m.find(topic, partition)
+	return p, err == nil
+}
+
 func (m *Manager) find(topic image.TopicID, partition int32) (*Partition, error) {
 	m.mu.RLock()
 	parts, img := m.topics[topic], m.img

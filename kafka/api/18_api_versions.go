@@ -29,7 +29,7 @@ func apiVersions(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.ApiVe
 		return resp, nil
 	}
 	resp.ApiKeys = servedKeys(rq.Peer)
-	resp.FinalizedFeaturesEpoch = int64(b.Meta.Image().Index())
+	b.tellFeatures(resp)
 	return resp, nil
 }
 
@@ -37,6 +37,21 @@ func apiVersions(b *Broker, _ context.Context, rq *wire.Request, req *kmsg.ApiVe
 // lead it into the wrong cluster (KIP-1242).
 func (b *Broker) isMistaken(req *kmsg.ApiVersionsRequest) bool {
 	return req.ClusterID != nil && *req.ClusterID != clusterID(b.Meta.Image()) || req.NodeID >= 0 && req.NodeID != int32(b.Self)
+}
+
+// tellFeatures says what this broker understands, and what all have agreed on (KIP-584).
+func (b *Broker) tellFeatures(resp *kmsg.ApiVersionsResponse) {
+	img := b.Meta.Image()
+	resp.FinalizedFeaturesEpoch = int64(img.Index())
+	if self, ok := img.Broker(b.Self); ok {
+		for _, f := range self.Features {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: f.Name, MinVersion: f.Min, MaxVersion: f.Max})
+		}
+	}
+	img.Features(func(name string, level int16) bool {
+		resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{Name: name, MinVersionLevel: level, MaxVersionLevel: level})
+		return true
+	})
 }
 
 // servedKeys are those that peer may know of.

@@ -17,10 +17,7 @@ import (
 func describeLogDirs(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir = b.DataDir
-	if full, err := filepath.Abs(b.DataDir); err == nil {
-		dir.Dir = full
-	}
+	dir.Dir = b.logDir()
 	dir.TotalBytes, dir.UsableBytes = fileSystem(b.DataDir)
 	asked := askedPartitions(req)
 	for t := range b.Meta.Image().Topics {
@@ -52,10 +49,18 @@ func askedPartitions(req *kmsg.DescribeLogDirsRequest) map[itemKey]bool {
 	return asked
 }
 
-// sizeOf is the bytes of a partition on this node's disk. ok is false when it has none.
+// logDir is the data directory as clients see it.
+func (b *Broker) logDir() string {
+	if full, err := filepath.Abs(b.DataDir); err == nil {
+		return full
+	}
+	return b.DataDir
+}
+
+// sizeOf is the bytes of a partition on this node's disk, whether it leads or follows there. ok is false when it has none.
 func (b *Broker) sizeOf(topic image.TopicID, partition int32) (size int64, ok bool) {
-	p, err := b.Parts.Leader(topic, partition, -1)
-	if err != nil {
+	p, ok := b.Parts.Held(topic, partition)
+	if !ok {
 		return 0, false
 	}
 	return p.Log().Size(), true

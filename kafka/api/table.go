@@ -59,6 +59,7 @@ func init() {
 		23:         {min: 0, max: 4, begin: quick(offsetForLeaderEpoch)},
 		32:         {min: 0, max: 4, begin: quick(describeConfigs)},
 		33:         controlled(0, 2, alterConfigs),
+		34:         {min: 0, max: 2, begin: quick(alterReplicaLogDirs)},
 		35:         {min: 0, max: 5, begin: quick(describeLogDirs)},
 		37:         controlled(0, 3, createPartitions),
 		42:         {min: 0, max: 3, begin: slow(deleteGroups)},
@@ -68,12 +69,15 @@ func init() {
 		46:         controlled(0, 0, listPartitionReassignments),
 		47:         {min: 0, max: 0, begin: slow(offsetDelete)},
 		55:         controlled(0, 2, describeQuorum),
+		57:         controlled(0, 2, updateFeatures),
 		58:         between(0, 0, slow(envelope)),
 		60:         {min: 0, max: 2, begin: quick(describeCluster)},
 		63:         between(0, 2, slow(brokerHeartbeat)),
 		64:         controlled(0, 0, unregisterBroker),
 		74:         {min: 0, max: 1, begin: quick(listConfigResources)},
 		75:         {min: 0, max: 0, begin: quick(describeTopicPartitions)},
+		80:         controlled(0, 1, addRaftVoter),
+		81:         controlled(0, 0, removeRaftVoter),
 		kmsgMaxKey: {},
 	}
 }

@@ -46,6 +46,12 @@ func unknownCode(key, version int16) kerr.Code {
 		}
 	case 42, 47:
 		return kerr.GroupIDNotFound
+	case 34:
+		return kerr.LogDirNotFound
+	case 80:
+		return kerr.InvalidRequest
+	case 81:
+		return kerr.VoterNotFound
 	case 64:
 		return kerr.BrokerIDNotRegistered
 	}
@@ -173,6 +179,8 @@ func (s sample) adjust(rq kmsg.Request) {
 		q.ResourceTypes = nil
 	case *kmsg.AlterPartitionAssignmentsRequest:
 		q.Topics[0].Partitions[0].Replicas = []int32{1}
+	case *kmsg.UpdateFeaturesRequest:
+		q.FeatureUpdates = nil
 	case *kmsg.DescribeQuorumRequest:
 		if s.topic == "t" {
 			q.Topics[0].Topic = metadataTopic
@@ -240,8 +248,8 @@ func TestEveryVersionIsAnsweredWhole(t *testing.T) {
 				continue // tests of their own delete
 			case key == 43:
 				want = kerr.ElectionNotNeeded
-			case key == 64:
-				want = kerr.BrokerIDNotRegistered
+			case key == 34 || key == 64 || key == 80 || key == 81:
+				want = unknownCode(key, version)
 			case key == 12 || key == 13 || key == 14:
 				want = kerr.UnknownMemberID
 			}
