@@ -23,8 +23,41 @@ func (n *Node) bootstrap(ctx context.Context, o Options) error {
 	epoch, err := n.register(ctx)
 	if err == nil && n.peers != nil {
 		n.session = n.newSession(epoch)
+		met := make(acquaintances, 1)
+		n.Meta.Watch(met)
+		n.watching.Add(1)
+		go n.noteOthers(met)
 	}
 	return err
+}
+
+// acquaintances has a token when a broker has registered.
+type acquaintances chan struct{}
+
+// Apply is image.Watcher's.
+func (a acquaintances) Apply(d *image.Delta) {
+	if len(d.Brokers) == 0 {
+		return
+	}
+	select {
+	case a <- struct{}{}:
+	default:
+	}
+}
+
+// noteOthers keeps the note of where the other nodes are: the next start asks them before anything else.
+func (n *Node) noteOthers(met acquaintances) {
+	defer n.watching.Done()
+	for {
+		select {
+		case <-met:
+			if err := n.past.meet(n.Meta.Image()); err != nil {
+				n.logger.Warn("where the other nodes are could not be noted for the next start", "error", err)
+			}
+		case <-n.stop:
+			return
+		}
+	}
 }
 
 // register returns the epoch of this broker's new registration. While another data directory's is still alive, it waits
@@ -41,6 +74,12 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	if n.peers != nil {
 		r.Endpoints = append(slices.Clone(r.Endpoints), n.peers.endpoint())
 	}
+	if n.past != nil {
+		if err := n.past.begin(n.Meta.Image(), &r, n.Meta.ClusterID()); err != nil {
+			return 0, fmt.Errorf("note this run: %w", err)
+		}
+	}
+	was, had := n.Meta.Image().Broker(n.ID)
 	for patience := time.Now().Add(registrationPatience); ; {
 		epoch, err = n.Controller.RegisterBroker(ctx, r)
 		if kerr.Of(err) != kerr.DuplicateBrokerRegistration || n.peers == nil || time.Now().After(patience) {
@@ -54,6 +93,10 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	}
 	if kerr.Of(err) == kerr.DuplicateBrokerRegistration {
 		return 0, fmt.Errorf("broker %d is registered with another data directory: give this node another node-id, or stop the other one: %w", n.ID, err)
+	}
+	if err == nil && had && was.Incarnation == r.Incarnation && was.Run != uuid.Nil && was.Run != r.Run && was.Run != r.Before {
+		n.logger.Error("this data directory is an older copy: a run that it does not know of has registered since. Its replicas "+
+			"count no more until they have caught up with the others'", "run", was.Run, "known", r.Before)
 	}
 	return epoch, err
 }

@@ -43,6 +43,7 @@ type founders struct {
 	expect     int       // so many nodes that gossip finds; or
 	voters     []Voter   // these; or, with neither of them: not this node
 	configured uuid.UUID // the cluster-id, or zero
+	rejoins    bool      // this node has belonged to a cluster: it founds none, whatever else is said
 }
 
 // founding is how a node with an empty directory comes to a cluster, and how it helps others to one: see DESIGN.md. What
@@ -51,12 +52,13 @@ type founders struct {
 // wrong, and only makes for waiting.
 type founding struct {
 	founders
-	seat   seat
-	gossip func() []member.Info                        // the others
-	locate func(image.BrokerID) (addr string, ok bool) // of a registered broker
-	ask    func(ctx context.Context, addr string, q question) (reply, error)
-	settle func(cluster uuid.UUID) // this node belongs to a cluster now; may be called again, and must not block
-	logger *slog.Logger
+	seat    seat
+	gossip  func() []member.Info                        // the others
+	locate  func(image.BrokerID) (addr string, ok bool) // of a registered broker
+	ask     func(ctx context.Context, addr string, q question) (reply, error)
+	lastRun func(image.BrokerID) uuid.UUID // that has registered
+	settle  func(cluster uuid.UUID)        // this node belongs to a cluster now; may be called again, and must not block
+	logger  *slog.Logger
 
 	mu sync.Mutex // the seat is looked at and changed at once: a promise must not come between a look and a Join
 
@@ -109,10 +111,14 @@ func (f *founding) step(ctx context.Context) (done bool, err error) {
 		return f.join(ctx, where)
 	}
 	switch {
-	case f.isVoter():
+	case f.isVoter() && !f.rejoins:
 		return f.gather(ctx, f.voterSet())
 	case len(f.voters) > 0:
 		return f.joinVoters(ctx)
+	case f.rejoins:
+		f.say("this node has belonged to a cluster and founds no other: waiting for a node that still has its metadata; " +
+			"if none has, see the recovery of a lost quorum, or empty all data directories to begin anew")
+		return false, nil
 	case f.expect > 0:
 		set, why := f.expected()
 		if why == "" {

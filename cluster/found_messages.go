@@ -25,6 +25,7 @@ const (
 	askPromise = "promise" // promise to found this cluster with this set, and no other ever
 	askFound   = "found"   // all have promised: begin
 	askAdmit   = "admit"   // I am new: make me a server of your cluster
+	askRun     = "run"     // which run of mine has registered last?
 )
 
 const (
@@ -66,6 +67,7 @@ type reply struct {
 	Cluster    uuid.UUID // that it belongs to, or zero
 	Promised   *pact
 	Configured uuid.UUID
+	Run        uuid.UUID // the last one of the asking node, or zero
 	OK         bool
 	Refusal    string // why not, in words for the operator
 }

@@ -219,6 +219,9 @@ func (f *founding) enter(cluster uuid.UUID) (bool, error) {
 
 // sees says why this node would not found a cluster with that set, whose ids may be missing; "" if it would.
 func (f *founding) sees(set []server) string {
+	if f.rejoins {
+		return "it has belonged to a cluster, and founds no other"
+	}
 	self := f.seat.Self()
 	if !slices.ContainsFunc(set, func(s server) bool { return s.Node == self.Node && (s.ID == "" || s.ID == self.ID) }) {
 		return fmt.Sprintf("node %d with this data directory is not among %s", self.Node, names(set))

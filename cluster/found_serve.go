@@ -58,6 +58,11 @@ func (f *founding) answer(ctx context.Context, q question) reply {
 	if q.Kind == askAdmit {
 		return f.admit(ctx, q)
 	}
+	if q.Kind == askRun {
+		a := f.reply("")
+		a.Run = f.lastRun(q.From.Node)
+		return a
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	why := ""

@@ -20,6 +20,9 @@ var _ seat = (*metalog.Log)(nil)
 // info is what this node says of itself in gossip.
 func (w founders) info(s seat, incarnation uuid.UUID) member.Info {
 	self := s.Self()
+	if w.rejoins {
+		w.expect = 0
+	}
 	i := member.Info{Node: self.Node, Expect: w.expect, Incarnation: incarnation, Server: self.ID, Addr: self.Addr}
 	if s.Bootstrapped() {
 		i.Expect, i.Cluster = 0, s.ClusterID()

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/cluster/peer"
@@ -53,6 +54,14 @@ func internalAddr(img *image.Image, id image.BrokerID) (addr string, ok bool) {
 }
 
 func (l *links) locate(id image.BrokerID) (addr string, ok bool) { return internalAddr(l.image(), id) }
+
+// lastRun is the run of a node that has registered last, as this node knows.
+func (l *links) lastRun(id image.BrokerID) uuid.UUID {
+	if b, ok := l.image().Broker(id); ok {
+		return b.Run
+	}
+	return uuid.Nil
+}
 
 // Fetch is replica.Link's.
 func (l *links) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchRequest) (*kmsg.FetchResponse, *arena.Buf, error) {

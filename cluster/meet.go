@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"chronik/cluster/controller"
 	"chronik/cluster/member"
 	"chronik/cluster/peer"
@@ -58,7 +60,7 @@ func listenForPeers(o Options) (*peers, error) {
 
 // meet finds the other nodes, founds a cluster with them or joins theirs unless this node belongs to one already, and
 // returns when it knows what was agreed on there before now.
-func (p *peers) meet(ctx context.Context, o Options, meta *metalog.Log) error {
+func (p *peers) meet(ctx context.Context, o Options, meta *metalog.Log, past *metalog.Run) error {
 	if meta.Bootstrapped() {
 		p.net.SetCluster(meta.ClusterID())
 	}
@@ -67,7 +69,10 @@ func (p *peers) meet(ctx context.Context, o Options, meta *metalog.Log) error {
 	if err != nil {
 		return err
 	}
-	w := founders{expect: o.Peers.Expect, voters: o.Peers.Voters, configured: configured}
+	w := founders{expect: o.Peers.Expect, voters: o.Peers.Voters, configured: configured, rejoins: past != nil}
+	if past != nil && configured == uuid.Nil {
+		w.configured = past.Cluster
+	}
 	p.members, err = member.Start(member.Options{
 		Bind: o.Peers.GossipBind, Port: o.Peers.GossipPort, Advertise: o.Peers.Advertise,
 		Key: peer.DeriveKey(o.Peers.Key, peer.PurposeGossip), Join: o.Peers.Join, Self: w.info(meta, meta.Incarnation()), Logger: o.Logger,
@@ -76,6 +81,7 @@ func (p *peers) meet(ctx context.Context, o Options, meta *metalog.Log) error {
 		return err
 	}
 	f := newFounding(w, meta, meta.Incarnation(), p.net, p.members, p.links.locate, o.Logger)
+	f.lastRun = p.links.lastRun
 	p.joins = p.net.Listen(joinStream)
 	p.run(func() { f.serveJoin(p.joins) })
 	if err := f.found(ctx, p.members.Changed()); err != nil {

@@ -59,7 +59,8 @@ type Node struct {
 	Groups     *group.Coordinator
 
 	options Options
-	peers   *peers   // nil, as session is, for a node alone
+	peers   *peers // nil, as past and session are, for a node alone
+	past    *past
 	session *session // nil until the broker is registered
 
 	dir       io.Closer // the data directory
@@ -82,25 +83,23 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context, o Options) (err error) {
-	if err = checkLostMetadata(o.Dir); err != nil {
-		return err
-	}
 	if err = n.openMetadata(ctx, o); err != nil {
 		return err
 	}
 	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
 		return err
 	}
-	if err = n.openStore(o); err != nil {
+	if err = n.openRepaired(ctx, o); err != nil {
 		return fmt.Errorf("partition logs: %w", err)
 	}
-	n.openReplicas(o)
 	n.watching.Add(1)
 	go n.watch()
+	n.Meta.Watch(n.Settings)
 	n.openController(o)
 	if err := n.bootstrap(ctx, o); err != nil {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
+	n.openReplicas(o)
 	n.Groups = group.New(group.Options{
 		Log: n.Meta, Shared: n.peers != nil, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
 	})
@@ -117,18 +116,33 @@ func (n *Node) openMetadata(ctx context.Context, o Options) (err error) {
 		}
 		m.Net = n.peers.net
 	}
-	if n.Meta, err = metalog.Open(m); err != nil {
+	if n.Meta, err = n.openMetalog(ctx, o, m); err != nil {
 		return fmt.Errorf("metadata log: %w", err)
 	}
 	if n.peers == nil {
 		return nil
 	}
-	if err = n.peers.meet(ctx, o, n.Meta); err != nil {
+	if err = n.peers.meet(ctx, o, n.Meta, n.past.note); err != nil {
 		return fmt.Errorf("meeting the other nodes: %w", err)
 	}
 	return nil
 }
 
+func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_ *metalog.Log, err error) {
+	if n.peers == nil {
+		if err := checkLostMetadata(o.Dir); err != nil {
+			return nil, err
+		}
+		return metalog.Open(m)
+	}
+	if n.past, err = readPast(o); err != nil {
+		return nil, err
+	}
+	return n.past.openMetalog(ctx, o, m, askOver(n.peers.net))
+}
+
+// openReplicas begins this node's part in each partition, once it has registered: before that the metadata may say that it
+// leads what its disk does not have any more.
 func (n *Node) openReplicas(o Options) {
 	r := replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger}
 	if n.peers != nil {
@@ -138,7 +152,6 @@ func (n *Node) openReplicas(o Options) {
 	if n.peers != nil {
 		n.Replicas.Serve(time.Now()) // nothing before the controller has answered
 	}
-	n.Meta.Watch(n.Settings)
 	n.Meta.Watch(n.Replicas)
 }
 
@@ -174,17 +187,21 @@ func newMemberID(clientID string) string {
 	return strings.ToValidUTF8(clientID[:min(len(clientID), 1000)], "") + "-" + uuid.NewString()
 }
 
-func (n *Node) openStore(o Options) error {
+func (n *Node) openStore(ctx context.Context, o Options) error {
 	img, b := n.Meta.Image(), n.Settings.Broker()
-	if err := checkLost(o.Dir, img, o.ID, n.Meta.Incarnation()); err != nil {
+	if err := checkLost(o.Dir, img, n.ID, n.Meta.Incarnation()); err != nil {
 		return err
 	}
 	fs, err := vfs.OS(o.Dir)
 	if err != nil {
 		return err
 	}
-	n.dir, _ = fs.(io.Closer)
-	n.Store, err = partlog.Open(partlog.Options{
+	var repair func([]partlog.Damage) error
+	if n.peers != nil {
+		repair = func(damage []partlog.Damage) error { return n.forgetDamaged(ctx, damage) }
+	}
+	dir, _ := fs.(io.Closer)
+	store, err := partlog.Open(partlog.Options{
 		FS:          fs,
 		Pool:        o.Pool,
 		WALFileSize: o.WALFileSize,
@@ -195,12 +212,23 @@ func (n *Node) openStore(o Options) error {
 		Now:         time.Now,
 		Logger:      o.Logger,
 		Known:       known(img, n.Settings),
+		Repair:      repair,
 
 		RetentionCheckInterval: Millis(b.LogRetentionCheckIntervalMs),
 		ProducerExpiration:     Millis(b.ProducerIDExpirationMs),
 	})
-	return err
+	if err != nil {
+		if dir != nil {
+			err = errors.Join(err, dir.Close())
+		}
+		return err
+	}
+	n.dir, n.Store = dir, store
+	return nil
 }
+
+// errLost is of a data directory without its write-ahead log.
+var errLost = errors.New("their records are lost")
 
 // checkLost refuses a directory without its write-ahead log. That log begins before the broker of this directory registers,
 // and before the first partition does: where the metadata has given out streams and there is none, records are lost, and
@@ -213,7 +241,7 @@ func checkLost(dir string, img *image.Image, id image.BrokerID, incarnation uuid
 	gone, err := nothingIn(path)
 	if err == nil && gone && img.NextStream() > image.Empty().NextStream() {
 		err = fmt.Errorf("%s is missing or empty although the metadata log beside it knows of partitions: "+
-			"their records are lost; restore the data directory as a whole, or remove it to begin anew", path)
+			"%w; restore the data directory as a whole, or remove it to begin anew", path, errLost)
 	}
 	return err
 }

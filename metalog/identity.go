@@ -24,12 +24,12 @@ type identity struct {
 	incarnation uuid.UUID // of the data, for the other brokers
 }
 
-func mint(node image.BrokerID) (identity, error) {
+// mint is a new server; data that is there already keeps its incarnation.
+func mint(node image.BrokerID, incarnation uuid.UUID) (identity, error) {
 	server, err := uuid.NewRandom()
-	if err != nil {
-		return identity{}, err
+	if err == nil && incarnation == uuid.Nil {
+		incarnation, err = uuid.NewRandom()
 	}
-	incarnation, err := uuid.NewRandom()
 	return identity{node, server, incarnation}, err
 }
 
@@ -63,10 +63,15 @@ func checkText(b []byte) error {
 	if at < 0 {
 		return damage("its checksum is missing")
 	}
-	if !bytes.Equal(b[at:], fmt.Appendf(nil, "crc32c=%08x\n", crc32.Checksum(b[:at], castagnoli))) {
+	if !bytes.Equal(b, appendSum(b[:at:at])) {
 		return wrongSum
 	}
 	return damage("it is of no version that is known here")
+}
+
+// appendSum appends the last line of such a file.
+func appendSum(b []byte) []byte {
+	return fmt.Appendf(b, "crc32c=%08x\n", crc32.Checksum(b, castagnoli))
 }
 
 const identityHead = "chronik node 1\n"
@@ -74,7 +79,7 @@ const identityHead = "chronik node 1\n"
 // text is the identity as it stands in node.id: lines that a person can read, the last one a checksum of the others.
 func (i identity) text() []byte {
 	b := fmt.Appendf(nil, identityHead+"node.id=%d\nraft.server=%s\nincarnation=%s\n", i.node, i.server, i.incarnation)
-	return fmt.Appendf(b, "crc32c=%08x\n", crc32.Checksum(b, castagnoli))
+	return appendSum(b)
 }
 
 func parseIdentity(b []byte) (identity, error) {
@@ -99,6 +104,16 @@ func (t *text) Scan(state fmt.ScanState, _ rune) error {
 	*t.to, err = uuid.ParseBytes(token)
 	return err
 }
+
+// renew is the same server with other data.
+func (i identity) renew() (identity, error) {
+	var err error
+	i.incarnation, err = uuid.NewRandom()
+	return i, err
+}
+
+// isOf says whether two identities are of one server, whatever its data.
+func (i identity) isOf(other identity) bool { return i.node == other.node && i.server == other.server }
 
 // readIdentity is false when the file is not there.
 func readIdentity(path string) (identity, bool, error) {

@@ -59,7 +59,7 @@ func load(dir string, st *store) (c Contents, err error) {
 	switch {
 	case err != nil:
 		return c, err
-	case found && who != stored:
+	case found && !who.isOf(stored):
 		return c, fmt.Errorf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID())
 	case !found && last > 1:
 		return c, fmt.Errorf("%s is missing although the log in %s was in use", file, st.path)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,9 @@ type Options struct {
 	// made it closes it, after the Log.
 	Net Network
 
+	// Incarnation of the data that is there already, where the directory of the log is a new one; else one is minted.
+	Incarnation uuid.UUID
+
 	// In tests: how many entries stay behind a snapshot, and when raft by itself tells others of the last entry.
 	trailing uint64
 	silence  time.Duration
@@ -48,6 +52,8 @@ type log struct {
 	lead     *leadership
 	failure  *failure
 	close    func() error // once
+
+	incarnation atomic.Pointer[uuid.UUID] // identity's, until Renew
 
 	net     Network // nil, as the next three are, in a cluster of one that nobody reaches
 	book    *book
@@ -71,7 +77,20 @@ type log struct {
 func Open(o Options) (*Log, error) { return open(o, nil) }
 
 // Incarnation names this data directory, minted when it was first used.
-func (l *Log) Incarnation() uuid.UUID { return l.identity.incarnation }
+func (l *Log) Incarnation() uuid.UUID { return *l.incarnation.Load() }
+
+// Renew mints another incarnation, for good before it returns: the data beside the log begins anew. For Raft nothing changes.
+func (l *Log) Renew() error {
+	who, err := l.identity.renew()
+	if err != nil {
+		return err
+	}
+	if err := l.store.Set(keyIdentity, who.text()); err != nil { // this is what counts, should node.id still be the one before
+		return err
+	}
+	l.incarnation.Store(&who.incarnation)
+	return writeWhole(filepath.Join(l.dir, identityFile), who.text())
+}
 
 // Image is the newest applied image: one atomic load.
 func (l *Log) Image() *image.Image { return l.fsm.views.image.Load() }

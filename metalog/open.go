@@ -136,14 +136,14 @@ func (s *starting) identify() (identity, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return who, err
 	case known:
-		return who, fmt.Errorf("%s is missing although %s says that this directory was in use", path, identityFile)
+		return who, damage(fmt.Sprintf("%s is missing although %s says that this directory was in use", path, identityFile))
 	}
 	for _, sign := range []string{filepath.Join(snapshotsDir, "*"), reachedFile} {
 		if found, err := filepath.Glob(filepath.Join(s.Dir, sign)); err != nil || len(found) > 0 {
-			return who, fmt.Errorf("%s is missing although there are signs of use (%v, %w)", path, found, err)
+			return who, errors.Join(err, damage(fmt.Sprintf("%s is missing although there are signs of use: %v", path, found)))
 		}
 	}
-	if who, err = mint(s.NodeID); err != nil {
+	if who, err = mint(s.NodeID, s.Incarnation); err != nil {
 		return who, err
 	}
 	return who, s.begin(path, who)
@@ -208,8 +208,11 @@ func (s *starting) agree(st *store, who identity) (identity, error) {
 	}
 	_, err = os.Stat(file)
 	if err == nil {
+		if stored.isOf(who) && stored != who { // Renew was cut short
+			return stored, writeWhole(file, stored.text())
+		}
 		if stored != who {
-			return who, fmt.Errorf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID())
+			return who, damage(fmt.Sprintf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID()))
 		}
 		return who, nil
 	}
@@ -221,7 +224,7 @@ func (s *starting) agree(st *store, who identity) (identity, error) {
 		return who, err
 	}
 	if last > 1 {
-		return who, fmt.Errorf("%s is missing although the log in %s was in use", file, st.path)
+		return who, damage(fmt.Sprintf("%s is missing although the log in %s was in use", file, st.path))
 	}
 	return stored, writeWhole(file, stored.text())
 }

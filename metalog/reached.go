@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 )
@@ -25,7 +24,7 @@ const (
 
 func (r reached) text() []byte {
 	b := fmt.Appendf(nil, reachedHead+"term=%d\ncommitted=%d\n", r.term, r.committed)
-	return fmt.Appendf(b, "crc32c=%08x\n", crc32.Checksum(b, castagnoli))
+	return appendSum(b)
 }
 
 func parseReached(b []byte) (r reached, err error) {

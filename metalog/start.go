@@ -73,6 +73,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 		changing: make(chan struct{}, 1),
 		fsm:      &fsm{views: newViews(n.image, n.index), failure: s.failure},
 	}}
+	l.incarnation.Store(&who.incarnation)
 	if l.cluster, _, err = st.cluster(); err != nil {
 		return nil, err
 	}

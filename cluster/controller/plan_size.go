@@ -8,6 +8,14 @@ func weigh(recs []image.Record) (n int) {
 	for _, r := range recs {
 		n += header
 		switch r := r.(type) {
+		case image.BrokerRecord:
+			n += 3*id + len(r.Rack) + 20
+			for _, e := range r.Endpoints {
+				n += len(e.Name) + len(e.Host) + 20
+			}
+			for _, f := range r.Features {
+				n += len(f.Name) + 20
+			}
 		case image.TopicRecord:
 			n += id + len(r.Name) + 10
 		case image.PartitionRecord:

@@ -49,6 +49,10 @@ type Options struct {
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; 0: five minutes
 	ProducerExpiration     time.Duration // producer.id.expiration.ms; 0: one day
 
+	// Repair is asked at Open whether logs that are damaged may be given up, to be copied again from other replicas: nobody
+	// may rely on these any more when it returns. After an error, or with nobody to ask, Open ends, and the damage stays.
+	Repair func([]Damage) error
+
 	cutters int   // how many logs are cut at once; 0: three
 	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a sixteenth of Pool's limit
 

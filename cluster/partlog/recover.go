@@ -16,7 +16,7 @@ import (
 )
 
 // Open recovers every log that the disk holds: what the checkpoint says, then every entry of the write-ahead log after it.
-// Records that should be there and are not are an error that names the partition; a log is never opened shorter.
+// Records that should be there and are not are an error that names the partition, unless Repair allows to give them up; a log is never opened shorter.
 func Open(o Options) (*Store, error) {
 	o.fill()
 	s := &Store{
@@ -26,7 +26,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.clock.now = func() int64 { return o.Now().UnixMilli() }
 	s.clock.read()
-	r := recovery{store: s, dead: map[wal.StreamID]bool{}, saved: map[wal.StreamID]*saved{}}
+	r := newRecovery(s)
 	if err := r.run(); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
@@ -37,10 +37,15 @@ func Open(o Options) (*Store, error) {
 }
 
 type recovery struct {
-	store *Store
-	dead  map[wal.StreamID]bool // streams of deleted topics
-	saved map[wal.StreamID]*saved
-	facts int64
+	store   *Store
+	dead    map[wal.StreamID]bool // streams of deleted topics
+	saved   map[wal.StreamID]*saved
+	damaged map[wal.StreamID]error // streams whose entries do not go on one behind the other
+	facts   int64
+}
+
+func newRecovery(s *Store) recovery {
+	return recovery{store: s, dead: map[wal.StreamID]bool{}, saved: map[wal.StreamID]*saved{}, damaged: map[wal.StreamID]error{}}
 }
 
 func (r *recovery) run() error {
@@ -154,6 +159,9 @@ func (r *recovery) replay(e wal.Replayed) error {
 	if l == nil || err != nil {
 		return err
 	}
+	if r.damaged[e.Stream] != nil && e.Kind != kindRemoved {
+		return nil // it may have been given up since
+	}
 	switch e.Kind {
 	case kindTruncated:
 		return r.replayTruncated(l, e)
@@ -175,7 +183,7 @@ func (r *recovery) replay(e wal.Replayed) error {
 		if errors.Is(err, errGap) && r.voided(e) {
 			return nil // what is between them was given up because all of it was truncated
 		}
-		return fmt.Errorf("%s: write-ahead log at %d: %w: %w", l.id.name(), e.Loc.Pos, kerr.KafkaStorageError, err)
+		r.damaged[e.Stream] = fmt.Errorf("%s: write-ahead log at %d: %w: %w", l.id.name(), e.Loc.Pos, kerr.KafkaStorageError, err)
 	}
 	return nil
 }
@@ -269,13 +277,16 @@ func (l *Log) replay(e wal.Replayed, asOf int64) error {
 func (r *recovery) finish() error {
 	s := r.store
 	s.facts.count = r.facts
+	var damage []Damage
+	for _, l := range s.logs {
+		if err := r.sound(l); err != nil {
+			damage = append(damage, Damage{l.id, err})
+		}
+	}
+	if err := r.repair(damage); err != nil {
+		return err
+	}
 	for stream, l := range s.logs {
-		if err := r.check(l); err != nil {
-			return err
-		}
-		if err := l.openSegments(); err != nil {
-			return fmt.Errorf("%s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
-		}
 		l.durable = l.end
 		l.stable.Store(max(l.start, min(l.stable.Load(), l.end)))
 		s.wal.Trim(stream, max(l.cut, l.start))

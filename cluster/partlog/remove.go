@@ -89,6 +89,7 @@ func (l *Log) remove(r *removal) error {
 
 // replayRemoved takes over a removal. One that the checkpoint includes is only of the index, as with a truncation.
 func (r *recovery) replayRemoved(l *Log, e wal.Replayed) {
+	delete(r.damaged, e.Stream)
 	v := r.saved[e.Stream]
 	if v != nil && e.Loc.Pos <= v.truncated {
 		r.unindexVoid(l, v, 0, 0)

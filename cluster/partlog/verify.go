@@ -2,10 +2,8 @@ package partlog
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
-	"chronik/kafka/kerr"
 	"chronik/wal"
 	"chronik/wal/vfs"
 )
@@ -18,7 +16,7 @@ func Verify(o Options) error {
 	s := &Store{options: o, files: o.FS, logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]grave{}}
 	s.clock.now = func() int64 { return o.Now().UnixMilli() }
 	s.clock.read()
-	r := recovery{store: s, dead: map[wal.StreamID]bool{}, saved: map[wal.StreamID]*saved{}}
+	r := newRecovery(s)
 	dir, err := vfs.Sub(o.FS, walDir)
 	if err != nil {
 		return err
@@ -30,13 +28,7 @@ func Verify(o Options) error {
 	_, err = r.unowned() // a start moves it aside
 	problems := []error{err}
 	for _, l := range s.logs {
-		err := r.check(l)
-		if err == nil {
-			if err = l.openSegments(); err != nil {
-				err = fmt.Errorf("%s: %w: %w", l.id.name(), kerr.KafkaStorageError, err)
-			}
-		}
-		problems = append(problems, err, l.closeSegments())
+		problems = append(problems, r.sound(l), l.closeSegments())
 	}
 	return errors.Join(problems...)
 }

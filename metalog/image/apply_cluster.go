@@ -24,20 +24,26 @@ func (c *change) broker(r BrokerRecord) error {
 		return kerr.Detail(kerr.InvalidRequest, "broker id %d is negative", r.ID)
 	}
 	was, ok := c.brokers.get(brokerKey(r.ID))
-	if ok && !was.Fenced && was.Incarnation != r.Incarnation {
+	another := ok && (was.Incarnation != r.Incarnation || was.isLaterThan(r))
+	if another && !was.Fenced {
 		return kerr.Detail(kerr.DuplicateBrokerRegistration, "broker %d is alive on another data directory (%s)", r.ID, was.Incarnation)
 	}
 	c.setBroker(&Broker{
 		ID: r.ID, Incarnation: r.Incarnation, Epoch: int64(c.next.index), Rack: r.Rack,
-		Endpoints: r.Endpoints, Features: r.Features, Fenced: r.Fenced || ok && was.Fenced,
+		Endpoints: r.Endpoints, Features: r.Features, Fenced: r.Fenced || ok && was.Fenced, Run: r.Run,
 	})
 	switch {
-	case ok && was.Incarnation != r.Incarnation:
+	case another:
 		return c.giveUp(r.ID)
 	case ok:
 		return c.leadAnew(r.ID)
 	}
 	return nil
+}
+
+// isLaterThan says that the directory which registers is older than the run of it that registered last.
+func (b *Broker) isLaterThan(r BrokerRecord) bool {
+	return b.Run != uuid.Nil && b.Run != r.Run && b.Run != r.Before
 }
 
 func (c *change) fence(r FenceRecord) error {

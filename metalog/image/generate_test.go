@@ -59,6 +59,7 @@ func anyRecord(t *rapid.T, m *Image) Record {
 			ID: BrokerID(small(t, "broker")), Incarnation: anyID(t, "incarnation"), Rack: anyName(t, "rack"),
 			Endpoints: []Endpoint{{Name: "PLAINTEXT", Host: anyName(t, "host"), Port: small(t, "port")}}, Fenced: rapid.Bool().Draw(t, "fenced"),
 			Features: []FeatureRange{{anyName(t, "feature"), int16(small(t, "min")), int16(small(t, "max"))}},
+			Run:      rapid.SampledFrom([]uuid.UUID{uuid.Nil, {1}, {2}}).Draw(t, "run"), Before: rapid.SampledFrom([]uuid.UUID{uuid.Nil, {1}, {2}}).Draw(t, "before"),
 		}
 	case 3:
 		id, epoch := anyRegistered(t, m)

@@ -30,7 +30,7 @@ func samples() []Record {
 		ClusterRecord{uuid.UUID{0: 0xc1, 15: 0x01}},
 		BrokerRecord{ID: 1, Incarnation: uuid.UUID{7: 9}, Rack: "r1", Endpoints: []Endpoint{{"PLAINTEXT", "", 9092}, {"SSL", "b.example", 9093}}, Fenced: true},
 		BrokerRecord{ID: 2, Incarnation: uuid.UUID{7: 10}, Features: []FeatureRange{{"metadata.version", 1, 25}, {"group.version", 0, 1}}},
-		BrokerRecord{ID: 3, Incarnation: uuid.UUID{7: 11}, Fenced: true},
+		BrokerRecord{ID: 3, Incarnation: uuid.UUID{7: 11}, Fenced: true, Run: uuid.UUID{8: 1}, Before: uuid.UUID{8: 2}},
 		FenceRecord{1, 1, false},
 		TopicRecord{topic, "orders", true},
 		PartitionRecord{topic, partition},
@@ -101,41 +101,47 @@ func TestRecordEncodingsStay(t *testing.T) {
 	}
 }
 
-// What older programs wrote (the files named _1) is read as what it meant.
+// What older programs wrote (the files named _1 and _2) is read as what it meant.
 func TestOldEncodingsAreRead(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "records_1.txt"))
+	for _, version := range []string{"1", "2"} {
+		recs, err := DecodeAll(unlisted(t, "records_"+version+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, first := recs[10].(GroupRecord); first && (r.Group.ID != "g" || r.Owner != NoBroker || r.OwnerEpoch != -1) {
+			t.Errorf("%+v", r)
+		}
+		m, _, err := Empty().Apply(1, recs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dump, err := os.ReadFile(filepath.Join("testdata", "snapshot_"+version+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := Read(bytes.NewReader(undump(t, string(dump))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := imageText(read), imageText(m); got != want || read.Coordinator("g") != 1 {
+			t.Errorf("%s\nwant\n%s", got, want)
+		}
+	}
+}
+
+// unlisted is the records of a golden file, which has one a line, behind its name.
+func unlisted(t *testing.T, file string) (b []byte) {
+	text, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b []byte
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if b, err = hex.AppendDecode(b, []byte(line[strings.LastIndex(line, " ")+1:])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	recs, err := DecodeAll(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := recs[10].(GroupRecord); r.Group.ID != "g" || r.Owner != NoBroker || r.OwnerEpoch != -1 {
-		t.Errorf("%+v", r)
-	}
-	m, _, err := Empty().Apply(1, recs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dump, err := os.ReadFile(filepath.Join("testdata", "snapshot_1.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := Read(bytes.NewReader(undump(t, string(dump))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := imageText(read), imageText(m); got != want || read.Coordinator("g") != 1 {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
+	return b
 }
 
 // undump is the opposite of hex.Dump.

@@ -40,7 +40,8 @@ type Broker struct {
 	Endpoints    []Endpoint
 	Features     []FeatureRange
 	Fenced       bool
-	ShuttingDown bool // in controlled shutdown: until it registers again it leads nothing and joins no ISR (KIP-841)
+	Run          uuid.UUID // that registered it
+	ShuttingDown bool      // in controlled shutdown: until it registers again it leads nothing and joins no ISR (KIP-841)
 }
 
 // Active says whether b may be given partitions to lead.

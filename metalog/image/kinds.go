@@ -8,7 +8,7 @@ const maxKind = 17
 // it, oldest first.
 var kinds = [maxKind + 1]kind{
 	1:  of("Cluster", writeCluster, readCluster),
-	2:  of("Broker", writeBroker, readBroker, readBroker1),
+	2:  of("Broker", writeBroker, readBroker, readBroker1, readBroker2),
 	3:  of("Fence", writeFence, readFence),
 	4:  of("Topic", writeTopic, readTopic),
 	5:  of("Partition", writePartitionRecord, readPartitionRecord),
@@ -87,10 +87,17 @@ func readCluster(f *fields) ClusterRecord             { return ClusterRecord{f.u
 func writeBroker(dst []byte, r BrokerRecord) []byte {
 	dst = appendString(appendUUID(appendInt(dst, r.ID), r.Incarnation), r.Rack)
 	dst = appendBool(appendList(dst, r.Endpoints, appendEndpoint), r.Fenced)
-	return appendList(dst, r.Features, appendFeatureRange)
+	return appendUUID(appendUUID(appendList(dst, r.Features, appendFeatureRange), r.Run), r.Before)
 }
 
 func readBroker(f *fields) BrokerRecord {
+	r := readBroker2(f)
+	r.Run, r.Before = f.uuid(), f.uuid()
+	return r
+}
+
+// readBroker2 is of the time before brokers said which run of theirs was the last.
+func readBroker2(f *fields) BrokerRecord {
 	r := readBroker1(f)
 	r.Features = list(f, readFeatureRange)
 	return r

@@ -4,19 +4,22 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/google/uuid"
+
 	"chronik/kafka/kerr"
 )
 
 func (m *model) register(index Index, r BrokerRecord) kerr.Code {
 	was, ok := m.brokers[r.ID]
-	if ok && !was.Fenced && was.Incarnation != r.Incarnation {
+	older := ok && was.Run != uuid.Nil && !slices.Contains([]uuid.UUID{r.Run, r.Before}, was.Run)
+	if ok && !was.Fenced && (was.Incarnation != r.Incarnation || older) {
 		return kerr.DuplicateBrokerRegistration
 	}
 	m.brokers[r.ID] = Broker{
 		ID: r.ID, Incarnation: r.Incarnation, Epoch: int64(index), Rack: r.Rack, Endpoints: r.Endpoints,
-		Features: r.Features, Fenced: r.Fenced || was.Fenced,
+		Features: r.Features, Fenced: r.Fenced || was.Fenced, Run: r.Run,
 	}
-	if ok && was.Incarnation != r.Incarnation {
+	if ok && was.Incarnation != r.Incarnation || older {
 		m.lose(r.ID)
 	} else if ok {
 		m.each(func(p *Partition) bool {

@@ -16,7 +16,8 @@ type (
 	// BrokerRecord registers a broker, or registers it anew after a restart; its epoch becomes the entry's index. A broker
 	// that is fenced stays so; what it leads, if others have replicas of it, it leads in a new epoch. The same id with
 	// another incarnation is refused (DUPLICATE_BROKER_REGISTRATION) unless the broker is fenced: it is another replica,
-	// with nothing on its disk, and leaves every ISR and ELR.
+	// with nothing on its disk, and leaves every ISR and ELR. So is one whose directory does not know of the run that
+	// registered last, which must be Run or Before: it is an older copy, and lacks what that run has acknowledged.
 	BrokerRecord struct {
 		ID          BrokerID
 		Incarnation uuid.UUID
@@ -24,6 +25,8 @@ type (
 		Endpoints   []Endpoint
 		Features    []FeatureRange
 		Fenced      bool
+		Run         uuid.UUID // of the process, noted in its directory before it registers; zero: it keeps no note
+		Before      uuid.UUID // the run that last registered, as the directory knows it; zero: none
 	}
 
 	// FenceRecord fences or unfences a broker of that epoch; refused for another epoch (STALE_BROKER_EPOCH).

@@ -61,6 +61,9 @@ func (b *builder) add(kind item, f *fields) error {
 		b.addBroker(epoch, false, readBroker1(f))
 	case itemBroker2:
 		epoch, shuttingDown := number[int64](f), f.bool()
+		b.addBroker(epoch, shuttingDown, readBroker2(f))
+	case itemBroker3:
+		epoch, shuttingDown := number[int64](f), f.bool()
 		b.addBroker(epoch, shuttingDown, readBroker(f))
 	case itemFeature:
 		name := f.string()
@@ -85,7 +88,7 @@ func (b *builder) add(kind item, f *fields) error {
 func (b *builder) addBroker(epoch int64, shuttingDown bool, r BrokerRecord) {
 	b.setBroker(&Broker{
 		ID: r.ID, Incarnation: r.Incarnation, Epoch: epoch, Rack: r.Rack, Endpoints: r.Endpoints,
-		Features: r.Features, Fenced: r.Fenced, ShuttingDown: shuttingDown,
+		Features: r.Features, Fenced: r.Fenced, ShuttingDown: shuttingDown, Run: r.Run,
 	})
 }
 

@@ -41,6 +41,7 @@ const (
 	itemGroup
 	itemOffsets
 	itemBroker2
+	itemBroker3
 )
 
 // Encode writes the image as a snapshot.
@@ -65,10 +66,10 @@ func (m *Image) Encode(to io.Writer) error {
 
 func (m *Image) encodeCluster(w *itemWriter) {
 	for _, b := range m.Brokers() {
-		w.item(itemBroker2, func(dst []byte) []byte {
+		w.item(itemBroker3, func(dst []byte) []byte {
 			r := BrokerRecord{
 				ID: b.ID, Incarnation: b.Incarnation, Rack: b.Rack,
-				Endpoints: b.Endpoints, Features: b.Features, Fenced: b.Fenced,
+				Endpoints: b.Endpoints, Features: b.Features, Fenced: b.Fenced, Run: b.Run,
 			}
 			return writeBroker(appendBool(appendInt(dst, b.Epoch), b.ShuttingDown), r)
 		})

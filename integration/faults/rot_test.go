@@ -1,0 +1,115 @@
+package faults
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/integration/broker"
+	"chronik/wal/campaign"
+)
+
+// Disks of a cluster of three are not what they were when their node starts again: empty, an older copy, or with a file that
+// has rotted. Idempotent producers and readers with acks=all go on meanwhile. The node starts, or says what it refuses;
+// whatever was acknowledged is there in the end, at its offset, once, and every replica has the same bytes.
+func TestFaultsDisksOfNodes(t *testing.T) {
+	plan := campaign.Plan{Name: "disks of three nodes: rotten, wiped, older", Unit: "disks", Share: 12, Soak: 300}
+	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
+		r := &rot{nodes: nodes{t: t, dice: rand.New(rand.NewPCG(seed, 23)), counts: campaign.Counts{plan.Unit: 0}}}
+		r.cluster = broker.NewCluster(t, 3, append([]string{"--http-pprof"}, broker.SmallLog...)...)
+		r.cluster.Start()
+		r.live(90 * time.Second)
+		r.compare()
+		return r.counts
+	})
+}
+
+type rot struct {
+	nodes
+	copies [4]string // by node id: an older copy of its directory
+}
+
+// live has clients work for d while one disk after the other is exchanged.
+func (r *rot) live(d time.Duration) {
+	r.t.Helper()
+	bench := r.cluster.Bench("both", "--duration", d.String(), "--rate", "2000", "--size", "100-2000", "--clients", "3",
+		"--partitions", "8", "--replication", "3", "--topic-config", "min.insync.replicas=2", "--linger", "2ms",
+		"--compression", "lz4", "--topic", "ledger")
+	r.cluster.AwaitISR("ledger", 3)
+	for end := time.After(d - 20*time.Second); ; {
+		select {
+		case <-time.After(time.Duration(r.dice.Int64N(int64(2 * time.Second)))):
+			r.exchange(1 + r.dice.IntN(3))
+			r.counts["disks"]++
+			r.cluster.AwaitISR("ledger", 3)
+			r.awaitVoters()
+			continue
+		case <-bench.Done:
+			r.t.Error("the bench ended early")
+		case <-end:
+		}
+		break
+	}
+	bench.WaitFor(2 * broker.Patience)
+	r.judge(bench)
+}
+
+// exchange stops a node, does something to its disk, and starts it.
+func (r *rot) exchange(id int) {
+	r.t.Helper()
+	b := r.cluster.Nodes[id-1]
+	if r.dice.IntN(2) == 0 {
+		b.Signal(syscall.SIGTERM)
+		if code := b.Wait(); code != 0 {
+			r.t.Errorf("SIGTERM: exit code %d", code)
+		}
+	} else {
+		b.Kill()
+	}
+	switch older := r.copies[id]; {
+	case older == "" || r.dice.IntN(6) == 0:
+		r.copies[id] = filepath.Join(broker.DataDir(r.t), "copy")
+		ok(r.t, os.CopyFS(r.copies[id], os.DirFS(b.Dir)))
+		r.counts["copied"]++
+	case r.dice.IntN(2) == 0:
+		ok(r.t, os.RemoveAll(b.Dir))
+		ok(r.t, os.CopyFS(b.Dir, os.DirFS(older)))
+		r.counts["older"]++
+	default:
+		ok(r.t, os.RemoveAll(b.Dir))
+		r.counts["wiped"]++
+	}
+	b.Start()
+}
+
+// awaitVoters returns when all three nodes vote on the metadata again: a disk that is replaced before is one too many.
+func (r *rot) awaitVoters() {
+	r.t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.cluster.Addresses(), ",")...))
+	ok(r.t, err)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(r.t.Context(), broker.Patience)
+	defer cancel()
+	rq := kmsg.NewPtrDescribeQuorumRequest()
+	rp := kmsg.NewDescribeQuorumRequestTopicPartition()
+	rq.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{rp}}}
+	for {
+		answer, err := rq.RequestWith(ctx, c)
+		if err == nil && len(answer.Topics) == 1 && len(answer.Topics[0].Partitions[0].CurrentVoters) == 3 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			r.t.Fatalf("the metadata has not three voters: %+v, %v", answer, err)
+		case <-time.After(50 * time.Millisecond): // nothing tells a client of it
+		}
+	}
+}
