@@ -79,8 +79,8 @@ func TestReplicasAreSpreadOverRacks(t *testing.T) {
 // fakeVoters is the members of a metadata log.
 type fakeVoters struct {
 	handedOver bool
-	mu      sync.Mutex
-	servers []Server
+	mu         sync.Mutex
+	servers    []Server
 }
 
 func (v *fakeVoters) Servers() ([]Server, error) {

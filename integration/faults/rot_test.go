@@ -24,7 +24,7 @@ func TestFaultsDisksOfNodes(t *testing.T) {
 	plan := campaign.Plan{Name: "disks of three nodes: rotten, wiped, older", Unit: "disks", Share: 12, Soak: 300}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		r := &rot{nodes: nodes{t: t, dice: rand.New(rand.NewPCG(seed, 23)), counts: campaign.Counts{plan.Unit: 0}}}
-		r.cluster = broker.NewCluster(t, 3, append([]string{"--http-pprof"}, broker.SmallLog...)...)
+		r.cluster = broker.NewCluster(t, 3, broker.SmallLog...)
 		r.cluster.Start()
 		r.live(90 * time.Second)
 		r.compare()
@@ -75,6 +75,10 @@ func (r *rot) exchange(id int) {
 		b.Kill()
 	}
 	switch older := r.copies[id]; {
+	case r.dice.IntN(2) == 0:
+		what := r.rotten(b.Dir)
+		r.t.Logf("node %d: %s", id, what)
+		r.counts["rotten"]++
 	case older == "" || r.dice.IntN(6) == 0:
 		r.copies[id] = filepath.Join(broker.DataDir(r.t), "copy")
 		ok(r.t, os.CopyFS(r.copies[id], os.DirFS(b.Dir)))
