@@ -15,10 +15,11 @@ import (
 
 // mover moves the replicas of a topic of a real cluster.
 type mover struct {
-	t     testing.TB
-	admin *kadm.Client
-	ctx   context.Context
-	topic string
+	t      testing.TB
+	admin  *kadm.Client
+	client *kgo.Client
+	ctx    context.Context
+	topic  string
 }
 
 func newMover(t testing.TB, c *broker.Cluster, topic string) *mover {
@@ -31,7 +32,7 @@ func newMover(t testing.TB, c *broker.Cluster, topic string) *mover {
 	t.Cleanup(client.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*broker.Patience)
 	t.Cleanup(cancel)
-	return &mover{t, kadm.NewClient(client), ctx, topic}
+	return &mover{t, kadm.NewClient(client), client, ctx, topic}
 }
 
 // partitions is the topic as some broker knows it, and whether each has the replicas in any order.

@@ -27,7 +27,12 @@ func (f *adminFlags) add(cmd *cobra.Command) {
 
 // ask runs fn with a client of the cluster.
 func (f *adminFlags) ask(cmd *cobra.Command, fn func(ctx context.Context, admin *kadm.Client) error) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, _ *kgo.Client) error { return fn(ctx, admin) })
+}
+
+// askWithin is ask for what takes longer than a command should, or asks what kadm does not know.
+func (f *adminFlags) askWithin(cmd *cobra.Command, d time.Duration, fn func(context.Context, *kadm.Client, *kgo.Client) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), d)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(f.brokers...), kgo.ClientID("chronik-cli"), kgo.DialTimeout(2*time.Second),
 		kgo.RetryTimeout(f.timeout), kgo.MetadataMinAge(100*time.Millisecond))
@@ -37,9 +42,10 @@ func (f *adminFlags) ask(cmd *cobra.Command, fn func(ctx context.Context, admin 
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	admin.SetTimeoutMillis(int32(f.timeout.Milliseconds()))
-	err = fn(ctx, admin)
+	err = fn(ctx, admin, client)
 	var network *net.OpError
-	if ctx.Err() != nil || errors.As(err, &network) {
+	var late unfinished
+	if !errors.As(err, &late) && (ctx.Err() != nil || errors.As(err, &network)) {
 		return fmt.Errorf("no answer from %s: %w", strings.Join(f.brokers, ", "), err)
 	}
 	return err

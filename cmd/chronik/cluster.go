@@ -3,17 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is"}
+	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is, and add, empty and remove nodes"}
 	f.add(cmd)
-	cmd.AddCommand(f.clusterStatus())
+	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.decommissionNode(), f.rebalanceCluster())
 	return cmd
 }
 
@@ -21,12 +24,15 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(cmd, func(ctx context.Context, admin *kadm.Client) error {
+			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
 				m, err := admin.Metadata(ctx)
 				if err != nil {
 					return err
 				}
 				h := health{led: map[int32]int{}, held: map[int32]int{}, behind: map[int32]int{}}
+				if h.moving, err = reassignments(ctx, client); err != nil {
+					return err
+				}
 				for _, t := range m.Topics.Sorted() {
 					h.add(t)
 				}
@@ -44,6 +50,7 @@ type health struct {
 	behind     map[int32]int // replicas that are not in sync, by broker
 	under      []string      // partitions with fewer replicas in sync than they have
 	leaderless []string
+	moving     map[string]moving // by name
 }
 
 func (h *health) add(t kadm.TopicDetail) {
@@ -52,7 +59,7 @@ func (h *health) add(t kadm.TopicDetail) {
 		name := fmt.Sprintf("%s-%d", t.Topic, p.Partition)
 		if p.Leader < 0 {
 			h.leaderless = append(h.leaderless, name)
-		} else if len(p.ISR) < len(p.Replicas) {
+		} else if len(p.ISR) < len(p.Replicas) && !h.moving[name].explains(p) {
 			h.under = append(h.under, name)
 		}
 		if h.led == nil {
@@ -115,6 +122,9 @@ func (h *health) advice(down []int32) (lines []string) {
 	if len(h.under) > 0 {
 		lines = append(lines, fmt.Sprintf("%d partitions have replicas that are not in sync; they are catching up if their brokers are there: %s",
 			len(h.under), some(h.under)))
+	}
+	if len(h.moving) > 0 {
+		lines = append(lines, fmt.Sprintf("%d partitions are being moved to other nodes: %s", len(h.moving), some(slices.Sorted(maps.Keys(h.moving)))))
 	}
 	if len(lines) == 0 {
 		lines = append(lines, "every partition has a leader and all its replicas in sync")

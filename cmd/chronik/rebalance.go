@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// moveFlags are those of the commands that move replicas.
+type moveFlags struct {
+	dryRun bool
+	atOnce int
+	wait   time.Duration
+}
+
+func (m *moveFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "print the plan and change nothing")
+	cmd.Flags().IntVar(&m.atOnce, "at-once", 100, "`number` of partitions that move at a time")
+	cmd.Flags().DurationVar(&m.wait, "wait", 24*time.Hour, "how long to wait until all have moved; what has begun goes on afterwards")
+}
+
+// within runs a command that moves replicas; fn says what is to be where.
+func (f *adminFlags) within(cmd *cobra.Command, m *moveFlags, fn func(context.Context, *mover) error) error {
+	if m.atOnce < 1 {
+		return fmt.Errorf("--at-once %d: write 1 or more", m.atOnce)
+	}
+	return f.askWithin(cmd, m.wait, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
+		return fn(ctx, &mover{f: m, cmd: cmd, admin: admin, client: client})
+	})
+}
+
+// mover is a command that moves replicas.
+type mover struct {
+	f      *moveFlags
+	cmd    *cobra.Command
+	admin  *kadm.Client
+	client *kgo.Client
+}
+
+func (m *mover) look(ctx context.Context) (view, error) { return look(ctx, m.admin, m.client) }
+
+func (m *mover) say(format string, args ...any) {
+	fmt.Fprintf(m.cmd.OutOrStdout(), format+"\n", args...)
+}
+
+// do prints a plan, or carries it out.
+func (m *mover) do(ctx context.Context, plan []place) error {
+	if m.f.dryRun {
+		if err := show(newTable(m.cmd), plan); err != nil {
+			return err
+		}
+		m.say("\n%s; nothing was changed", summary(plan))
+		return nil
+	}
+	m.say("%s", summary(plan))
+	return carryOut(ctx, m.client, m.cmd.OutOrStdout(), plan, m.f.atOnce)
+}
+
+func (f *adminFlags) rebalanceCluster() *cobra.Command {
+	m, cancel := &moveFlags{}, false
+	cmd := &cobra.Command{
+		Use: "rebalance", Short: "Spread replicas and leaders evenly over racks and nodes", Args: cobra.NoArgs,
+		Long: strings.TrimSpace(`
+Spread replicas and leaders evenly over racks and nodes, with as few copies as that takes. A partition never has fewer
+replicas in sync than before: new ones are copied first, then the others go. Nodes that are down count as gone.`),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.within(cmd, m, func(ctx context.Context, m *mover) error {
+				if cancel {
+					return m.cancel(ctx)
+				}
+				return m.rebalance(ctx)
+			})
+		},
+	}
+	m.add(cmd)
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "take back all moves that are on their way, whoever began them")
+	return cmd
+}
+
+func (m *mover) rebalance(ctx context.Context) error {
+	v, err := m.look(ctx)
+	if err != nil {
+		return err
+	}
+	l := newLayout(v.racks(), v.places)
+	if err := l.rebalance(); err != nil {
+		return err
+	}
+	plan := l.plan()
+	if len(plan) == 0 {
+		m.say("replicas and leaders are spread evenly: there is nothing to do")
+		return nil
+	}
+	return m.do(ctx, plan)
+}
+
+func (m *mover) cancel(ctx context.Context) error {
+	all, err := reassignments(ctx, m.client)
+	if err != nil {
+		return err
+	}
+	rq := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	rq.TimeoutMillis = 30_000
+	for name := range all {
+		i := strings.LastIndexByte(name, '-')
+		t := kmsg.AlterPartitionAssignmentsRequestTopic{Topic: name[:i]}
+		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		if _, err := fmt.Sscan(name[i+1:], &p.Partition); err != nil {
+			return fmt.Errorf("partition %s: %w", name, err)
+		}
+		t.Partitions = append(t.Partitions, p)
+		rq.Topics = append(rq.Topics, t)
+	}
+	if m.f.dryRun {
+		m.say("%d partitions are on their way and would go back; nothing was changed", len(all))
+		return nil
+	}
+	resp, err := rq.RequestWith(ctx, m.client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return err
+	}
+	back, failed := 0, []error(nil)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			switch err := kerr.ErrorForCode(p.ErrorCode); {
+			case err == nil:
+				back++
+			case errors.Is(err, kerr.NoReassignmentInProgress): // it has just arrived
+			default:
+				failed = append(failed, fmt.Errorf("%s-%d: %w", t.Topic, p.Partition, explained(text(p.ErrorMessage), err)))
+			}
+		}
+	}
+	m.say("%d moves were taken back", back)
+	return errors.Join(failed...)
+}
