@@ -26,7 +26,7 @@ type fetchItem struct {
 	part  kmsg.FetchRequestTopicPartition
 
 	// What a session remembers of the last answer, in its own items:
-	told              bool // the client knows these two:
+	told              bool // the client has taken over these two:
 	toldHW, toldStart int64
 
 	own *fetchItem // the session's own, in a copy
@@ -123,6 +123,9 @@ func (f *fetchSession) update(req *kmsg.FetchRequest, changed []*fetchItem) ([]*
 	f.epoch = nextEpoch(f.epoch)
 	for _, it := range changed {
 		if old := f.index[it.key(f.byID)]; old != nil {
+			if old.part.CurrentLeaderEpoch != it.part.CurrentLeaderEpoch {
+				old.told = false // who follows another leader epoch takes over nothing of one before
+			}
 			old.part = it.part
 			continue
 		}
@@ -181,7 +184,8 @@ func (f *fetchSession) news(all []answer) []answer {
 			it.toldHW == a.HighWatermark && it.toldStart == a.LogStart {
 			continue
 		}
-		it.told, it.toldHW, it.toldStart = a.Err == kerr.None, a.HighWatermark, a.LogStart
+		it.told = a.Err == kerr.None && a.DivergingEpoch < 0 // who has to truncate does that, and takes over nothing else
+		it.toldHW, it.toldStart = a.HighWatermark, a.LogStart
 		kept = append(kept, a)
 		if len(a.Records) > 0 {
 			got[it] = true
