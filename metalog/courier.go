@@ -22,9 +22,20 @@ type courier struct {
 	end    context.CancelFunc
 	window chan struct{} // a token for each message under way
 
-	mu      sync.Mutex
-	now     *errand
-	readers sync.WaitGroup
+	mu   sync.Mutex // guards now and next; nobody dials with it
+	now  *errand
+	next *attempt
+	runs sync.WaitGroup // attempts and readers
+}
+
+// attempt is a connection to a server that is being opened.
+type attempt struct {
+	to     raft.ServerID
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the rest is known
+	got    *errand
+	err    error
 }
 
 const (
@@ -50,13 +61,13 @@ func newCourier(n Network, b *book, l *leadership) *courier {
 	return c
 }
 
-// stop closes all connections and waits for their readers; what is under way is answered with an error.
+// stop closes all connections and waits for what runs; what is under way is answered with an error.
 func (c *courier) stop() {
 	c.end()
-	c.mu.Lock() // whoever is in there starts no reader any more
+	c.mu.Lock() // whoever is in there starts nothing any more
 	c.now = nil
 	c.mu.Unlock()
-	c.readers.Wait()
+	c.runs.Wait()
 }
 
 // ask sends m to the leader, and has done called once with the answer or an error, unless ask returns an error: then m has
@@ -69,7 +80,7 @@ func (c *courier) ask(ctx context.Context, m *message, done func(*message, error
 	case <-c.ctx.Done():
 		return errNotProposed
 	}
-	e, err := c.errand()
+	e, err := c.errand(ctx)
 	if err == nil {
 		err = e.send(m, func(answer *message, err error) { <-c.window; done(answer, err) })
 	}
@@ -80,46 +91,79 @@ func (c *courier) ask(ctx context.Context, m *message, done func(*message, error
 	return nil
 }
 
-// moved lets go of the connection to a leader that leads no more.
+// moved lets go of the connection to a leader that leads no more, also while it is being opened: nobody may answer there.
 func (c *courier) moved() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now != nil && c.now.to != c.lead.leader() {
+	c.look()
+}
+
+// look returns who leads now; the caller holds mu.
+func (c *courier) look() raft.ServerID {
+	to := c.lead.leader()
+	if c.now != nil && (c.now.to != to || !c.now.alive()) {
 		c.now.retire()
 		c.now = nil
 	}
+	if c.next != nil && c.next.to != to {
+		c.next.cancel()
+		c.next = nil
+	}
+	return to
 }
 
-// errand is the connection to the leader of now.
-func (c *courier) errand() (*errand, error) {
+// errand is the connection to the leader of now. Who comes while it is being opened waits for that, as long as ctx lets it.
+func (c *courier) errand(ctx context.Context) (*errand, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	to := c.lead.leader()
-	if c.now != nil && c.now.to == to && c.now.alive() {
+	to := c.look()
+	if c.now != nil {
+		defer c.mu.Unlock()
 		return c.now, nil
 	}
-	if c.now != nil {
-		c.now.retire()
-		c.now = nil
-	}
 	if to == "" || c.ctx.Err() != nil {
+		defer c.mu.Unlock()
 		return nil, errors.New("no leader is known")
 	}
-	conn, err := c.dial(to)
-	if err != nil {
-		return nil, err
+	if c.next == nil {
+		a := &attempt{to: to, done: make(chan struct{})}
+		a.ctx, a.cancel = context.WithTimeout(c.ctx, dialTimeout)
+		c.next = a
+		c.runs.Go(func() { c.open(a) })
 	}
-	if c.ctx.Err() != nil {
-		return nil, errors.Join(c.ctx.Err(), conn.Close())
+	a := c.next
+	c.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.got, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	c.now = newErrand(c.ctx, to, conn)
-	c.readers.Go(c.now.read)
-	return c.now, nil
 }
 
-func (c *courier) dial(to raft.ServerID) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
-	defer cancel()
+// open carries out an attempt.
+func (c *courier) open(a *attempt) {
+	defer close(a.done)
+	defer a.cancel()
+	conn, err := c.dial(a.ctx, a.to)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted := c.next == a && c.ctx.Err() == nil
+	if c.next == a {
+		c.next = nil
+	}
+	switch {
+	case err != nil:
+		a.err = err
+	case !wanted:
+		a.err = errors.Join(fmt.Errorf("server %s leads no more", a.to), conn.Close())
+	default:
+		a.got = newErrand(c.ctx, a.to, conn)
+		c.now = a.got
+		c.runs.Go(a.got.read)
+	}
+}
+
+func (c *courier) dial(ctx context.Context, to raft.ServerID) (net.Conn, error) {
 	addrs := c.book.find(to, c.configured(to))
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("the address of server %s is not known", to)
