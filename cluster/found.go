@@ -52,13 +52,14 @@ type founders struct {
 // wrong, and only makes for waiting.
 type founding struct {
 	founders
-	seat    seat
-	gossip  func() []member.Info                        // the others
-	locate  func(image.BrokerID) (addr string, ok bool) // of a registered broker
-	ask     func(ctx context.Context, addr string, q question) (reply, error)
-	lastRun func(image.BrokerID) uuid.UUID // that has registered
-	settle  func(cluster uuid.UUID)        // this node belongs to a cluster now; may be called again, and must not block
-	logger  *slog.Logger
+	seat        seat
+	incarnation uuid.UUID
+	gossip      func() []member.Info                        // the others; none without gossip
+	locate      func(image.BrokerID) (addr string, ok bool) // of a registered broker
+	ask         func(ctx context.Context, addr string, q question) (reply, error)
+	lastRun     func(image.BrokerID) uuid.UUID // that has registered
+	settle      func(cluster uuid.UUID)        // this node belongs to a cluster now; may be called again, and must not block
+	logger      *slog.Logger
 
 	mu sync.Mutex // the seat is looked at and changed at once: a promise must not come between a look and a Join
 

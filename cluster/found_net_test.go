@@ -50,7 +50,8 @@ func startReal(t *testing.T, dir string, node image.BrokerID, w founders, join .
 		t.Fatal(err)
 	}
 	nowhere := func(image.BrokerID) (string, bool) { return "", false }
-	r.founding = newFounding(w, r.meta, r.meta.Incarnation(), n, r.gossip, nowhere, slog.New(slog.DiscardHandler))
+	r.founding = newFounding(w, r.meta, r.meta.Incarnation(), n, nowhere, slog.New(slog.DiscardHandler))
+	r.founding.listenTo(r.gossip)
 	l := n.Listen(joinStream)
 	var serving sync.WaitGroup
 	serving.Go(func() { r.serveJoin(l) })

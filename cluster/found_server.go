@@ -30,17 +30,23 @@ func (w founders) info(s seat, incarnation uuid.UUID) member.Info {
 	return i
 }
 
-// newFounding puts founding on the internal port and the gossip. locate finds a registered broker's internal address.
-func newFounding(w founders, s seat, incarnation uuid.UUID, n *peer.Net, gossip *member.Members,
-	locate func(image.BrokerID) (string, bool), logger *slog.Logger) *founding {
+// newFounding puts founding on the internal port. locate finds a registered broker's internal address.
+func newFounding(w founders, s seat, incarnation uuid.UUID, n *peer.Net, locate func(image.BrokerID) (string, bool), logger *slog.Logger) *founding {
 	return &founding{
-		founders: w, seat: s, gossip: gossip.List, locate: locate, ask: askOver(n), logger: logger, woken: make(chan struct{}, 1),
-		settle: func(cluster uuid.UUID) {
-			n.SetCluster(cluster)
-			if err := gossip.Update(w.info(s, incarnation)); err != nil {
-				logger.Warn("the other nodes are not told which cluster this node belongs to", "error", err)
-			}
-		},
+		founders: w, seat: s, incarnation: incarnation, locate: locate, ask: askOver(n), logger: logger, woken: make(chan struct{}, 1),
+		gossip: func() []member.Info { return nil }, settle: n.SetCluster,
+	}
+}
+
+// listenTo has founding hear what gossip says, and gossip told which cluster this node belongs to.
+func (f *founding) listenTo(gossip *member.Members) {
+	f.gossip = gossip.List
+	settle := f.settle
+	f.settle = func(cluster uuid.UUID) {
+		settle(cluster)
+		if err := gossip.Update(f.info(f.seat, f.incarnation)); err != nil {
+			f.logger.Warn("the other nodes are not told which cluster this node belongs to", "error", err)
+		}
 	}
 }
 

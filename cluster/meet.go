@@ -20,14 +20,15 @@ import (
 
 // Peers is how a node meets the others of its cluster.
 type Peers struct {
-	Bind       string // host:port of the internal port
-	Advertise  string // host that the others reach this node by; empty: Bind's, or the machine's name
-	GossipBind string // address
-	GossipPort int
-	Join       []string // host or host:port of others' gossip
-	Expect     int      // found a cluster of so many nodes; or
-	Voters     []Voter  // found one of these nodes; or, without both, join one
-	Key        string   // the secret that the nodes share
+	Bind       string       // host:port of the internal port
+	Advertise  string       // host that the others reach this node by; empty: Bind's, or the machine's name
+	GossipBind string       // address
+	GossipPort int          // negative: no gossip, and the nodes know each other by Voters alone
+	Join       []string     // host or host:port of others' gossip
+	Expect     int          // found a cluster of so many nodes; or
+	Voters     []Voter      // found one of these nodes; or, without both, join one
+	Key        string       // the secret that the nodes share
+	Network    peer.Network // of the internal port; nil: TCP
 }
 
 // Voter is a node that founds a cluster, as the operator names it.
@@ -40,7 +41,7 @@ type Voter struct {
 type peers struct {
 	logger  *slog.Logger
 	net     *peer.Net
-	members *member.Members
+	members *member.Members // nil without gossip
 	joins   net.Listener
 	links   *links
 	stop    chan struct{}
@@ -50,7 +51,8 @@ type peers struct {
 // listenForPeers opens the internal port, before there is anything to say on it.
 func listenForPeers(o Options) (*peers, error) {
 	n, err := peer.Listen(peer.Options{
-		Bind: o.Peers.Bind, Advertise: o.Peers.Advertise, Key: peer.DeriveKey(o.Peers.Key, peer.PurposePeer), Node: o.ID, Logger: o.Logger,
+		Bind: o.Peers.Bind, Advertise: o.Peers.Advertise, Key: peer.DeriveKey(o.Peers.Key, peer.PurposePeer), Node: o.ID,
+		Network: o.Peers.Network, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -73,22 +75,31 @@ func (p *peers) meet(ctx context.Context, o Options, meta *metalog.Log, past *me
 	if past != nil && configured == uuid.Nil {
 		w.configured = past.Cluster
 	}
-	p.members, err = member.Start(member.Options{
-		Bind: o.Peers.GossipBind, Port: o.Peers.GossipPort, Advertise: o.Peers.Advertise,
-		Key: peer.DeriveKey(o.Peers.Key, peer.PurposeGossip), Join: o.Peers.Join, Self: w.info(meta, meta.Incarnation()), Logger: o.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	f := newFounding(w, meta, meta.Incarnation(), p.net, p.members, p.links.locate, o.Logger)
+	f := newFounding(w, meta, meta.Incarnation(), p.net, p.links.locate, o.Logger)
 	f.lastRun = p.links.lastRun
+	var changed <-chan struct{}
+	if o.Peers.GossipPort >= 0 {
+		if err := p.startGossip(o, w.info(meta, meta.Incarnation())); err != nil {
+			return err
+		}
+		f.listenTo(p.members)
+		changed = p.members.Changed()
+	}
 	p.joins = p.net.Listen(joinStream)
 	p.run(func() { f.serveJoin(p.joins) })
-	if err := f.found(ctx, p.members.Changed()); err != nil {
+	if err := f.found(ctx, changed); err != nil {
 		return err
 	}
-	p.run(func() { f.watchServers(p.stop, p.members.Changed(), meta.Hint) })
+	p.run(func() { f.watchServers(p.stop, changed, meta.Hint) })
 	return p.catchUp(ctx, meta)
+}
+
+func (p *peers) startGossip(o Options, self member.Info) (err error) {
+	p.members, err = member.Start(member.Options{
+		Bind: o.Peers.GossipBind, Port: o.Peers.GossipPort, Advertise: o.Peers.Advertise,
+		Key: peer.DeriveKey(o.Peers.Key, peer.PurposeGossip), Join: o.Peers.Join, Self: self, Logger: o.Logger,
+	})
+	return err
 }
 
 // run runs fn until close.

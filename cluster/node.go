@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ import (
 // Options of Start.
 type Options struct {
 	Dir       string // the data directory
+	FS        vfs.FS // where the partitions' logs are; nil: in Dir
 	ID        image.BrokerID
 	ClusterID string // minted when empty; a data directory keeps its own and refuses another
 	Endpoints []image.Endpoint
@@ -130,7 +132,7 @@ func (n *Node) openMetadata(ctx context.Context, o Options) (err error) {
 
 func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_ *metalog.Log, err error) {
 	if n.peers == nil {
-		if err := checkLostMetadata(o.Dir); err != nil {
+		if err := checkLostMetadata(o); err != nil {
 			return nil, err
 		}
 		return metalog.Open(m)
@@ -189,20 +191,23 @@ func newMemberID(clientID string) string {
 
 func (n *Node) openStore(ctx context.Context, o Options) error {
 	img, b := n.Meta.Image(), n.Settings.Broker()
-	if err := checkLost(o.Dir, img, n.ID, n.Meta.Incarnation()); err != nil {
+	if err := checkLost(o, img, n.Meta.Incarnation()); err != nil {
 		return err
 	}
-	fs, err := vfs.OS(o.Dir)
-	if err != nil {
-		return err
+	disk, dir := o.FS, io.Closer(nil)
+	if disk == nil {
+		var err error
+		if disk, err = vfs.OS(o.Dir); err != nil {
+			return err
+		}
+		dir, _ = disk.(io.Closer)
 	}
 	var repair func([]partlog.Damage) error
 	if n.peers != nil {
 		repair = func(damage []partlog.Damage) error { return n.forgetDamaged(ctx, damage) }
 	}
-	dir, _ := fs.(io.Closer)
 	store, err := partlog.Open(partlog.Options{
-		FS:          fs,
+		FS:          disk,
 		Pool:        o.Pool,
 		WALFileSize: o.WALFileSize,
 		WALBudget:   o.WALBudget,
@@ -233,38 +238,47 @@ var errLost = errors.New("their records are lost")
 // checkLost refuses a directory without its write-ahead log. That log begins before the broker of this directory registers,
 // and before the first partition does: where the metadata has given out streams and there is none, records are lost, and
 // offsets would begin anew. A node that joins a cluster has not had one yet.
-func checkLost(dir string, img *image.Image, id image.BrokerID, incarnation uuid.UUID) error {
-	if b, ok := img.Broker(id); !ok || b.Incarnation != incarnation {
+func checkLost(o Options, img *image.Image, incarnation uuid.UUID) error {
+	if b, ok := img.Broker(o.ID); !ok || b.Incarnation != incarnation {
 		return nil
 	}
-	path := filepath.Join(dir, "wal")
-	gone, err := nothingIn(path)
+	gone, err := noRecords(o)
 	if err == nil && gone && img.NextStream() > image.Empty().NextStream() {
 		err = fmt.Errorf("%s is missing or empty although the metadata log beside it knows of partitions: "+
-			"%w; restore the data directory as a whole, or remove it to begin anew", path, errLost)
+			"%w; restore the data directory as a whole, or remove it to begin anew", filepath.Join(o.Dir, walDir), errLost)
 	}
 	return err
 }
 
 // checkLostMetadata refuses a directory with a write-ahead log and without a metadata log, before a new one is begun: that
 // is there first.
-func checkLostMetadata(dir string) error {
-	path, records := filepath.Join(dir, "metalog"), filepath.Join(dir, "wal")
-	gone, err := nothingIn(path)
+func checkLostMetadata(o Options) error {
+	path := filepath.Join(o.Dir, "metalog")
+	gone, err := nothingIn(os.ReadDir(path))
 	if err != nil || !gone {
 		return err
 	}
-	if none, err := nothingIn(records); err != nil || none {
+	if none, err := noRecords(o); err != nil || none {
 		return err
 	}
 	return fmt.Errorf("%s is missing or empty although %s beside it was in use: which topics and partitions its records "+
-		"belong to is lost; restore the data directory as a whole, or remove it to begin anew", path, records)
+		"belong to is lost; restore the data directory as a whole, or remove it to begin anew", path, filepath.Join(o.Dir, walDir))
 }
 
-// nothingIn says whether the directory is empty or missing.
-func nothingIn(path string) (bool, error) {
-	found, err := os.ReadDir(path)
-	if errors.Is(err, os.ErrNotExist) {
+// walDir is the write-ahead log's part of the data directory.
+const walDir = "wal"
+
+// noRecords says whether the write-ahead log has never been there.
+func noRecords(o Options) (bool, error) {
+	if o.FS != nil {
+		return nothingIn(o.FS.List(walDir))
+	}
+	return nothingIn(os.ReadDir(filepath.Join(o.Dir, walDir)))
+}
+
+// nothingIn says whether a directory, as it was read, is empty or missing.
+func nothingIn[T any](found []T, err error) (bool, error) {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return len(found) == 0, err

@@ -53,7 +53,7 @@ func readPast(o Options) (*past, error) {
 // no cluster: with nobody who still has the metadata it waits.
 func (p *past) openMetalog(ctx context.Context, o Options, m metalog.Options, ask func(context.Context, string, question) (reply, error)) (*metalog.Log, error) {
 	if p.note == nil {
-		if err := checkLostMetadata(o.Dir); err != nil {
+		if err := checkLostMetadata(o); err != nil {
 			return nil, err
 		}
 		return metalog.Open(m)

@@ -30,7 +30,7 @@ func Verify(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkLost(dir, meta.Image, meta.NodeID, meta.Incarnation); err != nil {
+	if err := checkLost(Options{Dir: dir, ID: meta.NodeID}, meta.Image, meta.Incarnation); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "wal")); errors.Is(err, os.ErrNotExist) {

@@ -40,8 +40,29 @@ type Options struct {
 	Advertise   string // host, or host:port, that others are told; "" is derived from the listener and the machine's name
 	Key         []byte // the cluster's key for this port, KeySize bytes; see DeriveKey
 	Node        image.BrokerID
-	MaxResponse int // of a Client, in bytes; 0: 100 MiB
+	MaxResponse int     // of a Client, in bytes; 0: 100 MiB
+	Network     Network // nil: TCP
 	Logger      *slog.Logger
+}
+
+// Network is where the port is opened and others' are dialled. Its listeners have addresses of TCP; a dial to a host on
+// which nobody listens is syscall.ECONNREFUSED.
+type Network interface {
+	Listen(ctx context.Context, addr string) (net.Listener, error)
+	Dial(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// tcp is the operating system's.
+type tcp struct{}
+
+func (tcp) Listen(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	return lc.Listen(ctx, "tcp", addr)
+}
+
+func (tcp) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: keepAlive}
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // Net is the open internal port. All methods may be called concurrently.
@@ -75,8 +96,10 @@ func Listen(o Options) (*Net, error) {
 	if o.MaxResponse == 0 {
 		o.MaxResponse = defaultMost
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	socket, err := lc.Listen(context.Background(), "tcp", o.Bind)
+	if o.Network == nil {
+		o.Network = tcp{}
+	}
+	socket, err := o.Network.Listen(context.Background(), o.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("internal port: %w", err)
 	}
@@ -117,7 +140,7 @@ func (n *Net) SetCluster(id uuid.UUID) { n.cluster.Store(&id) }
 
 func (n *Net) self() who { return who{*n.cluster.Load(), n.o.Node} }
 
-// Dial opens a connection to the node at addr. What it returns is the bare TCP connection. See the errors of this package;
+// Dial opens a connection to the node at addr. What it returns is the bare connection. See the errors of this package;
 // a node whose process is not there is syscall.ECONNREFUSED.
 func (n *Net) Dial(ctx context.Context, addr, stream string) (net.Conn, error) {
 	if stream == "" || len(stream) > maxStream {
@@ -125,8 +148,7 @@ func (n *Net) Dial(ctx context.Context, addr, stream string) (net.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	d := net.Dialer{KeepAliveConfig: keepAlive}
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	nc, err := n.o.Network.Dial(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s to the node at %s: %w", stream, addr, err)
 	}
