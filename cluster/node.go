@@ -146,7 +146,7 @@ func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_
 // openReplicas begins this node's part in each partition, once it has registered: before that the metadata may say that it
 // leads what its disk does not have any more.
 func (n *Node) openReplicas(o Options) {
-	r := replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger}
+	r := replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger, Rates: n.rates}
 	if n.peers != nil {
 		r.Propose, r.Link = n.Meta.Propose, n.peers.links
 	}
@@ -155,6 +155,11 @@ func (n *Node) openReplicas(o Options) {
 		n.Replicas.Serve(time.Now()) // nothing before the controller has answered
 	}
 	n.Meta.Watch(n.Replicas)
+}
+
+func (n *Node) rates() replica.Rates {
+	b := n.Settings.Broker()
+	return replica.Rates{Leader: b.LeaderThrottledRate, Follower: b.FollowerThrottledRate}
 }
 
 func (n *Node) openController(o Options) {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ type nodes struct {
 	minISR int32
 	lag    time.Duration
 	noise  bool
+	rates  Rates // 0: no quota
+	topic  config.Topic
+	fetch  int32 // bytes of a partition at once; 0: the default
 
 	mu    sync.Mutex                         // guards what follows
 	apart func(from, to image.BrokerID) bool // nothing passes
@@ -60,8 +64,11 @@ type member struct {
 func newNodes(t testing.TB, n int, minISR int32) *nodes { return newNodesOf(t, n, n, minISR) }
 
 // newNodesOf has the partition on the first nodes only.
-func newNodesOf(t testing.TB, n, replicated int, minISR int32) *nodes {
+func newNodesOf(t testing.TB, n, replicated int, minISR int32, edit ...func(*nodes)) *nodes {
 	c := &nodes{t: t, minISR: minISR, img: image.Empty(), lag: 10 * time.Second}
+	for _, e := range edit {
+		e(c)
+	}
 	for i := range n {
 		c.all = append(c.all, &member{c: c, id: image.BrokerID(i + 1), mem: vfs.NewMem()})
 	}
@@ -79,6 +86,7 @@ func newNodesOf(t testing.TB, n, replicated int, minISR int32) *nodes {
 
 func (c *nodes) config(*image.Image, string) *config.Topic {
 	return &config.Topic{
+		FollowersThrottled: c.topic.FollowersThrottled, LeadersThrottled: c.topic.LeadersThrottled,
 		DeletePolicy: true, CompressionType: "producer", MaxMessageBytes: 1 << 20, MinInsyncReplicas: c.minISR,
 		TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: math.MaxInt64,
 		RetentionMs: -1, RetentionBytes: -1, SegmentBytes: 1 << 30, SegmentMs: math.MaxInt64,
@@ -177,7 +185,12 @@ func (m *member) start() {
 	m.mu.Lock()
 	m.store, m.applied, m.dead = s, 0, make(chan struct{})
 	m.m = New(Options{
-		Self: m.id, Store: s, Config: c.config, Link: m, LagTimeMax: c.lag, Logger: logger,
+		Self: m.id, Store: s, Config: c.config, Link: m, LagTimeMax: c.lag, Logger: logger, FetchMaxBytes: c.fetch,
+		Rates: func() Rates {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return Rates{cmp.Or(c.rates.Leader, math.MaxInt64), cmp.Or(c.rates.Follower, math.MaxInt64)}
+		},
 		Propose: func(_ context.Context, recs ...image.Record) (image.Index, error) {
 			if !c.passes(m.id, 0) {
 				return 0, kerr.NotController
@@ -325,7 +338,7 @@ func serveOne(m *Manager, id uuid.UUID, in *kmsg.FetchRequestTopicPartition, out
 	if diverges {
 		out.DivergingEpoch.Epoch, out.DivergingEpoch.EndOffset = d.Epoch, d.End
 	}
-	if err != nil || diverges {
+	if err != nil || diverges || p.HoldsBack(who.ID) {
 		return err
 	}
 	xs, err := p.ReadAsFollower(nil, in.FetchOffset, int(in.PartitionMaxBytes), true)
@@ -333,6 +346,7 @@ func serveOne(m *Manager, id uuid.UUID, in *kmsg.FetchRequestTopicPartition, out
 		return err
 	}
 	out.RecordBatches, err = batch.Copy(nil, xs)
+	p.Sent(len(out.RecordBatches))
 	for i := range xs {
 		xs[i].Release()
 	}

@@ -144,6 +144,12 @@ func (f *fetcher) prepare() (rest time.Duration, disk bool) {
 			}
 			continue
 		}
+		if d := p.heldBack(); d > 0 {
+			if rest == 0 || d < rest {
+				rest = d
+			}
+			continue
+		}
 		at, ok := p.position(in.epoch)
 		if !ok {
 			disk = true // or the metadata has changed; both wake the fetcher
@@ -260,6 +266,7 @@ func (f *fetcher) partition(in *fetched, out *kmsg.FetchResponseTopicPartition, 
 		err := in.p.diverge(out.DivergingEpoch.Epoch, out.DivergingEpoch.EndOffset, in.epoch)
 		return true, err
 	}
+	in.p.fetched(len(out.RecordBatches))
 	return in.p.take(out, buf, in.sent, in.epoch)
 }
 

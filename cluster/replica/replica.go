@@ -2,13 +2,14 @@
 // watermark and who is in sync, wakes who waits for records, and answers producers when their records are replicated. It
 // does not know the protocol that clients' requests come in, how other brokers are reached, nor how a log is stored.
 //
-// What comes and goes: apply.go, leave.go. Where this node leads: partition.go, lead.go (followers and the high watermark), isr.go. Where it follows: follow.go (one
-// partition), fetcher.go (all that have one leader).
+// What comes and goes: apply.go, leave.go. Where this node leads: partition.go, lead.go (followers and the high watermark),
+// isr.go. Where it follows: follow.go (one partition), fetcher.go (all that have one leader). Both sides' quotas: throttle.go.
 package replica
 
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,9 @@ type Options struct {
 	Link    Link
 	Now     func() time.Time // with a monotonic part; nil: time.Now
 
+	// Rates are the replication quotas now; nil: there are none.
+	Rates func() Rates
+
 	LagTimeMax            time.Duration // replica.lag.time.max.ms; 0: thirty seconds
 	FetchWaitMax          time.Duration // replica.fetch.wait.max.ms; 0: half a second
 	FetchMaxBytes         int32         // replica.fetch.max.bytes; 0: 1 MiB
@@ -55,6 +59,9 @@ func (o *Options) fill() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Rates == nil {
+		o.Rates = func() Rates { return Rates{math.MaxInt64, math.MaxInt64} }
 	}
 	if o.LagTimeMax == 0 {
 		o.LagTimeMax = 30 * time.Second
@@ -75,6 +82,8 @@ func (o *Options) fill() {
 type Manager struct {
 	options Options
 	lease   lease
+	sends   bucket // as a leader, of replicas that are throttled
+	fetches bucket // as a follower
 
 	ctx   context.Context // ends with Close
 	stop  context.CancelFunc
@@ -99,6 +108,7 @@ func New(o Options) *Manager {
 	m.newest.Store(m.img)
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.lease.init(o.Now, m.expire)
+	m.sends.now, m.fetches.now = o.Now, o.Now
 	return m
 }
 

@@ -265,6 +265,7 @@ func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
 		c.wait(ctx)
 	}
 	c.distrust()
+	c.count()
 	resp := &wire.FetchResponse{Err: c.failed}
 	if c.session != nil {
 		resp.SessionID = c.session.id

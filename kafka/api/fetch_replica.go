@@ -61,7 +61,7 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	m := p.Marks()
 	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
 	c.stale = c.stale || a.item.told && a.item.toldHW != m.HighWatermark
-	if in.FetchOffset >= m.LogEnd {
+	if in.FetchOffset >= m.LogEnd || p.HoldsBack(c.follower.ID) {
 		return 0, nil
 	}
 	a.Records, err = p.ReadAsFollower(nil, in.FetchOffset, max(0, min(room, int(in.PartitionMaxBytes))), c.bytes == 0)
@@ -73,6 +73,26 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 		n += int(a.Records[i].Size())
 	}
 	return n, nil
+}
+
+// count counts what a follower is sent against the replication quota.
+func (c *fetchCall) count() {
+	if c.follower == nil {
+		return
+	}
+	for i := range c.answers {
+		a := &c.answers[i]
+		n := 0
+		for j := range a.Records {
+			n += int(a.Records[j].Size())
+		}
+		if n == 0 {
+			continue
+		}
+		if p, err := c.leader(a.item); err == nil {
+			p.Sent(n)
+		}
+	}
 }
 
 // await registers the call where it is woken.

@@ -58,6 +58,8 @@ type Broker struct {
 	BrokerHeartbeatIntervalMs    int32
 	BrokerSessionTimeoutMs       int32
 	LeaderImbalanceCheckSeconds  int64
+	FollowerThrottledRate        int64 // bytes per second; so is the next
+	LeaderThrottledRate          int64
 	ReplicaFetchMaxBytes         int32
 	ReplicaFetchMinBytes         int32
 	ReplicaFetchResponseMaxBytes int32
@@ -217,6 +219,8 @@ var brokerFields = map[string]func(*Broker, value){
 	"broker.heartbeat.interval.ms":            func(b *Broker, v value) { b.BrokerHeartbeatIntervalMs = int32(v.int) },
 	"broker.session.timeout.ms":               func(b *Broker, v value) { b.BrokerSessionTimeoutMs = int32(v.int) },
 	"leader.imbalance.check.interval.seconds": func(b *Broker, v value) { b.LeaderImbalanceCheckSeconds = v.int },
+	"follower.replication.throttled.rate":     func(b *Broker, v value) { b.FollowerThrottledRate = v.int },
+	"leader.replication.throttled.rate":       func(b *Broker, v value) { b.LeaderThrottledRate = v.int },
 	"replica.fetch.max.bytes":                 func(b *Broker, v value) { b.ReplicaFetchMaxBytes = int32(v.int) },
 	"replica.fetch.min.bytes":                 func(b *Broker, v value) { b.ReplicaFetchMinBytes = int32(v.int) },
 	"replica.fetch.response.max.bytes":        func(b *Broker, v value) { b.ReplicaFetchResponseMaxBytes = int32(v.int) },

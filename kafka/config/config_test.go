@@ -60,6 +60,9 @@ var unlikeKafka = map[string]string{
 	"listener.security.protocol.map": "not altered at run time",
 	"broker.heartbeat.interval.ms":   "a dead leader is replaced within two seconds",
 	"broker.session.timeout.ms":      "a dead leader is replaced within two seconds",
+
+	"follower.replication.throttled.rate": "Kafka's brokers tell of it only where it is set",
+	"leader.replication.throttled.rate":   "Kafka's brokers tell of it only where it is set",
 }
 
 func TestCatalogueAgreesWithKafka(t *testing.T) {
@@ -92,6 +95,9 @@ func TestCatalogueAgreesWithKafka(t *testing.T) {
 func shownDefault(d *Def) string {
 	if d.Unset {
 		return "null"
+	}
+	if d.Default == "" {
+		return `""`
 	}
 	return d.Default
 }
@@ -142,6 +148,33 @@ func TestWhatTopicsInheritIsWhatTheirDefaultsSay(t *testing.T) {
 			if got := b.inherited(d).String(); got != d.Default {
 				t.Errorf("%s %s: inherits %s, default is %s", c.kind, d.Name, got, d.Default)
 			}
+		}
+	}
+}
+
+func TestThrottledReplicas(t *testing.T) {
+	b := compile(t, nil, nil, nil)
+	for _, c := range []struct {
+		text string
+		has  [3]bool // of partition 0 at 1, 0 at 2, 11 at 1
+	}{
+		{"", [3]bool{}},
+		{"*", [3]bool{true, true, true}},
+		{" 0:1 , 11:1 ", [3]bool{true, false, true}},
+		{"0:2", [3]bool{false, true, false}},
+	} {
+		topic, err := b.CompileTopic(map[string]string{"leader.replication.throttled.replicas": c.text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := topic.LeadersThrottled
+		if got := [3]bool{r.Has(0, 1), r.Has(0, 2), r.Has(11, 1)}; got != c.has || topic.FollowersThrottled != nil {
+			t.Errorf("%q: %v", c.text, got)
+		}
+	}
+	for _, text := range []string{"x", "0", "0:1,*", "0:", "-1:1", "0:1:2", "all"} {
+		if err := CheckTopic("follower.replication.throttled.replicas", text); kerr.Of(err) != kerr.InvalidConfig {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

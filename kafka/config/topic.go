@@ -9,6 +9,8 @@ type Topic struct {
 	DeleteRetentionMs           int64
 	FileDeleteDelayMs           int64
 	IndexIntervalBytes          int32
+	FollowersThrottled          *Throttled
+	LeadersThrottled            *Throttled
 	LocalRetentionBytes         int64 // -2: as RetentionBytes
 	LocalRetentionMs            int64
 	MaxCompactionLagMs          int64
