@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,13 +80,16 @@ func TestNodesComeAndGo(t *testing.T) {
 	if out := cli(t, c, "rebalance"); !strings.Contains(out, "there is nothing to do") {
 		t.Error(out)
 	}
-	if out := cli(t, c, "drain", "2"); held(2) != 0 || !strings.Contains(out, "node 2 has no replicas and leads nothing\n") {
+	if out := cli(t, c, "drain", "2", "--throttle", "20"); held(2) != 0 || !strings.Contains(out, "node 2 has no replicas and leads nothing\n") {
 		t.Errorf("%d replicas:\n%s", held(2), out)
 	}
 	if out := cli(t, c, "rebalance"); held(2) != 6 {
 		t.Errorf("%d replicas:\n%s", held(2), out)
 	}
 
+	if configs, err := m.admin.DescribeTopicConfigs(m.ctx, "ledger"); err != nil || strings.Contains(fmt.Sprint(configs), "*") {
+		t.Errorf("the quota stayed: %v, %v", configs, err)
+	}
 	meta, err := m.admin.BrokerMetadata(m.ctx)
 	if err != nil {
 		t.Fatal(err)

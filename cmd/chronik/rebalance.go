@@ -19,11 +19,14 @@ type moveFlags struct {
 	dryRun bool
 	atOnce int
 	wait   time.Duration
+
+	throttle int64 // MiB a second of each node; 0: none
 }
 
 func (m *moveFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "print the plan and change nothing")
 	cmd.Flags().IntVar(&m.atOnce, "at-once", 100, "`number` of partitions that move at a time")
+	cmd.Flags().Int64Var(&m.throttle, "throttle", 0, "`MiB` a second that each node copies at most, while replicas that are in sync go on as fast as they can; 0 is no limit")
 	cmd.Flags().DurationVar(&m.wait, "wait", 24*time.Hour, "how long to wait until all have moved; what has begun goes on afterwards")
 }
 
@@ -31,6 +34,9 @@ func (m *moveFlags) add(cmd *cobra.Command) {
 func (f *adminFlags) within(cmd *cobra.Command, m *moveFlags, fn func(context.Context, *mover) error) error {
 	if m.atOnce < 1 {
 		return fmt.Errorf("--at-once %d: write 1 or more", m.atOnce)
+	}
+	if m.throttle < 0 || m.throttle > 1<<20 {
+		return fmt.Errorf("--throttle %d: write MiB a second, or 0 for no limit", m.throttle)
 	}
 	return f.askWithin(cmd, m.wait, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
 		return fn(ctx, &mover{f: m, cmd: cmd, admin: admin, client: client})
@@ -61,7 +67,7 @@ func (m *mover) do(ctx context.Context, plan []place) error {
 		return nil
 	}
 	m.say("%s", summary(plan))
-	return carryOut(ctx, m.client, m.cmd.OutOrStdout(), plan, m.f.atOnce)
+	return m.throttled(ctx, plan, func() error { return carryOut(ctx, m.client, m.cmd.OutOrStdout(), plan, m.f.atOnce) })
 }
 
 func (f *adminFlags) rebalanceCluster() *cobra.Command {
