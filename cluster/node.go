@@ -65,7 +65,8 @@ type Node struct {
 	past    *past
 	session *session // nil until the broker is registered
 
-	dir       io.Closer // the data directory
+	hurt      chan partlog.Damage // found while the node runs
+	dir       io.Closer           // the data directory
 	logger    *slog.Logger
 	failed    chan struct{}
 	failOnce  sync.Once
@@ -77,7 +78,7 @@ type Node struct {
 
 // Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
 func Start(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{ID: o.ID, options: o, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{})}
+	n := &Node{ID: o.ID, options: o, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{}), hurt: make(chan partlog.Damage, 64)}
 	if err := n.open(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -155,6 +156,10 @@ func (n *Node) openReplicas(o Options) {
 		n.Replicas.Serve(time.Now()) // nothing before the controller has answered
 	}
 	n.Meta.Watch(n.Replicas)
+	if n.peers != nil {
+		n.watching.Add(1)
+		go n.mend()
+	}
 }
 
 func (n *Node) rates() replica.Rates {
@@ -208,8 +213,10 @@ func (n *Node) openStore(ctx context.Context, o Options) error {
 		dir, _ = disk.(io.Closer)
 	}
 	var repair func([]partlog.Damage) error
+	var damaged func(partlog.Damage)
 	if n.peers != nil {
 		repair = func(damage []partlog.Damage) error { return n.forgetDamaged(ctx, damage) }
+		damaged = n.isHurt
 	}
 	store, err := partlog.Open(partlog.Options{
 		FS:          disk,
@@ -223,6 +230,7 @@ func (n *Node) openStore(ctx context.Context, o Options) error {
 		Logger:      o.Logger,
 		Known:       known(img, n.Settings),
 		Repair:      repair,
+		Damaged:     damaged,
 
 		RetentionCheckInterval: Millis(b.LogRetentionCheckIntervalMs),
 		ProducerExpiration:     Millis(b.ProducerIDExpirationMs),

@@ -97,3 +97,58 @@ const (
 	leaveMost  = 200 // partitions in one proposal
 	leavePause = 20 * time.Millisecond
 )
+
+// isHurt is partlog.Options.Damaged. What finds no room is found again by the next reader.
+func (n *Node) isHurt(d partlog.Damage) {
+	select {
+	case n.hurt <- d:
+	default:
+	}
+}
+
+// mendAgain is how long damage that only this node could repair is left alone: the other replicas may have come back.
+const mendAgain = time.Minute
+
+// mend has partitions copied again whose records turn out to be damaged while the node runs.
+func (n *Node) mend() {
+	defer n.watching.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n.watching.Go(func() { <-n.stop; cancel() })
+	refused := map[replicaOf]time.Time{}
+	for {
+		select {
+		case d := <-n.hurt:
+			if which := replicaFor(d.ID); time.Since(refused[which]) > mendAgain && !n.mendOne(ctx, which, d.Err) {
+				refused[which] = time.Now()
+			}
+			n.forgetHurt(replicaFor(d.ID))
+		case <-n.stop:
+			return
+		}
+	}
+}
+
+// forgetHurt drops what else readers have said of a partition: it is of the same damage, mostly.
+func (n *Node) forgetHurt(which replicaOf) {
+	for range len(n.hurt) {
+		if d := <-n.hurt; replicaFor(d.ID) != which {
+			n.isHurt(d)
+		}
+	}
+}
+
+// mendOne is false when the damage must stay.
+func (n *Node) mendOne(ctx context.Context, which replicaOf, why error) bool {
+	if !n.Replicas.Withdraw(which.topic, which.partition) {
+		return true // it is on its way
+	}
+	n.logger.Error("a partition's records are damaged: this node leaves its ISR, and copies them again from another replica", "error", why)
+	if err := n.leaveReplicas(ctx, map[replicaOf]error{which: why}); err != nil {
+		n.logger.Error("damaged records cannot be copied again, and are not served", "damage", why, "error", err)
+		n.Replicas.Return(which.topic, which.partition)
+		return false
+	}
+	n.Replicas.GiveUp(which.topic, which.partition)
+	return true
+}

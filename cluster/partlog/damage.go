@@ -3,14 +3,30 @@ package partlog
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
 
 	"chronik/kafka/kerr"
+	"chronik/segment"
 )
 
 // Damage is a log that does not hold what it did, and why.
 type Damage struct {
 	ID  ID
 	Err error // names the file
+}
+
+// isDamage says whether the disk has lost what was read, and not only the process something that it needs for that, as a
+// free file descriptor.
+func isDamage(err error) bool {
+	var corrupt *segment.CorruptError
+	for _, sign := range []error{kerr.CorruptMessage, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist, syscall.EIO} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return errors.As(err, &corrupt)
 }
 
 // sound says why a log is not what it was, once all entries have been replayed; one that is has its segments open.

@@ -53,6 +53,10 @@ type Options struct {
 	// may rely on these any more when it returns. After an error, or with nobody to ask, Open ends, and the damage stays.
 	Repair func([]Damage) error
 
+	// Damaged is told of records that could not be read, or were not what was written, once for each time that they are met.
+	// It must not block. Without it nobody looks for them (scrub.go).
+	Damaged func(Damage)
+
 	cutters int   // how many logs are cut at once; 0: three
 	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a sixteenth of Pool's limit
 

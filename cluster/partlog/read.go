@@ -317,6 +317,9 @@ func (l *Log) storageError(err error) error {
 	}
 	if code != kerr.OffsetOutOfRange {
 		l.complain(err)
+		if told := l.store.options.Damaged; told != nil && isDamage(err) {
+			told(Damage{l.id, err})
+		}
 	}
 	return err
 }

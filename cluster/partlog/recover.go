@@ -33,6 +33,9 @@ func Open(o Options) (*Store, error) {
 	s.measure()
 	s.nudge() // there may be something to remove, or to cut
 	s.ended.Go(s.keep)
+	if o.Damaged != nil {
+		s.ended.Go(s.scrub)
+	}
 	return s, nil
 }
 

@@ -28,7 +28,7 @@ type position struct {
 // position returns false while records are on their way to the disk, or another leader epoch has begun.
 func (p *Partition) position(leaderEpoch int32) (position, bool) {
 	r := p.role.Load()
-	if r.leads() || r.epoch != leaderEpoch {
+	if r.leads() || r.epoch != leaderEpoch || p.withdrawn.Load() {
 		return position{}, false
 	}
 	o := p.log.Offsets()
@@ -43,7 +43,7 @@ func (p *Partition) position(leaderEpoch int32) (position, bool) {
 func (p *Partition) take(in *kmsg.FetchResponseTopicPartition, buf *arena.Buf, at position, leaderEpoch int32) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.role.Load(); r.leads() || r.epoch != leaderEpoch {
+	if r := p.role.Load(); r.leads() || r.epoch != leaderEpoch || p.withdrawn.Load() {
 		return false, kerr.FencedLeaderEpoch
 	}
 	before := p.log.Offsets().LogEnd
@@ -121,7 +121,7 @@ func (p *Partition) reset(start int64, leaderEpoch int32) error {
 func (m *Manager) followLeader(p *Partition) {
 	r := p.role.Load()
 	var f *fetcher
-	if !r.leads() && r.leader != image.NoBroker && r.leader != m.options.Self && m.options.Link != nil && !m.closed {
+	if !r.leads() && !p.withdrawn.Load() && r.leader != image.NoBroker && r.leader != m.options.Self && m.options.Link != nil && !m.closed {
 		f = m.fetcher(r.leader)
 	}
 	p.mu.Lock()

@@ -23,6 +23,8 @@ type Partition struct {
 	stream  wal.StreamID
 	role    atomic.Pointer[role] // written under mu
 
+	withdrawn atomic.Bool // see Manager.Withdraw; written under mu
+
 	mu       sync.Mutex // guards what follows; taken before the log's, never while a Waiter is woken
 	durable  int64      // of this node
 	hw       int64

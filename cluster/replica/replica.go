@@ -127,7 +127,7 @@ func (m *Manager) Leader(topic image.TopicID, partition, currentEpoch int32) (*P
 		return nil, kerr.UnknownLeaderEpoch
 	case r.refuses != nil:
 		return nil, r.refuses
-	case !m.lease.holds():
+	case p.withdrawn.Load() || !m.lease.holds():
 		return nil, kerr.NotLeaderOrFollower
 	}
 	return p, nil
@@ -146,7 +146,7 @@ func (m *Manager) Replica(topic image.TopicID, partition, currentEpoch int32) (*
 		return nil, kerr.FencedLeaderEpoch
 	case currentEpoch > r.epoch:
 		return nil, kerr.UnknownLeaderEpoch
-	case r.leader == image.NoBroker || !m.lease.holds():
+	case r.leader == image.NoBroker || p.withdrawn.Load() || !m.lease.holds():
 		return nil, kerr.NotLeaderOrFollower
 	}
 	return p, nil

@@ -35,6 +35,8 @@ var killers = map[mutant.ID]killer{
 	mutant.AckRefusedRecords:  {"cluster/coordinator", "Test"},
 	mutant.AckWithoutISR:      {"cluster/replica", "TestAcknowledgedIsEverywhere"},
 	mutant.SkipTruncation:     {"cluster/replica", "TestALeaderThatWasCutOff"},
+	mutant.KeepDamagedInISR:   {"cluster", "TestReplicasLeave|TestNothingIsForgotten"},
+	mutant.TrustOlderDisk:     {"metalog/image", "TestAnOlderDirectory"},
 	mutant.FollowBeforeSync:   {"cluster/replica", "TestAFollowerCountsWhenItsDiskHasIt"},
 }
 

@@ -65,7 +65,7 @@ func (r *rot) live(d time.Duration) {
 // exchange stops a node, does something to its disk, and starts it.
 func (r *rot) exchange(id int) {
 	r.t.Helper()
-	b := r.cluster.Nodes[id-1]
+	b, scrub := r.cluster.Nodes[id-1], false
 	if r.dice.IntN(2) == 0 {
 		b.Signal(syscall.SIGTERM)
 		if code := b.Wait(); code != 0 {
@@ -77,6 +77,7 @@ func (r *rot) exchange(id int) {
 	switch older := r.copies[id]; {
 	case r.dice.IntN(2) == 0:
 		what := r.rotten(b.Dir)
+		scrub = strings.Contains(what, ".seg")
 		r.t.Logf("node %d: %s", id, what)
 		r.counts["rotten"]++
 	case older == "" || r.dice.IntN(6) == 0:
@@ -92,6 +93,26 @@ func (r *rot) exchange(id int) {
 		r.counts["wiped"]++
 	}
 	b.Start()
+	if scrub {
+		r.awaitScrub(b)
+	}
+}
+
+// awaitScrub waits until the node has read all its segments: until then it need not know that one has rotted.
+func (r *rot) awaitScrub(b *broker.Broker) {
+	r.t.Helper()
+	segments, err := filepath.Glob(filepath.Join(b.Dir, "partitions", "*", "*.seg"))
+	ok(r.t, err)
+	size := int64(0)
+	for _, name := range segments {
+		if info, err := os.Stat(name); err == nil { // else it has been given up already
+			size += info.Size()
+		}
+	}
+	<-time.After(time.Duration(size)*time.Second/(16<<20) + 3*time.Second)
+	if strings.Contains(b.Said(), "a partition's records are damaged") {
+		r.counts["found in segments"]++
+	}
 }
 
 // awaitVoters returns when all three nodes vote on the metadata again: a disk that is replaced before is one too many.

@@ -27,6 +27,8 @@ const (
 	SkipTruncation     ID = "skip-truncation"       // replica: a follower keeps what its leader does not have
 	FollowBeforeSync   ID = "follow-before-sync"    // replica: a follower fetches on before its records are durable
 	AckRefusedRecords  ID = "ack-refused-records"   // coordinator: records that were not agreed on are taken for agreed
+	KeepDamagedInISR   ID = "keep-damaged-in-isr"   // cluster: a replica forgets its records while others count on it
+	TrustOlderDisk     ID = "trust-older-disk"      // image: an older copy of a directory stays in the ISR
 )
 
 // All is every mutant.
@@ -35,5 +37,5 @@ var All = []ID{
 	AcceptOldFrame, AcceptTornGroup, CutDamage, ForgetDuplicates,
 	ForgetProducers, LogStartBeforeSync, TrimBeforeSync, TrustSegments,
 	IndexBeforeData, TrustRaftEntries, AckLostLeadership, AckRefusedRecords,
-	AckWithoutISR, SkipTruncation, FollowBeforeSync,
+	AckWithoutISR, SkipTruncation, FollowBeforeSync, KeepDamagedInISR, TrustOlderDisk,
 }
