@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -98,11 +99,20 @@ func FreePort(t testing.TB) int {
 type Broker struct {
 	t         testing.TB
 	Dir       string
+	Site      Site
 	KafkaPort int
 	HTTPPort  int
 	Flags     []string
 	*Process
 }
+
+// A Site is where a process runs. The zero value is this machine, by its loopback address.
+type Site struct {
+	Host   string                // its address
+	Launch func(*exec.Cmd) error // starts a command there
+}
+
+func (s Site) host() string { return cmp.Or(s.Host, "127.0.0.1") }
 
 // New starts nothing yet.
 func New(t testing.TB, flags ...string) *Broker {
@@ -120,12 +130,12 @@ func At(t testing.TB, dir string, flags ...string) *Broker {
 var SmallLog = []string{"--wal-size", "32MiB", "--wal-file-size", "4MiB", "--set", "log.segment.bytes=8388608"}
 
 // Address is where Kafka clients find it.
-func (b *Broker) Address() string { return "127.0.0.1:" + strconv.Itoa(b.KafkaPort) }
+func (b *Broker) Address() string { return net.JoinHostPort(b.Site.host(), strconv.Itoa(b.KafkaPort)) }
 
 // Args are the server's flags.
 func (b *Broker) Args() []string {
 	return append([]string{
-		"--data-dir", b.Dir, "--bind-addr", "127.0.0.1", "--log-format", "json",
+		"--data-dir", b.Dir, "--bind-addr", b.Site.host(), "--log-format", "json",
 		"--kafka-port", strconv.Itoa(b.KafkaPort), "--http-port", strconv.Itoa(b.HTTPPort),
 	}, b.Flags...)
 }
@@ -133,8 +143,14 @@ func (b *Broker) Args() []string {
 // Start returns when the broker says that it is ready.
 func (b *Broker) Start() {
 	b.t.Helper()
-	b.Process = Start(b.t, Command(b.t, "chronik-server"), b.Args()...)
+	b.Begin()
 	b.AwaitMessage("ready")
+}
+
+// Begin starts the process and does not wait until it is ready.
+func (b *Broker) Begin() {
+	b.t.Helper()
+	b.Process = b.Site.Start(b.t, Command(b.t, "chronik-server"), b.Args()...)
 }
 
 // Kill ends the process as kill -9 does.

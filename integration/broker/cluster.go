@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,10 +27,20 @@ type Cluster struct {
 // NewCluster starts nothing yet. The nodes find each other by gossip.
 func NewCluster(t testing.TB, nodes int, flags ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t}
 	dir := DataDir(t)
-	for id := 1; id <= nodes; id++ {
-		c.add(dir, id, append([]string{"--bootstrap-expect", strconv.Itoa(nodes)}, flags...))
+	dirs := make([]string, nodes)
+	for n := range dirs {
+		dirs[n] = filepath.Join(dir, fmt.Sprintf("node%d", n+1))
+	}
+	return ClusterAt(t, dirs, make([]Site, nodes), flags...)
+}
+
+// ClusterAt is NewCluster with data folders of the caller's, and with sites.
+func ClusterAt(t testing.TB, dirs []string, sites []Site, flags ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	for n, dir := range dirs {
+		c.add(dir, n+1, sites[n], append([]string{"--bootstrap-expect", strconv.Itoa(len(dirs))}, flags...))
 	}
 	for _, n := range c.Nodes {
 		n.Flags = append(n.Flags, "--join", strings.Join(c.gossip, ","))
@@ -41,18 +52,19 @@ func NewCluster(t testing.TB, nodes int, flags ...string) *Cluster {
 func (c *Cluster) Add(flags ...string) *Broker {
 	c.t.Helper()
 	id := len(c.Nodes) + 1
-	n := c.add(filepath.Dir(c.Nodes[0].Dir), id, flags)
+	n := c.add(filepath.Join(filepath.Dir(c.Nodes[0].Dir), fmt.Sprintf("node%d", id)), id, Site{}, flags)
 	n.Flags = append(n.Flags, "--join", strings.Join(c.gossip[:id-1], ","))
 	return n
 }
 
-func (c *Cluster) add(dir string, id int, flags []string) *Broker {
+func (c *Cluster) add(dir string, id int, at Site, flags []string) *Broker {
 	gossip := FreePort(c.t)
-	c.gossip = append(c.gossip, "127.0.0.1:"+strconv.Itoa(gossip))
-	n := At(c.t, filepath.Join(dir, fmt.Sprintf("node%d", id)), append([]string{
+	c.gossip = append(c.gossip, net.JoinHostPort(at.host(), strconv.Itoa(gossip)))
+	n := At(c.t, dir, append([]string{
 		"--node-id", strconv.Itoa(id), "--cluster-key", key,
 		"--raft-port", strconv.Itoa(FreePort(c.t)), "--gossip-port", strconv.Itoa(gossip),
 	}, flags...)...)
+	n.Site = at
 	c.Nodes = append(c.Nodes, n)
 	return n
 }
@@ -61,7 +73,7 @@ func (c *Cluster) add(dir string, id int, flags []string) *Broker {
 func (c *Cluster) Start() {
 	c.t.Helper()
 	for _, n := range c.Nodes {
-		n.Process = Start(c.t, Command(c.t, "chronik-server"), n.Args()...)
+		n.Begin()
 	}
 	for _, n := range c.Nodes {
 		n.AwaitMessage("ready")

@@ -27,8 +27,14 @@ type Process struct {
 	stderr []string
 }
 
-// Start starts a command.
+// Start starts a command on this machine.
 func Start(t testing.TB, name string, args ...string) *Process {
+	t.Helper()
+	return Site{}.Start(t, name, args...)
+}
+
+// Start starts a command at s.
+func (s Site) Start(t testing.TB, name string, args ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, Cmd: exec.Command(name, args...), lines: make(chan string, 1000), Done: make(chan struct{})}
 	p.Cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHRONIK_") }) // the tests' own
@@ -37,7 +43,11 @@ func Start(t testing.TB, name string, args ...string) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Cmd.Start(); err != nil {
+	launch := s.Launch
+	if launch == nil {
+		launch = (*exec.Cmd).Start
+	}
+	if err := launch(p.Cmd); err != nil {
 		t.Fatal(err)
 	}
 	go p.follow(stderr)

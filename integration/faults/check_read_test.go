@@ -13,7 +13,7 @@ import (
 
 // verify compares all that the broker has with the ledger. It has just been started: no request of the time before can
 // still arrive, and nobody but the lasting producers writes, which get through what was not answered.
-func (l *ordeal) verify() {
+func (l *clients) verify() {
 	l.t.Helper()
 	ctx, cancel := l.whileItRuns()
 	defer cancel()
@@ -45,7 +45,7 @@ func (l *ordeal) verify() {
 }
 
 // whileItRuns ends when the broker does, or with our patience.
-func (l *ordeal) whileItRuns() (context.Context, context.CancelFunc) {
+func (l *clients) whileItRuns() (context.Context, context.CancelFunc) {
 	patient, cancel := context.WithTimeout(l.t.Context(), patience)
 	ctx, stop := context.WithCancelCause(patient)
 	go func(ended <-chan struct{}) {
@@ -54,11 +54,11 @@ func (l *ordeal) whileItRuns() (context.Context, context.CancelFunc) {
 			stop(errors.New("the broker ended by itself"))
 		case <-ctx.Done():
 		}
-	}(l.broker.Done)
+	}(l.ended())
 	return ctx, cancel
 }
 
-func (l *ordeal) report(wrong []string) {
+func (l *clients) report(wrong []string) {
 	l.t.Helper()
 	for _, problem := range wrong[:min(len(wrong), 30)] {
 		l.t.Error(problem)
@@ -130,7 +130,7 @@ type reading struct {
 }
 
 // readAll reads every partition from its start to its end.
-func (l *ordeal) readAll(ctx context.Context, client *kadm.Client) ([]*reading, error) {
+func (l *clients) readAll(ctx context.Context, client *kadm.Client) ([]*reading, error) {
 	readings, from, err := l.bounds(ctx, client)
 	if err != nil || len(from) == 0 {
 		return readings, err
@@ -167,7 +167,7 @@ func (r *reading) unfinished() bool {
 }
 
 // bounds returns all partitions, and where to read those that have something.
-func (l *ordeal) bounds(ctx context.Context, client *kadm.Client) (all []*reading, from map[string]map[int32]kgo.Offset, err error) {
+func (l *clients) bounds(ctx context.Context, client *kadm.Client) (all []*reading, from map[string]map[int32]kgo.Offset, err error) {
 	starts, err := client.ListStartOffsets(ctx)
 	if err == nil {
 		err = starts.Error()

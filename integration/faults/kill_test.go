@@ -30,7 +30,7 @@ func TestFaultsKillsInRecovery(t *testing.T) {
 		l.heavy = true
 		l.broker.Flags = slices.Concat(l.broker.Flags, []string{"--wal-size", "1GiB"}) // nothing is cut: all must be recovered
 		l.start()
-		l.furnish()
+		l.furnish(lastingKinds)
 		l.load(time.Second, 2*time.Second)
 		l.start() // to know how long it takes
 		l.end()
@@ -54,7 +54,7 @@ func (l *ordeal) dieRecovering() {
 	const tries = 20
 	within := l.startTime
 	for range tries {
-		l.broker.Process = broker.Start(l.t, broker.Command(l.t, "chronik-server"), l.broker.Args()...)
+		l.broker.Begin()
 		l.awaitRecovery()
 		before := l.counts[inRecovery]
 		l.dieBetween(0, within)

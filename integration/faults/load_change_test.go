@@ -14,9 +14,9 @@ import (
 // A changer changes what the broker has beside records, one thing after the other: topics, their partitions and
 // configs, log starts. It ends with the first change of which it does not know whether it was made.
 type changer struct {
-	ordeal *ordeal
-	dice   *rand.Rand
-	kadm   *kadm.Client
+	clients *clients
+	dice    *rand.Rand
+	kadm    *kadm.Client
 }
 
 func (c *changer) run(ctx context.Context) {
@@ -37,39 +37,39 @@ const (
 func (c *changer) create(ctx context.Context) bool {
 	name := fmt.Sprintf("passing-%d", c.dice.IntN(passingNames))
 	taken := false
-	c.ordeal.ledger.with(func() {
-		for _, t := range c.ordeal.ledger.topics {
-			taken = taken || t.name == name && (!t.gone() || t.deletedIn == c.ordeal.loads)
+	c.clients.ledger.with(func() {
+		for _, t := range c.clients.ledger.topics {
+			taken = taken || t.name == name && (!t.gone() || t.deletedIn == c.clients.loads)
 		}
 	})
 	return taken || c.createTopic(ctx, name, 1+c.dice.Int32N(3), false)
 }
 
 func (c *changer) createTopic(ctx context.Context, name string, partitions int32, lasting bool) bool {
-	t := c.ordeal.ledger.newTopic(name, partitions, lasting)
-	return c.ordeal.change("topics created", &t.exists, present, func() error {
-		created, err := c.kadm.CreateTopic(ctx, partitions, 1, nil, name)
-		c.ordeal.ledger.with(func() { t.id = created.ID })
+	t := c.clients.ledger.newTopic(name, partitions, lasting)
+	return c.clients.change("topics created", &t.exists, present, func() error {
+		created, err := c.kadm.CreateTopic(ctx, partitions, c.clients.replicas, nil, name)
+		c.clients.ledger.with(func() { t.id = created.ID })
 		return err
 	})
 }
 
 func (c *changer) delete(ctx context.Context) bool {
-	t := c.ordeal.ledger.pick(c.dice, false)
+	t := c.clients.ledger.pick(c.dice, false)
 	if t.lasting {
 		return true
 	}
-	t.deletedIn = c.ordeal.loads
-	return c.ordeal.change("topics deleted", &t.exists, absent, func() error {
+	t.deletedIn = c.clients.loads
+	return c.clients.change("topics deleted", &t.exists, absent, func() error {
 		_, err := c.kadm.DeleteTopic(ctx, t.name)
 		return err
 	})
 }
 
 func (c *changer) configure(ctx context.Context) bool {
-	t := c.ordeal.ledger.pick(c.dice, false)
+	t := c.clients.ledger.pick(c.dice, false)
 	v := defaultRetention + 1 + c.dice.Int64N(1e9)
-	return c.ordeal.change("configs changed", &t.retention, v, func() error {
+	return c.clients.change("configs changed", &t.retention, v, func() error {
 		text := strconv.FormatInt(v, 10)
 		answers, err := c.kadm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: retentionConfig, Value: &text}}, t.name)
 		if err == nil {
@@ -82,12 +82,12 @@ func (c *changer) configure(ctx context.Context) bool {
 const retentionConfig = "retention.ms"
 
 func (c *changer) grow(ctx context.Context) bool {
-	t := c.ordeal.ledger.pick(c.dice, false)
+	t := c.clients.ledger.pick(c.dice, false)
 	more := t.size.is + 1
 	if more > maxPartitions {
 		return true
 	}
-	return c.ordeal.change("partitions added", &t.size, more, func() error {
+	return c.clients.change("partitions added", &t.size, more, func() error {
 		answers, err := c.kadm.UpdatePartitions(ctx, int(more), t.name)
 		if err == nil {
 			err = answers.Error()
@@ -99,11 +99,11 @@ func (c *changer) grow(ctx context.Context) bool {
 // trim deletes some of the records that were acknowledged.
 func (c *changer) trim(ctx context.Context) bool {
 	const most = 100
-	t := c.ordeal.ledger.pick(c.dice, false)
-	n := c.dice.Int32N(c.ordeal.ledger.sizeOf(t))
+	t := c.clients.ledger.pick(c.dice, false)
+	n := c.dice.Int32N(c.clients.ledger.sizeOf(t))
 	var p *partitionLedger
 	var deletable int64
-	c.ordeal.ledger.with(func() {
+	c.clients.ledger.with(func() {
 		p = t.partition(n)
 		deletable = min(p.acked-p.start.is, most)
 	})
@@ -111,7 +111,7 @@ func (c *changer) trim(ctx context.Context) bool {
 		return true
 	}
 	to := p.start.is + 1 + c.dice.Int64N(deletable)
-	return c.ordeal.change("log starts moved", &p.start, to, func() error {
+	return c.clients.change("log starts moved", &p.start, to, func() error {
 		answers, err := c.kadm.DeleteRecords(ctx, kadm.Offsets{t.name: {n: {Topic: t.name, Partition: n, At: to}}})
 		if err == nil {
 			err = answers.Error()
@@ -122,19 +122,19 @@ func (c *changer) trim(ctx context.Context) bool {
 
 // A committer commits offsets for a group, each greater than the one before, until it does not know of one.
 type committer struct {
-	ordeal *ordeal
-	dice   *rand.Rand
-	kadm   *kadm.Client
-	group  string
+	clients *clients
+	dice    *rand.Rand
+	kadm    *kadm.Client
+	group   string
 }
 
 func (c *committer) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		t := c.ordeal.ledger.pick(c.dice, true)
-		key := commit{c.group, t.name, c.dice.Int32N(c.ordeal.ledger.sizeOf(t))}
-		r := c.ordeal.ledger.committed(key)
+		t := c.clients.ledger.pick(c.dice, true)
+		key := commit{c.group, t.name, c.dice.Int32N(c.clients.ledger.sizeOf(t))}
+		r := c.clients.ledger.committed(key)
 		at := r.is + 1 + c.dice.Int64N(10)
-		known := c.ordeal.change("offsets committed", r, at, func() error {
+		known := c.clients.change("offsets committed", r, at, func() error {
 			answers, err := c.kadm.CommitOffsets(ctx, key.group, kadm.Offsets{key.topic: {key.partition: {
 				Topic: key.topic, Partition: key.partition, At: at, LeaderEpoch: -1, Metadata: commitMetadata(at),
 			}}})
@@ -155,14 +155,14 @@ func commitMetadata(at int64) string { return "at " + strconv.FormatInt(at, 10) 
 
 // A watcher reads what is being written; what it was shown must stay.
 type watcher struct {
-	ordeal *ordeal
-	client *kgo.Client
-	topics map[string]*topicLedger
+	clients *clients
+	client  *kgo.Client
+	topics  map[string]*topicLedger
 }
 
-func (l *ordeal) newWatcher() *watcher {
+func (l *clients) newWatcher() *watcher {
 	l.t.Helper()
-	w := &watcher{ordeal: l, topics: map[string]*topicLedger{}}
+	w := &watcher{clients: l, topics: map[string]*topicLedger{}}
 	from := []kgo.Offset{kgo.NewOffset().AtStart(), kgo.NewOffset().AtEnd()}[l.dice.IntN(2)]
 	partitions := map[string]map[int32]kgo.Offset{}
 	for _, t := range l.ledger.topics {
@@ -186,7 +186,7 @@ func (l *ordeal) newWatcher() *watcher {
 func (w *watcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		for r := range w.client.PollFetches(ctx).RecordsAll() {
-			w.ordeal.ledger.see(w.topics[r.Topic], r.Partition, newSight(r))
+			w.clients.ledger.see(w.topics[r.Topic], r.Partition, newSight(r))
 		}
 	}
 }

@@ -1,71 +1,47 @@
 package faults
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"chronik/integration/broker"
-	"chronik/wal/campaign"
 )
 
 const patience = broker.Patience
 
 // An ordeal is a broker's from its first start on, through crashes, under load; a seed says how it goes.
 type ordeal struct {
-	t         *testing.T
-	seed      uint64
-	dice      *rand.Rand
+	*clients
 	broker    *broker.Broker
 	network   network // to the broker
 	crash     func()  // ends the broker, with or without its disk's power; when it returns, it can be started again
-	ledger    *ledger
-	lasting   []*producer
-	producers uint32 // how many there were
-	loads     int    // how many there were
-	heavy     bool
-	crashing  atomic.Bool // from here on an error is no news
 	startTime time.Duration
 	history   []string
-	counts    campaign.Counts // guarded by the ledger's lock
 }
 
 // newOrdeal starts nothing yet.
 func newOrdeal(t *testing.T, seed uint64, dir string) *ordeal {
 	t.Helper()
-	l := &ordeal{t: t, seed: seed, ledger: newLedger(), counts: campaign.Counts{}, startTime: 100 * time.Millisecond}
-	l.dice = l.newDice(0)
+	l := &ordeal{clients: newClients(t, seed), startTime: 100 * time.Millisecond}
 	l.broker = broker.At(t, filepath.Join(dir, "data"), l.tinyLog()...)
+	l.addresses, l.dial = func() []string { return []string{l.broker.Address()} }, l.network.dial
+	l.ended = func() <-chan struct{} { return l.broker.Done }
 	l.crash = l.end
 	t.Cleanup(func() {
-		for _, p := range l.lasting {
-			p.client.Close()
-		}
 		if t.Failed() {
 			t.Logf("so far: %s", strings.Join(l.history, "; "))
 		}
 	})
 	return l
 }
-
-// newDice: each goroutine has its own, so that none changes what another one throws.
-func (l *ordeal) newDice(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(l.seed, stream)) }
-
-func (l *ordeal) count(what string, n int64) { l.ledger.with(func() { l.counts[what] += n }) }
 
 // tinyLog has the log's files written over, and segments cut and sealed, many times in an ordeal.
 func (l *ordeal) tinyLog() []string {
@@ -103,7 +79,7 @@ func (l *ordeal) end() {
 func (l *ordeal) dieStarting() {
 	l.t.Helper()
 	within := l.startTime * 5 / 4
-	l.broker.Process = broker.Start(l.t, broker.Command(l.t, "chronik-server"), l.broker.Args()...)
+	l.broker.Begin()
 	if l.dice.IntN(2) == 0 {
 		l.awaitRecovery()
 		within = l.startTime / 5
@@ -164,100 +140,10 @@ func (l *ordeal) ready() bool {
 	return false
 }
 
-// lastingTopics are there for the whole ordeal; how many partitions each has at first.
-var lastingTopics = []int32{1, 2, 4}
-
-// furnish creates what an ordeal needs before its first load.
-func (l *ordeal) furnish() {
-	l.t.Helper()
-	client := l.newClient()
-	defer client.Close()
-	c := &changer{ordeal: l, kadm: kadm.NewClient(client)}
-	for n, partitions := range lastingTopics {
-		if !c.createTopic(l.t.Context(), fmt.Sprintf("lasting-%d", n), partitions, true) {
-			l.t.Fatal(l.ledger.wrong)
-		}
-	}
-	for _, kind := range lastingKinds {
-		l.lasting = append(l.lasting, l.newProducer(kind))
-	}
-}
-
-func (l *ordeal) newClient() *kgo.Client {
-	l.t.Helper()
-	client, err := kgo.NewClient(l.clientOptions()...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return client
-}
-
-// change makes a change and notes what is known of it; it says whether it was made. What it is must be in the plural.
-func (l *ordeal) change(what string, r *register, v int64, make func() error) bool {
-	l.ledger.with(func() { r.ask(v) })
-	err := make()
-	l.ledger.with(func() {
-		switch {
-		case err == nil:
-			r.settle(done)
-			l.counts[what]++
-		case !l.crashing.Load():
-			l.ledger.complain("one of the %s, to %d, was refused: %v", what, v, err)
-		}
-	})
-	return err == nil
-}
-
-// A worker works against the broker until its context ends; then its client goes, with all that was not answered.
-type worker struct {
-	run    func(context.Context)
-	client *kgo.Client // nil: it lasts
-}
-
 // load has clients work on the broker until it crashes.
 func (l *ordeal) load(least, most time.Duration) {
 	l.t.Helper()
-	l.loads++
-	ctx, cancel := context.WithCancel(l.t.Context())
-	defer cancel()
-	var running sync.WaitGroup
-	workers := l.workers()
-	for _, w := range workers {
-		running.Go(func() { w.run(ctx) })
-	}
-	l.dieBetween(least, most)
-	cancel()
-	running.Wait()
-	for _, w := range workers {
-		if w.client != nil {
-			w.client.Close()
-		}
-	}
-	l.count("records acknowledged", l.ledger.takeAcked())
-}
-
-func (l *ordeal) workers() (all []worker) {
-	l.t.Helper()
-	for _, p := range l.lasting {
-		all = append(all, worker{p.run, nil})
-	}
-	for n := range 3 {
-		p := l.newProducer(producerKinds[(int(l.producers)+n)%len(producerKinds)])
-		p.heavy = l.heavy
-		all = append(all, worker{p.run, p.client})
-	}
-	w := l.newWatcher()
-	all = append(all, worker{w.run, w.client})
-	admin := l.newClient()
-	l.producers++
-	c := &changer{l, l.newDice(uint64(l.producers)), kadm.NewClient(admin)}
-	all = append(all, worker{c.run, admin})
-	for _, group := range groups {
-		l.producers++
-		c := &committer{l, l.newDice(uint64(l.producers)), kadm.NewClient(admin), group}
-		all = append(all, worker{c.run, nil})
-	}
-	return all
+	l.work(l.workers(), func() { l.dieBetween(least, most) })
 }
 
 // live goes through some crashes. Most come under load; some while the broker starts, one after the other.
@@ -270,7 +156,7 @@ func (l *ordeal) live(crashes int) {
 		}
 		l.start()
 		if l.lasting == nil {
-			l.furnish()
+			l.furnish(lastingKinds)
 		}
 		l.verify()
 		if l.dice.IntN(8) == 0 {

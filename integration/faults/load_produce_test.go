@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,16 +37,16 @@ var codecs = []func() kgo.CompressionCodec{
 }
 
 // clientOptions make a client notice at once that the broker is back.
-func clientOptions(address string) []kgo.Opt {
+func clientOptions(addresses ...string) []kgo.Opt {
 	return []kgo.Opt{
-		kgo.SeedBrokers(address), kgo.MetadataMinAge(10 * time.Millisecond), kgo.AlwaysRetryEOF(),
+		kgo.SeedBrokers(addresses...), kgo.MetadataMinAge(10 * time.Millisecond), kgo.AlwaysRetryEOF(),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }),
 	}
 }
 
-// clientOptions are those of an ordeal's clients.
-func (l *ordeal) clientOptions() []kgo.Opt {
-	return append(clientOptions(l.broker.Address()), kgo.Dialer(l.network.dial))
+// clientOptions are those of all clients.
+func (l *clients) clientOptions() []kgo.Opt {
+	return slices.Concat(clientOptions(l.addresses()...), []kgo.Opt{kgo.Dialer(l.dial)}, l.options)
 }
 
 // maxBatch is more than a small log's file holds.
@@ -68,7 +69,7 @@ func (k producerKind) options(opts []kgo.Opt, codec kgo.CompressionCodec, linger
 // A producer sends records, in bursts, and notes what becomes of them. One goroutine runs it at a time.
 type producer struct {
 	producerKind
-	ordeal   *ordeal
+	clients  *clients
 	number   uint32
 	dice     *rand.Rand
 	client   *kgo.Client
@@ -78,11 +79,11 @@ type producer struct {
 	sizes    map[uint32]int32 // of topics
 }
 
-func (l *ordeal) newProducer(kind producerKind) *producer {
+func (l *clients) newProducer(kind producerKind) *producer {
 	l.t.Helper()
 	l.producers++
 	p := &producer{
-		producerKind: kind, ordeal: l, number: l.producers, dice: l.newDice(uint64(l.producers)),
+		producerKind: kind, clients: l, number: l.producers, dice: l.newDice(uint64(l.producers)),
 		sizes: map[uint32]int32{}, window: make(chan struct{}, []int{1, 10, 100}[l.dice.IntN(3)]),
 	}
 	linger := time.Duration(l.dice.IntN(2)) * time.Millisecond
@@ -96,7 +97,7 @@ func (l *ordeal) newProducer(kind producerKind) *producer {
 
 func (p *producer) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		topic := p.ordeal.ledger.pick(p.dice, p.lasting)
+		topic := p.clients.ledger.pick(p.dice, p.lasting)
 		partition := p.dice.Int32N(p.size(topic))
 		burst := 1 + p.dice.IntN(20)
 		for range burst {
@@ -113,7 +114,7 @@ func (p *producer) run(ctx context.Context) {
 // size is how many partitions the topic had when p first used it: of those that came later its client need not know.
 func (p *producer) size(t *topicLedger) int32 {
 	if p.sizes[t.serial] == 0 {
-		p.sizes[t.serial] = p.ordeal.ledger.sizeOf(t)
+		p.sizes[t.serial] = p.clients.ledger.sizeOf(t)
 	}
 	return p.sizes[t.serial]
 }
@@ -141,7 +142,7 @@ func (p *producer) send(ctx context.Context, topic *topicLedger, partition int32
 	if p.refusable() && p.dice.IntN(300) == 0 {
 		r.Timestamp = r.Timestamp.Add(ahead)
 	}
-	p.ordeal.ledger.send(topic, partition, id, r, p.lasting && !p.idempotent)
+	p.clients.ledger.send(topic, partition, id, r, p.lasting && !p.idempotent)
 	// Not with ctx: what the client would do to give a record up hides what the broker does with it.
 	p.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 		p.answered(topic, id, r, err)
@@ -158,7 +159,7 @@ const ahead = 10 * 24 * time.Hour
 func (p *producer) refusable() bool { return !p.idempotent && !p.lasting }
 
 func (p *producer) answered(topic *topicLedger, id recordID, r *kgo.Record, err error) {
-	l := p.ordeal.ledger
+	l := p.clients.ledger
 	switch {
 	case err == nil:
 		l.acknowledge(topic, id, r)
@@ -166,7 +167,7 @@ func (p *producer) answered(topic *topicLedger, id recordID, r *kgo.Record, err 
 		if time.Until(r.Timestamp) > ahead/2 { // franz-go also fails those that were sent behind it, which may have been taken
 			l.with(func() { topic.partition(int32(id.partition)).sent[id].outcome = refused })
 		}
-	case p.lasting && p.idempotent, !p.ordeal.crashing.Load():
+	case p.lasting && p.idempotent, !p.clients.crashing.Load():
 		l.with(func() {
 			if topic.usable() { // it may have been deleted
 				l.complain("%v failed: %v", id, err)
@@ -190,6 +191,8 @@ func (p *producer) value() []byte {
 func (p *producer) length() int {
 	most := 1000
 	switch n := p.dice.IntN(1000); {
+	case p.clients.most > 0:
+		most = p.clients.most
 	case p.heavy:
 		most = 200_000
 	case n == 0:

@@ -153,7 +153,8 @@ func (d *cuttable) restore() {
 		}
 	}
 	mount(d.t, d.image, d.outer)
-	mount(d.t, filepath.Join(d.outer, innerName), d.root)
+	options := map[string][]string{"xfs": {"nouuid"}}[d.kind] // copies of one image have its id, and xfs minds
+	mount(d.t, filepath.Join(d.outer, innerName), d.root, options...)
 }
 
 // close leaves no mount, no loop device and, if all went well, no image.
@@ -181,9 +182,9 @@ func sparse(t testing.TB, name string, size int64) {
 	}
 }
 
-func mount(t testing.TB, image, mountPoint string) {
+func mount(t testing.TB, image, mountPoint string, options ...string) {
 	t.Helper()
-	run(t, "mount", "-o", "loop", image, mountPoint) // the loop device goes with the mount
+	run(t, "mount", "-o", strings.Join(append(options, "loop"), ","), image, mountPoint) // the loop device goes with the mount
 }
 
 // unmount waits until nobody has the file system open: a process that was killed, or one between fork and exec.

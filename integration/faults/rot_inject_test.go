@@ -33,7 +33,7 @@ func (r *rot) rotten(dir string) string {
 	})]
 	name := files[class.name][r.dice.IntN(len(files[class.name]))]
 	way := r.damage(filepath.Join(dir, name))
-	r.counts["rotten "+class.name]++
+	r.count("rotten "+class.name, 1)
 	return name + ": " + way
 }
 

@@ -2,7 +2,7 @@ package faults
 
 import (
 	"context"
-	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,48 +18,31 @@ import (
 )
 
 // Disks of a cluster of three are not what they were when their node starts again: empty, an older copy, or with a file that
-// has rotted. Idempotent producers and readers with acks=all go on meanwhile. The node starts, or says what it refuses;
-// whatever was acknowledged is there in the end, at its offset, once, and every replica has the same bytes.
+// has rotted. Clients with acks=all go on meanwhile. The node starts, or says what it refuses; whatever was acknowledged is
+// there in the end, at its offset, once, and every replica has the same bytes.
 func TestFaultsDisksOfNodes(t *testing.T) {
 	plan := campaign.Plan{Name: "disks of three nodes: rotten, wiped, older", Unit: "disks", Share: 12, Soak: 300}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
-		r := &rot{nodes: nodes{t: t, dice: rand.New(rand.NewPCG(seed, 23)), counts: campaign.Counts{plan.Unit: 0}}}
-		r.cluster = broker.NewCluster(t, 3, broker.SmallLog...)
-		r.cluster.Start()
-		r.live(90 * time.Second)
-		r.compare()
+		r := &rot{siege: newSiege(t, seed, broker.NewCluster(t, 3, siegeFlags...), new(net.Dialer).DialContext)}
+		const disks = 12
+		r.begin()
+		r.through(func() {
+			for range disks {
+				<-time.After(time.Duration(r.dice.Int64N(int64(2 * time.Second))))
+				r.exchange(1 + r.dice.IntN(3))
+				r.awaitWhole()
+				r.awaitVoters()
+			}
+		})
+		r.end()
+		r.counts[plan.Unit] = disks
 		return r.counts
 	})
 }
 
 type rot struct {
-	nodes
+	*siege
 	copies [4]string // by node id: an older copy of its directory
-}
-
-// live has clients work for d while one disk after the other is exchanged.
-func (r *rot) live(d time.Duration) {
-	r.t.Helper()
-	bench := r.cluster.Bench("both", "--duration", d.String(), "--rate", "2000", "--size", "100-2000", "--clients", "3",
-		"--partitions", "8", "--replication", "3", "--topic-config", "min.insync.replicas=2", "--linger", "2ms",
-		"--compression", "lz4", "--topic", "ledger")
-	r.cluster.AwaitISR("ledger", 3)
-	for end := time.After(d - 20*time.Second); ; {
-		select {
-		case <-time.After(time.Duration(r.dice.Int64N(int64(2 * time.Second)))):
-			r.exchange(1 + r.dice.IntN(3))
-			r.counts["disks"]++
-			r.cluster.AwaitISR("ledger", 3)
-			r.awaitVoters()
-			continue
-		case <-bench.Done:
-			r.t.Error("the bench ended early")
-		case <-end:
-		}
-		break
-	}
-	bench.WaitFor(2 * broker.Patience)
-	r.judge(bench)
 }
 
 // exchange stops a node, does something to its disk, and starts it.
@@ -78,19 +61,19 @@ func (r *rot) exchange(id int) {
 	case r.dice.IntN(2) == 0:
 		what := r.rotten(b.Dir)
 		scrub = strings.Contains(what, ".seg")
-		r.t.Logf("node %d: %s", id, what)
-		r.counts["rotten"]++
+		r.tell("node %d: %s", id, what)
+		r.count("rotten", 1)
 	case older == "" || r.dice.IntN(6) == 0:
 		r.copies[id] = filepath.Join(broker.DataDir(r.t), "copy")
 		ok(r.t, os.CopyFS(r.copies[id], os.DirFS(b.Dir)))
-		r.counts["copied"]++
+		r.count("copied", 1)
 	case r.dice.IntN(2) == 0:
 		ok(r.t, os.RemoveAll(b.Dir))
 		ok(r.t, os.CopyFS(b.Dir, os.DirFS(older)))
-		r.counts["older"]++
+		r.count("older", 1)
 	default:
 		ok(r.t, os.RemoveAll(b.Dir))
-		r.counts["wiped"]++
+		r.count("wiped", 1)
 	}
 	b.Start()
 	if scrub {
@@ -111,7 +94,7 @@ func (r *rot) awaitScrub(b *broker.Broker) {
 	}
 	<-time.After(time.Duration(size)*time.Second/(16<<20) + 3*time.Second)
 	if strings.Contains(b.Said(), "a partition's records are damaged") {
-		r.counts["found in segments"]++
+		r.count("found in segments", 1)
 	}
 }
 
