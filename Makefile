@@ -23,7 +23,7 @@ ARGS ?=
 COUNT ?= 1
 BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e
+.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e bench-cluster
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
@@ -74,6 +74,9 @@ bench: go ## Go benchmarks of the hot path, for benchstat (COUNT=6 repeats, ARGS
 bench-e2e: build ## the server against the null sink, into integration/bench/RESULTS.md (ARGS="-rounds 3 -loads raw")
 	CGO_ENABLED=0 $(GO) build -trimpath -tags nullsink -o bin/chronik-server-null ./cmd/chronik-server
 	$(GO) run ./integration/bench $(ARGS)
+
+bench-cluster: build ## three nodes beside Apache Kafka's, which it installs, into integration/bench/CLUSTER.md (ARGS="-loads gaps")
+	kafka=$$(integration/bench/kafka.sh) && $(GO) run ./integration/bench -kafka "$$kafka" -rounds 5 -out integration/bench/CLUSTER.md $(ARGS)
 
 fmt: go ## format the Go files
 	@$(GO) fmt $(PACKAGES)

@@ -1,6 +1,7 @@
 // Command bench measures the server against the null sink, a build of the same server that writes nothing to disk: what
 // the two differ by is what durability costs. Both run at once and take turns at every load, warm, in one run, so that
 // whatever else the machine does meets both; only one is loaded at a time. It prints a table and keeps it in RESULTS.md.
+// With -kafka it measures three nodes beside three of Apache Kafka's in the same way.
 // It knows the commands' flags and the Kafka protocol, nothing else of the server.
 package main
 
@@ -27,6 +28,10 @@ type Config struct {
 	Loads    *regexp.Regexp
 	Out      string   // file for the table
 	Server   []string // more flags of both servers
+
+	Kafka     string        // folder of Apache Kafka's jars: three nodes beside three of it, instead
+	KafkaWarm time.Duration // of load before anything counts: a JVM needs minutes
+	Settings  []string      // of Kafka's brokers, beside those that three nodes need
 }
 
 func main() {
@@ -48,7 +53,12 @@ func parse() Config {
 	flag.StringVar(&loads, "loads", loads, "regular `expression` of the loads to run, see loads.go")
 	flag.StringVar(&c.Out, "out", "integration/bench/RESULTS.md", "`file` for the table; empty: only print it")
 	flag.StringVar(&server, "server", "", "more `flags` of both servers, with spaces between them")
+	settings := ""
+	flag.StringVar(&c.Kafka, "kafka", "", "`folder` of Apache Kafka's jars: measure three nodes beside three of Apache Kafka's instead")
+	flag.DurationVar(&c.KafkaWarm, "kafka-warm", 2*time.Minute, "`time` of load on three nodes before anything counts: a JVM needs minutes")
+	flag.StringVar(&settings, "kafka-settings", "", "more `settings` of Kafka's brokers, name=value with spaces between them")
 	flag.Parse()
+	c.Settings = strings.Fields(settings)
 	c.Server = strings.Fields(server)
 	c.Loads = regexp.MustCompile(loads)
 	return c
@@ -61,8 +71,12 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{Config: c, ctx: ctx, progress: progress, result: newResult(dir)}
-	err = b.all(dir)
+	b := &bench{Config: c, ctx: ctx, progress: progress, result: newResult(durability, dir)}
+	measure := b.all
+	if c.Kafka != "" {
+		b.result.table, measure = threeNodes, b.nodes
+	}
+	err = measure(dir)
 	b.result.end()
 	text := b.result.text(err)
 	fmt.Fprint(out, text)

@@ -26,24 +26,32 @@ func (b *bench) load(l load) error {
 	if l.realOne {
 		servers = servers[1:]
 	}
+	var subjects []subject
 	for _, s := range servers {
 		if err := b.prepare(l, s); err != nil {
 			return err
 		}
+		subjects = append(subjects, s)
 	}
-	got := map[string][]measured{}
+	return b.turns(l, subjects...)
+}
+
+// turns has the subjects take turns. The last of them is what is measured, one before it what it is measured against.
+func (b *bench) turns(l load, subjects ...subject) error {
+	order := slices.Clone(subjects)
+	got := map[subject][]measured{}
 	for range b.Rounds {
-		for _, s := range servers {
+		for _, s := range order {
 			m, err := b.run(l, s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return fmt.Errorf("%s: %w", s.label(), err)
 			}
-			got[s.name] = append(got[s.name], m)
+			got[s] = append(got[s], m)
 		}
-		slices.Reverse(servers) // neither is always the first
+		slices.Reverse(order) // neither is always the first
 	}
-	b.result.add(l, got["null"], got["real"])
-	for _, s := range servers {
+	b.result.add(l, got[subjects[0]][:len(got[subjects[0]])*(len(subjects)-1)], got[subjects[len(subjects)-1]])
+	for _, s := range subjects {
 		if err := b.deleteTopic(s); err != nil {
 			return err
 		}
@@ -95,7 +103,7 @@ type benchThroughput struct {
 }
 
 // run is one run of chronik-bench; the CPU time counts over all of it, as its bytes do.
-func (b *bench) run(l load, s *server) (m measured, err error) {
+func (b *bench) run(l load, s subject) (m measured, err error) {
 	before, err := s.cpu()
 	if err != nil {
 		return m, err
@@ -110,7 +118,7 @@ func (b *bench) run(l load, s *server) (m measured, err error) {
 	}
 	t, bytes := r.counts()
 	m = measured{mbps: t.MBPerSec, p50: t.Latency.P50, p99: t.Latency.P99, cpuPerGB: (after - before) / (bytes / 1e9)}
-	fmt.Fprintf(b.progress, "%-50s %-4s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.name, m.mbps, m.cpuPerGB, m.p50, m.p99)
+	fmt.Fprintf(b.progress, "%-50s %-4s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
 	return m, nil
 }
 
@@ -123,9 +131,9 @@ func (r *benchReport) counts() (benchThroughput, float64) {
 	return t, float64(t.Bytes) / float64(t.Records) * float64(r.Produce.Acked)
 }
 
-func (b *bench) chronikBench(l load, s *server) (*benchReport, error) {
+func (b *bench) chronikBench(l load, s subject) (*benchReport, error) {
 	args := strings.Fields(l.args)
-	args = append(args, "--brokers", s.addr, "--topic", topic, "--format", "json",
+	args = append(args, "--brokers", s.brokers(), "--topic", topic, "--format", "json",
 		"--duration", b.Duration.String(), "--warmup", "500ms")
 	if args[0] != "raw-fetch" {
 		args = append(args, l.topic...)
@@ -144,8 +152,8 @@ func (b *bench) chronikBench(l load, s *server) (*benchReport, error) {
 	return r, nil
 }
 
-func (b *bench) deleteTopic(s *server) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr))
+func (b *bench) deleteTopic(s subject) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers(), ",")...))
 	if err != nil {
 		return err
 	}

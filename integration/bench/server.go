@@ -14,12 +14,20 @@ import (
 	"time"
 )
 
+// A subject is what a load is run on.
+type subject interface {
+	label() string
+	brokers() string       // addresses, with commas
+	cpu() (float64, error) // seconds that it has used
+}
+
 // A server is one process with a data directory, started as often as is wanted.
 type server struct {
 	name    string // null or real
 	command string
 	dir     string
 	flags   []string
+	exit    int // its code when it was stopped in order
 
 	addr string // of Kafka, while it runs
 	cmd  *exec.Cmd
@@ -27,7 +35,10 @@ type server struct {
 	done chan struct{} // closed when it has ended
 }
 
-// start returns when the server takes connections, with the time of the process's start.
+func (s *server) label() string   { return s.name }
+func (s *server) brokers() string { return s.addr }
+
+// start is launch on a free port.
 func (s *server) start(ctx context.Context) (time.Time, error) {
 	port, err := freePort()
 	if err != nil {
@@ -36,7 +47,12 @@ func (s *server) start(ctx context.Context) (time.Time, error) {
 	s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	flags := []string{"--data-dir", s.dir, "--bind-addr", "127.0.0.1", "--kafka-port", strconv.Itoa(port), "--http-port", "0",
 		"--raft-port", "0", "--gossip-port", "0"}
-	s.cmd = exec.CommandContext(ctx, s.command, append(flags, s.flags...)...)
+	return s.launch(ctx, append(flags, s.flags...)...)
+}
+
+// launch returns when addr takes connections, with the time of the process's start.
+func (s *server) launch(ctx context.Context, args ...string) (time.Time, error) {
+	s.cmd = exec.CommandContext(ctx, s.command, args...)
 	s.log.Reset()
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	begin := time.Now()
@@ -85,7 +101,7 @@ func (s *server) stop() error {
 		return err
 	}
 	<-s.done
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := s.cmd.ProcessState.ExitCode(); code != s.exit {
 		return fmt.Errorf("%s ended with %d: %s", s.name, code, s.log.String())
 	}
 	return nil

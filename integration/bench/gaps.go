@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	gapsTopic      = "gaps"
+	gapsPartitions = 12
+	gapsRate       = 2400 // records/s over all partitions
+)
+
+// A blow is what befalls a node of a fleet, and how it is made good.
+type blow struct {
+	name        string
+	strike      func(*server) error
+	heal        func(*bench, *fleet, int) error
+	times       int // of ours
+	p50, target string
+}
+
+var blows = []blow{
+	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s"},
+	{"held still, so that nothing is refused (SIGSTOP)", func(s *server) error { return s.cmd.Process.Signal(syscall.SIGSTOP) },
+		func(_ *bench, f *fleet, id int) error { return f.nodes[id-1].cmd.Process.Signal(syscall.SIGCONT) }, 5, "", "3 s"},
+	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s"},
+}
+
+func startAgain(b *bench, f *fleet, id int) error { return f.startNode(b.ctx, id) }
+
+// gaps measures how long a producer gets no acknowledgement for the partitions that a node leads when something befalls
+// it. Kafka's nodes take much longer each time, and are struck less often.
+func (b *bench) gaps(kafka, ours *fleet) error {
+	for _, f := range []*fleet{kafka, ours} {
+		if err := f.create(b.ctx, gapsPartitions, gapsTopic); err != nil {
+			return err
+		}
+	}
+	for _, blow := range blows {
+		var text [2][2]string
+		for i, f := range []*fleet{kafka, ours} {
+			times := blow.times
+			if f == kafka {
+				times = max(2, times/4)
+			}
+			gaps, err := b.strikes(f, blow, times)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", f.name, blow.name, err)
+			}
+			text[i] = [2]string{
+				fmt.Sprintf("%s s (%s to %s)", digits(median(gaps)), digits(slices.Min(gaps)), digits(slices.Max(gaps))),
+				fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)),
+			}
+		}
+		what := "leader " + blow.name + ": longest time without an acknowledgement, per partition, "
+		b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "")
+		b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "")
+	}
+	return nil
+}
+
+// strikes are the gaps in seconds, the shortest first, of every partition that the struck nodes led.
+func (b *bench) strikes(f *fleet, blow blow, times int) (all []float64, err error) {
+	p, err := b.pulse(f)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.end()) }()
+	for i := range times {
+		if err := f.recover(b.ctx, gapsTopic); err != nil {
+			return nil, err
+		}
+		id := i%fleetSize + 1
+		led, err := f.leads(b.ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		p.forget()
+		if err := blow.strike(f.nodes[id-1]); err != nil {
+			return nil, err
+		}
+		if err := p.beats(b.ctx, led); err != nil {
+			return nil, err
+		}
+		all = append(all, p.longest(led)...)
+		if err := blow.heal(b, f, id); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(b.progress, "%-50s %-8s node %d: %.2f s at most\n", blow.name, f.name, id, slices.Max(p.longest(led)))
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// leads are the partitions that a node leads.
+func (f *fleet) leads(ctx context.Context, id int) (led []int32, err error) {
+	err = f.admin(func(a *kadm.Client) error {
+		topics, err := a.ListTopics(ctx, gapsTopic)
+		for _, p := range topics[gapsTopic].Partitions.Sorted() {
+			if p.Leader == int32(id) {
+				led = append(led, p.Partition)
+			}
+		}
+		if err == nil && len(led) == 0 {
+			err = errors.New("the node leads nothing")
+		}
+		return err
+	})
+	return led, err
+}
+
+// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged.
+type pulse struct {
+	client *kgo.Client
+	stop   context.CancelFunc
+	ended  sync.WaitGroup
+
+	mu    sync.Mutex
+	last  [gapsPartitions]time.Time     // of an acknowledgement
+	most  [gapsPartitions]time.Duration // between two
+	acked [gapsPartitions]int           // since forget
+	fail  error
+}
+
+func (b *bench) pulse(f *fleet) (*pulse, error) {
+	client, err := f.client(kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1), kgo.MaxBufferedRecords(1<<20), kgo.DefaultProduceTopic(gapsTopic))
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(b.ctx)
+	p := &pulse{client: client, stop: stop}
+	p.forget()
+	p.ended.Go(func() { p.run(ctx) })
+	return p, nil
+}
+
+func (p *pulse) run(ctx context.Context) {
+	value := make([]byte, 1024)
+	tick := time.NewTicker(gapsPartitions * time.Second / gapsRate)
+	defer tick.Stop()
+	for {
+		for n := range int32(gapsPartitions) {
+			p.client.Produce(ctx, &kgo.Record{Partition: n, Value: value}, p.acknowledged)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pulse) acknowledged(r *kgo.Record, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		if ended := errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed); !ended && p.fail == nil {
+			p.fail = fmt.Errorf("a record was not acknowledged: %w", err)
+		}
+		return
+	}
+	now := time.Now()
+	p.most[r.Partition] = max(p.most[r.Partition], now.Sub(p.last[r.Partition]))
+	p.last[r.Partition] = now
+	p.acked[r.Partition]++
+}
+
+// forget begins to measure.
+func (p *pulse) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most, p.acked = [gapsPartitions]time.Duration{}, [gapsPartitions]int{}
+	for n := range p.last {
+		p.last[n] = time.Now()
+	}
+}
+
+// beats waits until each of the partitions has been acknowledged steadily again.
+func (p *pulse) beats(ctx context.Context, led []int32) error {
+	return until(ctx, "acknowledgements of every partition", func(context.Context) (bool, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, n := range led {
+			if p.acked[n] < 2*gapsRate/gapsPartitions || time.Since(p.last[n]) > time.Second {
+				return false, p.fail
+			}
+		}
+		return true, p.fail
+	})
+}
+
+func (p *pulse) longest(led []int32) (seconds []float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range led {
+		seconds = append(seconds, p.most[n].Seconds())
+	}
+	return seconds
+}
+
+func (p *pulse) end() error {
+	p.stop()
+	p.ended.Wait()
+	p.client.Close()
+	return p.fail
+}
+
+// create makes topics of three replicas where they are missing.
+func (f *fleet) create(ctx context.Context, partitions int32, topics ...string) error {
+	return f.admin(func(a *kadm.Client) error {
+		two := "2"
+		made, err := a.CreateTopics(ctx, partitions, fleetSize, map[string]*string{"min.insync.replicas": &two}, topics...)
+		if err != nil {
+			return err
+		}
+		return made.Error()
+	})
+}

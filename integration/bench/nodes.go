@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var threeNodes = table{"Three nodes beside Apache Kafka's three",
+	"Written by `make bench-cluster`. Both clusters are three processes on one machine, with three replicas of every partition\n" +
+		"and acks=all; the loads take turns on them, warm, and only one is loaded at a time. Chronik writes to disk and syncs on\n" +
+		"each of the nodes before it acknowledges, Apache Kafka 4.3.0, with its defaults, does not. Medians with the least and the\n" +
+		"greatest of the rounds; a ratio is the median of the ratios of each round. CPU is that of all three.\n",
+	"Kafka | Chronik | Chronik / Kafka"}
+
+// replicated is a topic of three replicas that keeps 256 MiB.
+func replicated(partitions int) []string {
+	return append(expiring(partitions), "--replication", "3", "--topic-config", "min.insync.replicas=2")
+}
+
+var nodeLoads = []load{
+	{name: "franz-go, 12 partitions, 1 KiB, linger 5 ms", args: "produce --size 1024 --linger 5ms", topic: replicated(12),
+		rows: []row{mbps("200 % of Kafka"), cpuPerGB("3")}},
+	{name: "raw, 12 x 5 x 64 KiB", args: "raw --connections 12 --in-flight 5 --batch 65536", topic: replicated(12),
+		rows: []row{mbps(""), cpuPerGB("")}},
+	{name: "raw, 12 x 5 x 1 KiB", args: "raw --connections 12 --in-flight 5 --batch 1024", topic: replicated(12),
+		rows: []row{mbps("2,000 % of Kafka"), cpuPerGB("")}},
+	{name: "open loop, 10,000 records/s, linger 0", args: "produce --size 1024 --linger 0 --rate 10000", topic: replicated(12),
+		rows: []row{p50("3"), p99("12"), cpuPerGB("")}},
+}
+
+// nodes measures three nodes beside three of Apache Kafka's.
+func (b *bench) nodes(dir string) error {
+	kafka, err := b.kafkas(filepath.Join(dir, "kafka"))
+	if err != nil {
+		return err
+	}
+	ours, err := b.chroniks(filepath.Join(dir, "chronik"))
+	if err != nil {
+		return err
+	}
+	for _, f := range []*fleet{kafka, ours} {
+		defer f.kill()
+		if err := f.start(b.ctx); err != nil {
+			return err
+		}
+		if err := f.ready(b.ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.fleetMemory("idle resident memory of three", "VmRSS", kafka, ours); err != nil {
+		return err
+	}
+	if err := b.nodeLoads(kafka, ours); err != nil {
+		return err
+	}
+	if err := b.fleetMemory("greatest resident memory of three under these loads", "VmHWM", kafka, ours); err != nil {
+		return err
+	}
+	for _, m := range fleetMeasures {
+		if b.ctx.Err() == nil && b.Loads.MatchString(m.load) {
+			if err := m.run(b, kafka, ours); err != nil {
+				return fmt.Errorf("%s: %w", m.load, err)
+			}
+		}
+	}
+	return b.ctx.Err()
+}
+
+func (b *bench) nodeLoads(kafka, ours *fleet) error {
+	warm := b.KafkaWarm
+	for _, l := range nodeLoads {
+		if b.ctx.Err() != nil || !b.Loads.MatchString(l.name) {
+			continue
+		}
+		for _, f := range []*fleet{kafka, ours} {
+			if _, err := b.run(l, f); err != nil {
+				return fmt.Errorf("%s: %s: %w", l.name, f.name, err)
+			}
+		}
+		for end := time.Now().Add(warm); time.Now().Before(end); {
+			if _, err := b.run(l, kafka); err != nil {
+				return fmt.Errorf("%s: %s: %w", l.name, kafka.name, err)
+			}
+		}
+		warm = 0 // the others do with a run of their own
+		if err := b.turns(l, kafka, ours); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) fleetMemory(what, name string, kafka, ours *fleet) error {
+	theirs, err := kafka.memory(name)
+	own, ownErr := ours.memory(name)
+	b.result.line(what, "", fmt.Sprintf("%.0f MiB", theirs), fmt.Sprintf("%.0f MiB", own), "")
+	return errors.Join(err, ownErr)
+}
+
+// client is one of the fleet's, quick to see that something has changed.
+func (f *fleet) client(more ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(strings.Split(f.brokers(), ",")...), kgo.MetadataMinAge(10 * time.Millisecond),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }),
+	}, more...)...)
+}
+
+// settle is how long a fleet may take to come to where it should.
+const settle = 2 * time.Minute
+
+// until asks again and again until yes, or err of the last time when it took too long.
+func until(ctx context.Context, what string, yes func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for {
+		ok, err := yes(ctx)
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within %s: %w", what, settle, errors.Join(err, ctx.Err()))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// ready waits until all nodes are there.
+func (f *fleet) ready(ctx context.Context) error {
+	return f.admin(func(a *kadm.Client) error {
+		return until(ctx, f.name+": three brokers", func(ctx context.Context) (bool, error) {
+			brokers, err := a.ListBrokers(ctx)
+			return len(brokers) == fleetSize, err
+		})
+	})
+}
+
+// whole waits until every partition of the topics has all its replicas in sync, and its first one as leader.
+func (f *fleet) whole(ctx context.Context, topics ...string) error {
+	return f.partitions(ctx, "all replicas in sync, the preferred ones leading", topics, isWhole)
+}
+
+func isWhole(p kadm.PartitionDetail) bool {
+	return len(p.ISR) == fleetSize && p.Leader == p.Replicas[0]
+}
+
+// recover is whole without waiting for the controller to balance the leaders, which Kafka's does every five minutes. A node
+// may tell of a time when it was whole before, so leaders are elected again and again.
+func (f *fleet) recover(ctx context.Context, topics ...string) error {
+	return f.admin(func(a *kadm.Client) error {
+		return until(ctx, f.name+": preferred leaders", func(ctx context.Context) (bool, error) {
+			_, err := a.ElectLeaders(ctx, kadm.ElectPreferredReplica, nil)
+			if err != nil {
+				return false, err
+			}
+			got, err := a.ListTopics(ctx, topics...)
+			ok := err == nil
+			got.EachPartition(func(p kadm.PartitionDetail) { ok = ok && p.Err == nil && isWhole(p) })
+			return ok, err
+		})
+	})
+}
+
+// inSync waits until every partition of the topics has all its replicas in sync.
+func (f *fleet) inSync(ctx context.Context, topics ...string) error {
+	return f.partitions(ctx, "all replicas in sync", topics, func(p kadm.PartitionDetail) bool { return len(p.ISR) == fleetSize })
+}
+
+// led waits until every partition of the topics has a leader that is not the first node, which is down.
+func (f *fleet) led(ctx context.Context, topics ...string) error {
+	return f.partitions(ctx, "leaders of all partitions", topics, func(p kadm.PartitionDetail) bool { return p.Leader > 1 })
+}
+
+func (f *fleet) partitions(ctx context.Context, what string, topics []string, good func(kadm.PartitionDetail) bool) error {
+	return f.admin(func(a *kadm.Client) error {
+		return until(ctx, f.name+": "+what, func(ctx context.Context) (bool, error) {
+			got, err := a.ListTopics(ctx, topics...)
+			ok := err == nil
+			got.EachPartition(func(p kadm.PartitionDetail) { ok = ok && p.Err == nil && good(p) })
+			return ok, err
+		})
+	})
+}
+
+func (f *fleet) admin(do func(*kadm.Client) error) error {
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return do(kadm.NewClient(client))
+}
