@@ -96,9 +96,13 @@ func runNode(ctx context.Context, dir string, want *shown) corruptRun {
 }
 
 func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
-	defer awaitForks()
 	lines := &logLines{}
-	n, err := cluster.Start(ctx, corruptOptions(dir, slog.New(slog.NewTextHandler(lines, nil))))
+	options := corruptOptions(dir, slog.New(slog.NewTextHandler(lines, nil)))
+	n, err := cluster.Start(ctx, options)
+	for errors.Is(err, syscall.EWOULDBLOCK) { // a process between fork and exec has what was open here, and so the locks of a node that was closed
+		time.Sleep(time.Millisecond)
+		n, err = cluster.Start(ctx, options)
+	}
 	if err != nil {
 		return corruptRun{refused: err, log: lines.String()}
 	}
@@ -111,13 +115,6 @@ func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
 	r.closing = errors.Join(r.closing, n.Close())
 	r.log = lines.String()
 	return r
-}
-
-// awaitForks returns when no process is on its way from fork to exec: until then it has all that was open here, and so the
-// locks of a node that was closed meanwhile.
-func awaitForks() {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
 }
 
 // logLines is the lines of a log, written by many goroutines.
