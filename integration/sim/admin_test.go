@@ -10,7 +10,7 @@ import (
 	"chronik/kafka/kerr"
 )
 
-// admin creates topics and deletes them, asks for more partitions, and changes configs.
+// admin creates topics and deletes them, asks for more partitions, changes configs, and moves replicas.
 type admin struct {
 	*client
 	count int
@@ -19,7 +19,9 @@ type admin struct {
 func (a *admin) run(load context.Context, every time.Duration) {
 	for a.pause(load, every) {
 		name, ok := a.w.topics.pick(a.r, a.w.lasting)
-		switch n := a.r.IntN(4); {
+		switch n := a.r.IntN(6); {
+		case n >= 4:
+			a.move()
 		case !ok || n == 0:
 			a.count++
 			a.create(a.w.ctx, fmt.Sprint("t", a.count), 1+a.r.Int32N(3), "")
