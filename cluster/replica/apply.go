@@ -21,7 +21,8 @@ func (m *Manager) Apply(d *image.Delta) {
 	}
 	for _, id := range d.Topics {
 		if t, ok := d.New.Topic(id); ok {
-			m.applyTopic(t)
+			was, _ := d.Old.Topic(id)
+			m.applyTopic(was, t)
 		} else {
 			m.removeTopic(id)
 			m.forgetLeft(d.Old, id)
@@ -30,14 +31,20 @@ func (m *Manager) Apply(d *image.Delta) {
 	m.applyConfigs(d)
 }
 
-func (m *Manager) applyTopic(t *image.Topic) {
+// applyTopic leaves alone what did not change since was: when a broker comes back, a topic of a thousand partitions
+// changes a thousand times. was is nil when nothing is known of it.
+func (m *Manager) applyTopic(was, t *image.Topic) {
 	parts := slices.Clone(m.topics[t.ID]) // readers hold the old one
 	for len(parts) < len(t.Partitions) {
 		parts = append(parts, nil)
 	}
 	var c *config.Topic
 	for i, p := range t.Partitions {
-		if !slices.Contains(p.Replicas, m.options.Self) {
+		isHere := slices.Contains(p.Replicas, m.options.Self)
+		if was != nil && i < len(was.Partitions) && was.Partitions[i] == p && isHere == (parts[i] != nil) {
+			continue
+		}
+		if !isHere {
 			m.leave(t.ID, p, parts[i])
 			parts[i] = nil
 			continue

@@ -69,7 +69,7 @@ func (m *Manager) gaveUp(l left) {
 		return
 	}
 	if t, ok := m.img.Topic(l.topic); ok {
-		m.applyTopic(t)
+		m.applyTopic(nil, t)
 	} else {
 		m.deleteStream(l.stream)
 	}

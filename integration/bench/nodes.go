@@ -142,17 +142,13 @@ func (f *fleet) ready(ctx context.Context) error {
 	})
 }
 
-// whole waits until every partition of the topics has all its replicas in sync, and its first one as leader.
-func (f *fleet) whole(ctx context.Context, topics ...string) error {
-	return f.partitions(ctx, "all replicas in sync, the preferred ones leading", topics, isWhole)
-}
-
+// isWhole says whether all replicas are in sync, and the preferred one leads.
 func isWhole(p kadm.PartitionDetail) bool {
 	return len(p.ISR) == fleetSize && p.Leader == p.Replicas[0]
 }
 
-// recover is whole without waiting for the controller to balance the leaders, which Kafka's does every five minutes. A node
-// may tell of a time when it was whole before, so leaders are elected again and again.
+// recover waits until all partitions are whole, but not for the controller to balance the leaders, which Kafka's does every
+// five minutes. A node may tell of a time when all was whole before, so leaders are elected again and again.
 func (f *fleet) recover(ctx context.Context, topics ...string) error {
 	return f.admin(func(a *kadm.Client) error {
 		return until(ctx, f.name+": preferred leaders", func(ctx context.Context) (bool, error) {
