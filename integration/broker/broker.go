@@ -80,16 +80,23 @@ func DataDir(t testing.TB) string {
 }
 
 // FreePort is outside of the range that the system takes ports of outgoing connections from: a client that looks for a
-// stopped broker on a port of that range can end up connected to itself.
+// stopped broker on a port of that range can end up connected to itself. Until the test ends it is nobody else's, in this
+// process or another, also while its broker is down.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 10000 + rand.IntN(20000)
+		claim, err := net.Listen("unix", fmt.Sprintf("@chronik-test-port-%d", port)) // of the abstract names, which end with who has them
+		if err != nil {
+			continue
+		}
 		socket, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
+			t.Cleanup(func() { _ = claim.Close() })
 			_ = socket.Close()
 			return port
 		}
+		_ = claim.Close()
 	}
 	t.Fatal("no free port")
 	return 0
