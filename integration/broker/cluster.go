@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,6 +68,21 @@ func (c *Cluster) add(dir string, id int, at Site, flags []string) *Broker {
 	n.Site = at
 	c.Nodes = append(c.Nodes, n)
 	return n
+}
+
+// Move has a node that is stopped come back elsewhere: at another site, and on other ports. It is told where the others are
+// now; they are told nothing.
+func (c *Cluster) Move(node int, to Site) {
+	c.t.Helper()
+	n := c.Nodes[node]
+	n.Site, n.KafkaPort, n.HTTPPort = to, FreePort(c.t), FreePort(c.t)
+	gossip := strconv.Itoa(FreePort(c.t))
+	c.gossip[node] = net.JoinHostPort(to.host(), gossip)
+	for name, value := range map[string]string{
+		"--raft-port": strconv.Itoa(FreePort(c.t)), "--gossip-port": gossip, "--join": strings.Join(c.gossip, ","),
+	} {
+		n.Flags[slices.Index(n.Flags, name)+1] = value
+	}
 }
 
 // Start starts all nodes at once and returns when each says that it is ready.

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"syscall"
 	"testing"
@@ -10,10 +11,10 @@ import (
 	"chronik/wal/campaign"
 )
 
-// Nodes of a cluster of three are killed, stopped in order, and held still, one at a time, under load. What a node that
-// was held still does when it goes on, in a cluster that has another leader by then, is judged by what clients saw of it.
+// Nodes of a cluster of three are killed, stopped in order, held still, and started again under other addresses, one at a
+// time, under load.
 func TestFaultsNodes(t *testing.T) {
-	plan := campaign.Plan{Name: "nodes of three: kill -9, SIGTERM, SIGSTOP", Unit: "kills", Share: 12, Soak: 200}
+	plan := campaign.Plan{Name: "nodes of three: kill -9, SIGTERM, SIGSTOP, moved", Unit: "kills", Share: 12, Soak: 200}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		r := newSiege(t, seed, broker.NewCluster(t, 3, siegeFlags...), new(net.Dialer).DialContext)
 		r.counts[plan.Unit] = 0
@@ -33,7 +34,7 @@ func TestFaultsNodes(t *testing.T) {
 func (r *siege) hurt(node int) {
 	r.t.Helper()
 	b := r.cluster.Nodes[node]
-	switch r.dice.IntN(5) {
+	switch r.dice.IntN(6) {
 	case 0:
 		r.tell("SIGTERM to node %d", node+1)
 		b.Signal(syscall.SIGTERM)
@@ -49,6 +50,13 @@ func (r *siege) hurt(node int) {
 		<-time.After(d)
 		b.Signal(syscall.SIGCONT)
 		r.count("held still", 1)
+	case 2:
+		to := broker.Site{Host: fmt.Sprintf("127.0.0.%d", 1+r.dice.IntN(9))}
+		r.tell("node %d moves to %s", node+1, to.Host)
+		b.Kill()
+		r.cluster.Move(node, to)
+		b.Start()
+		r.count("moved", 1)
 	default:
 		r.tell("kill -9 of node %d", node+1)
 		b.Kill()

@@ -1,13 +1,10 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/integration/broker"
 	"chronik/integration/faults/lan"
@@ -147,20 +144,6 @@ func (n *networkSiege) leader() int {
 
 // controller is the node that leads the metadata.
 func (n *networkSiege) controller() int { return int(n.metadata().ControllerID) - 1 }
-
-// metadata is asked for while the cluster is whole.
-func (n *networkSiege) metadata() *kmsg.MetadataResponse {
-	n.t.Helper()
-	client := n.newClient()
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
-	defer cancel()
-	m, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return m
-}
 
 // hurt has one fault last for some seconds, and heals it.
 func (n *networkSiege) hurt(f networkFault) {

@@ -193,3 +193,17 @@ func lackingIn(views []map[partitionKey]kmsg.MetadataResponseTopicPartition, rep
 	}
 	return ""
 }
+
+// metadata is asked for while the cluster is whole.
+func (r *siege) metadata() *kmsg.MetadataResponse {
+	r.t.Helper()
+	client := r.newClient()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	m, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
