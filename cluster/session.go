@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,6 +27,7 @@ type session struct {
 
 	serves chan struct{} // closed when the broker is fenced no more for the first time
 	once   sync.Once
+	served atomic.Bool // it was let lead once
 
 	mu      sync.Mutex // guards what follows
 	epoch   int64      // of the registration
@@ -89,12 +92,34 @@ func (s *session) beat() error {
 		return err
 	}
 	if !resp.IsFenced {
-		s.node.Replicas.Serve(sent.Add(s.length()))
-		s.once.Do(func() { close(s.serves) })
+		if err := s.serve(ctx, s.node.Replicas, s.node.Meta.Sync, sent.Add(s.length())); err != nil {
+			return err
+		}
 	}
 	if resp.ShouldShutdown {
 		s.depart()
 	}
+	return nil
+}
+
+// leases is what a session needs of replica.Manager.
+type leases interface {
+	Serving() bool
+	Serve(until time.Time)
+}
+
+// serve lets this broker lead until then. Where it could not until now, others may have led: the controller takes it back
+// when it hears of it, and that answer overtakes the records that say who leads. So this broker catches up with those first;
+// else it would serve, for a moment, what it led before.
+func (s *session) serve(ctx context.Context, replicas leases, sync func(context.Context) error, until time.Time) error {
+	if !s.served.Load() || !replicas.Serving() {
+		if err := sync(ctx); err != nil {
+			return fmt.Errorf("catch up before leading: %w", err)
+		}
+	}
+	replicas.Serve(until)
+	s.served.Store(true)
+	s.once.Do(func() { close(s.serves) })
 	return nil
 }
 
