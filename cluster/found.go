@@ -57,8 +57,8 @@ type founding struct {
 	gossip      func() []member.Info                        // the others; none without gossip
 	locate      func(image.BrokerID) (addr string, ok bool) // of a registered broker
 	ask         func(ctx context.Context, addr string, q question) (reply, error)
-	lastRun     func(image.BrokerID) uuid.UUID // that has registered
-	settle      func(cluster uuid.UUID)        // this node belongs to a cluster now; may be called again, and must not block
+	lastRun     func(image.BrokerID) (run uuid.UUID, epoch int64) // that has registered
+	settle      func(cluster uuid.UUID)                           // this node belongs to a cluster now; may be called again, and must not block
 	logger      *slog.Logger
 
 	mu sync.Mutex // the seat is looked at and changed at once: a promise must not come between a look and a Join

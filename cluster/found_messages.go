@@ -68,6 +68,7 @@ type reply struct {
 	Promised   *pact
 	Configured uuid.UUID
 	Run        uuid.UUID // the last one of the asking node, or zero
+	Epoch      int64     `json:",omitempty"` // of that run's registration
 	OK         bool
 	Refusal    string // why not, in words for the operator
 }

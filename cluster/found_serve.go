@@ -60,7 +60,7 @@ func (f *founding) answer(ctx context.Context, q question) reply {
 	}
 	if q.Kind == askRun {
 		a := f.reply("")
-		a.Run = f.lastRun(q.From.Node)
+		a.Run, a.Epoch = f.lastRun(q.From.Node)
 		return a
 	}
 	f.mu.Lock()

@@ -55,12 +55,12 @@ func internalAddr(img *image.Image, id image.BrokerID) (addr string, ok bool) {
 
 func (l *links) locate(id image.BrokerID) (addr string, ok bool) { return internalAddr(l.image(), id) }
 
-// lastRun is the run of a node that has registered last, as this node knows.
-func (l *links) lastRun(id image.BrokerID) uuid.UUID {
+// lastRun is the run of a node that has registered last, as this node knows, and the epoch that it got.
+func (l *links) lastRun(id image.BrokerID) (run uuid.UUID, epoch int64) {
 	if b, ok := l.image().Broker(id); ok {
-		return b.Run
+		return b.Run, b.Epoch
 	}
-	return uuid.Nil
+	return uuid.Nil, 0
 }
 
 // Fetch is replica.Link's.

@@ -95,11 +95,12 @@ func (p *past) older(ctx context.Context, o Options, ask func(context.Context, s
 	for _, addr := range addrs {
 		go func() {
 			a, err := ask(ctx, addr, question{Kind: askRun, From: server{Node: o.ID}})
-			if err != nil || !a.OK || p.note.Knows(a.Run) || p.note.Cluster != uuid.Nil && a.Cluster != p.note.Cluster {
+			if err != nil || !a.OK || !p.note.Older(a.Run, a.Epoch) || p.note.Cluster != uuid.Nil && a.Cluster != p.note.Cluster {
 				answers <- ""
 				return
 			}
-			answers <- fmt.Sprintf("the node at %s knows of run %s, this directory of %s", addr, a.Run, p.note.ID)
+			answers <- fmt.Sprintf("the node at %s knows of run %s, registered as epoch %d, this directory of %s and of epoch %d",
+				addr, a.Run, a.Epoch, p.note.ID, p.note.Epoch)
 		}()
 	}
 	for range addrs {
@@ -155,6 +156,9 @@ func (p *past) begin(img *image.Image, r *image.BrokerRecord, cluster uuid.UUID)
 			now.Before = b.Run
 		}
 		p.now = now
+	}
+	if b, ok := img.Broker(r.ID); ok {
+		p.now.Epoch = b.Epoch
 	}
 	p.now.Cluster, p.now.Incarnation, p.now.Peers = cluster, r.Incarnation, others(img, r.ID)
 	r.Run, r.Before = p.now.ID, p.now.Before

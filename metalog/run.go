@@ -23,14 +23,15 @@ type Run struct {
 	Incarnation uuid.UUID // of the partitions' data
 	ID          uuid.UUID // of the run that registers, or has registered
 	Before      uuid.UUID // the one that is known to have registered before it; zero: none
+	Epoch       int64     // of the newest registration of the node that was known then; 0: none
 	Peers       []string  // host:port of the other nodes' internal ports, when it registered
 }
 
 const runHead = "chronik run 1\n"
 
 func (r *Run) text() []byte {
-	b := fmt.Appendf(nil, runHead+"node.id=%d\ncluster=%s\nincarnation=%s\nrun=%s\nbefore=%s\npeers=%s\n",
-		r.Node, r.Cluster, r.Incarnation, r.ID, r.Before, strings.Join(r.Peers, ","))
+	b := fmt.Appendf(nil, runHead+"node.id=%d\ncluster=%s\nincarnation=%s\nrun=%s\nbefore=%s\nepoch=%d\npeers=%s\n",
+		r.Node, r.Cluster, r.Incarnation, r.ID, r.Before, r.Epoch, strings.Join(r.Peers, ","))
 	return appendSum(b)
 }
 
@@ -41,8 +42,8 @@ func parseRun(b []byte) (*Run, error) {
 	if i >= 0 && len(lines[i]) > len("peers=") {
 		r.Peers = strings.Split(strings.TrimPrefix(lines[i], "peers="), ",")
 	}
-	_, err := fmt.Sscanf(string(b), runHead+"node.id=%d\ncluster=%s\nincarnation=%s\nrun=%s\nbefore=%s\n",
-		&r.Node, &text{&r.Cluster}, &text{&r.Incarnation}, &text{&r.ID}, &text{&r.Before})
+	_, err := fmt.Sscanf(string(b), runHead+"node.id=%d\ncluster=%s\nincarnation=%s\nrun=%s\nbefore=%s\nepoch=%d\n",
+		&r.Node, &text{&r.Cluster}, &text{&r.Incarnation}, &text{&r.ID}, &text{&r.Before}, &r.Epoch)
 	if err != nil || !bytes.Equal(r.text(), b) {
 		return nil, checkText(b)
 	}
@@ -71,3 +72,7 @@ func (r *Run) Write(path string) error { return writeWhole(path, r.text()) }
 // Knows says whether the cluster's last run of the node is one that the note knows: then nothing has been written since
 // that this directory does not have.
 func (r *Run) Knows(last uuid.UUID) bool { return last == uuid.Nil || last == r.ID || last == r.Before }
+
+// Older says whether another node, which knows of the run last and the epoch of its registration, knows of a newer one than
+// the note. One that was away itself knows of an older one: that says nothing.
+func (r *Run) Older(last uuid.UUID, epoch int64) bool { return epoch > r.Epoch && !r.Knows(last) }

@@ -18,7 +18,7 @@ func TestRunNoteIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	for _, peers := range [][]string{nil, {"n2:9093"}, {"n2:9093", "[::1]:9093"}} {
-		want := &Run{Node: 3, Cluster: uuid.New(), Incarnation: uuid.New(), ID: uuid.New(), Peers: peers}
+		want := &Run{Node: 3, Cluster: uuid.New(), Incarnation: uuid.New(), ID: uuid.New(), Epoch: 1 << 40, Peers: peers}
 		if err := want.Write(path); err != nil {
 			t.Fatal(err)
 		}
@@ -80,5 +80,26 @@ func TestRenewedIncarnationStays(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A node that was away while another one started several times knows of an older run of it than the note does. Two nodes that
+// took that for a newer one set the metadata log of the whole cluster aside.
+func TestAnOlderRunMustNotMakeANoteOld(t *testing.T) {
+	note := &Run{ID: uuid.New(), Before: uuid.New(), Epoch: 20}
+	for _, c := range []struct {
+		last  uuid.UUID
+		epoch int64
+		older bool
+	}{
+		{uuid.Nil, 0, false}, {note.ID, 30, false}, {note.Before, 20, false}, {note.Before, 30, false},
+		{uuid.New(), 10, false}, {uuid.New(), 20, false}, {uuid.New(), 21, true},
+	} {
+		if got := note.Older(c.last, c.epoch); got != c.older {
+			t.Errorf("%v, %d: %v", c.last, c.epoch, got)
+		}
+	}
+	if damaged := (&Run{}); !damaged.Older(note.ID, 1) {
+		t.Error("a note that says nothing is not taken for old")
 	}
 }
