@@ -103,9 +103,13 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
 	n.openReplicas(o)
-	n.Groups = group.New(group.Options{
-		Log: n.Meta, Shared: n.peers != nil, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
-	})
+	g := group.Options{
+		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
+	}
+	if n.peers != nil {
+		g.Shared, g.Sync = true, n.Meta.Sync
+	}
+	n.Groups = group.New(g)
 	n.Meta.Watch(n.Groups)
 	return nil
 }

@@ -49,6 +49,10 @@ type Options struct {
 	Self   image.BrokerID
 	Serves func() bool
 
+	// Sync waits until the image has all that was agreed on before (metalog.Log.Sync); nil where this broker is alone. One that
+	// is behind may take itself for the coordinator of a group that has moved on.
+	Sync func(ctx context.Context) error
+
 	Config      func() Config                // asked for every request: one atomic load
 	Now         func() time.Time             // time.Now
 	NewMemberID func(clientID string) string // a fresh member id; for a static member clientID is its group.instance.id
@@ -67,6 +71,7 @@ type Client struct{ ID, Host string }
 type Coordinator struct {
 	env
 	newMemberID func(clientID string) string
+	catchUp     func(ctx context.Context) error // Options.Sync
 	machines    *coordinator.Runtime[*machine]
 	moved       chan struct{} // holds one token when groups may have come or gone
 	stop        chan struct{}
@@ -77,7 +82,7 @@ type Coordinator struct {
 func New(o Options) *Coordinator {
 	c := &Coordinator{
 		env:         env{image: o.Log.Image, config: o.Config, self: o.Self, shared: o.Shared, serves: o.Serves},
-		newMemberID: o.NewMemberID, moved: make(chan struct{}, 1), stop: make(chan struct{}),
+		newMemberID: o.NewMemberID, catchUp: o.Sync, moved: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
 		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.coordinates,

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -105,10 +106,11 @@ func refuseCommits(resp *kmsg.OffsetCommitResponse, code kerr.Code) {
 }
 
 // OffsetFetch serves key 9. It reads and fills Groups, the form of versions 8 and up, for every version: below 8 the
-// caller moves its one group there and back. Nil Topics asks for all. From version 10 on topics are named by id.
-func (c *Coordinator) OffsetFetch(_ context.Context, version int16, rq *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+// caller moves its one group there and back. It may wait for the metadata log: an answer has all commits before it. Nil Topics asks for all. From version 10 on topics are named by id.
+func (c *Coordinator) OffsetFetch(ctx context.Context, version int16, rq *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	resp.Version = version
+	behind := c.isBehind(ctx)
 	img := c.image()
 	for _, g := range rq.Groups {
 		fetched := kmsg.NewOffsetFetchResponseGroup()
@@ -119,12 +121,25 @@ func (c *Coordinator) OffsetFetch(_ context.Context, version int16, rq *kmsg.Off
 		for _, t := range g.Topics {
 			fetched.Topics = append(fetched.Topics, someOffsets(img, version, g.Group, t))
 		}
-		if err := c.refuse(g.Group); err != nil { // after it was read: what is answered was so while it was this broker's
+		if err := cmp.Or(c.refuse(g.Group), behind); err != nil { // after it was read: what is answered was so while it was this broker's
 			fetched.ErrorCode, fetched.Topics = int16(unanswered(err)), nil
 		}
 		resp.Groups = append(resp.Groups, fetched)
 	}
 	return resp
+}
+
+// isBehind is nil when the image has all that was agreed on before.
+func (c *Coordinator) isBehind(ctx context.Context) error {
+	if c.catchUp == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.config().CommitTimeout)
+	defer cancel()
+	if c.catchUp(ctx) != nil {
+		return coordinator.ErrNotMine // nobody can know
+	}
+	return nil
 }
 
 func allOffsets(img *image.Image, group string) (list []kmsg.OffsetFetchResponseGroupTopic) {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -192,4 +193,31 @@ func (s *shared) everything(id image.BrokerID) map[string]kerr.Code {
 		"delete":    kerr.Code(c.DeleteGroups(ctx, 2, remove).Groups[0].ErrorCode),
 		"offsets":   kerr.Code(c.OffsetDelete(ctx, 0, offsets).ErrorCode),
 	}
+}
+
+// A broker whose image is behind, while the controller hears of it, takes itself for the coordinator of groups that have
+// moved on. It must not show the offsets of before.
+func TestABrokerThatIsBehindMustNotShowOldOffsets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := share(t)
+		defer s.close()
+		is, other := s.both()
+		s.fence(is, true)
+		s.of[other].catchUp = func(ctx context.Context) error { s.fence(is, false); return nil }
+		fetch := kmsg.NewPtrOffsetFetchRequest()
+		fetch.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "g"}}
+		ask := func() kerr.Code { return kerr.Code(s.of[other].OffsetFetch(t.Context(), 9, fetch).Groups[0].ErrorCode) }
+		if code := ask(); code != kerr.NotCoordinator {
+			t.Errorf("it was behind: %v", code)
+		}
+		s.fence(is, true)
+		s.of[other].catchUp = func(context.Context) error { return nil }
+		if code := ask(); code != kerr.None {
+			t.Errorf("it has everything: %v", code)
+		}
+		s.of[other].catchUp = func(context.Context) error { return kerr.NotController }
+		if code := ask(); code != kerr.NotCoordinator {
+			t.Errorf("nobody knows whether it has: %v", code)
+		}
+	})
 }

@@ -43,7 +43,7 @@ func init() {
 		2:          {min: 0, max: 11, begin: quick(listOffsets)},
 		3:          {min: 0, max: 13, begin: slow(metadata)},
 		8:          {min: 0, max: 10, begin: slow(offsetCommit)},
-		9:          {min: 0, max: 10, begin: quick(offsetFetch)},
+		9:          {min: 0, max: 10, begin: slow(offsetFetch)},
 		10:         {min: 0, max: 6, begin: quick(findCoordinator)},
 		11:         {min: 0, max: 9, begin: slow(joinGroup)},
 		12:         {min: 0, max: 4, begin: quick(heartbeat)},
