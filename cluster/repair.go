@@ -34,6 +34,9 @@ func (n *Node) openRepaired(ctx context.Context, o Options) error {
 // beginAnew makes this node a new replica of all its partitions, as a new disk would: nobody relies on it any more when its
 // logs are set aside, and the data that comes has another incarnation.
 func (n *Node) beginAnew(ctx context.Context, o Options, why error) error {
+	if o.FS != nil {
+		return errors.New("its files are not in the data directory: they cannot be set aside")
+	}
 	all := map[replicaOf]error{}
 	for t := range n.Meta.Image().Topics {
 		for _, p := range t.Partitions {

@@ -20,11 +20,11 @@ const retryPause = 100 * time.Millisecond
 // insist calls try until it is done. Once the cluster has nothing wrong with it any more, that may not take long.
 func (c *client) insist(what string, try func(ctx context.Context) (done bool)) {
 	for !try(c.w.ctx) {
-		if !c.pause(c.w.ctx, retryPause) {
+		if !c.pause(c.w.ctx, retryPause) || c.w.failed() {
 			return
 		}
 		if c.w.overdue() {
-			c.w.complain("%s has not come through, %s after everything was mended", what, patience)
+			c.w.complain("%s has not come through, %s after everything was mended; %s", what, patience, c.w.whole())
 			return
 		}
 	}
