@@ -220,6 +220,19 @@ func (p *Partition) highWatermarkNow() int64 {
 // InSync says whether the broker is in the ISR.
 func (p *Partition) InSync(id image.BrokerID) bool { return slices.Contains(p.role.Load().isr, id) }
 
+// InSyncEnds is what the followers in the ISR have, by what they fetched last, while this node leads.
+func (p *Partition) InSyncEnds() map[image.BrokerID]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, ends := p.role.Load(), map[image.BrokerID]int64{}
+	for _, f := range p.lead.others {
+		if r.leads() && slices.Contains(r.isr, f.id) {
+			ends[f.id] = f.end
+		}
+	}
+	return ends
+}
+
 // Leads says whether this node leads the partition.
 func (p *Partition) Leads() bool { return p.role.Load().leads() }
 

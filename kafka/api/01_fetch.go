@@ -11,6 +11,7 @@ import (
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
 	"chronik/kafka/wire"
+	"chronik/metalog/image"
 )
 
 // answer is one partition's part of a response.
@@ -117,7 +118,7 @@ func (c *fetchCall) attempt() {
 		if err != nil {
 			a.Err = kerr.Of(err)
 		}
-		c.done = c.done || err != nil || a.DivergingEpoch >= 0
+		c.done = c.done || err != nil || a.DivergingEpoch >= 0 || a.PreferredReplica >= 0
 		c.bytes += n
 		room -= n
 		c.answers = append(c.answers, a)
@@ -146,7 +147,7 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	if c.follower != nil {
 		return c.readAsFollower(a, room)
 	}
-	p, err := c.leader(a.item)
+	p, err := c.partition(a.item)
 	if err != nil {
 		return 0, err
 	}
@@ -158,6 +159,9 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 			a.HighWatermark, a.LastStable, a.LogStart = -1, -1, -1
 		}
 		return 0, err
+	}
+	if a.PreferredReplica = c.nearer(p, in.FetchOffset); a.PreferredReplica >= 0 {
+		return 0, nil
 	}
 	committed := c.req.IsolationLevel == 1
 	limit := max(0, min(room, int(in.PartitionMaxBytes)))
@@ -186,7 +190,12 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	return n, nil
 }
 
-func (c *fetchCall) leader(it *fetchItem) (*replica.Partition, error) {
+// partition is where the item may be read here: followers serve consumers since version 11 (KIP-392).
+func (c *fetchCall) partition(it *fetchItem) (*replica.Partition, error) {
+	find := c.broker.Parts.Leader
+	if c.follower == nil && c.req.Version >= 11 {
+		find = c.broker.Parts.Replica
+	}
 	id := it.topic
 	if c.req.Version < 13 {
 		t, ok := c.broker.Meta.Image().TopicNamed(it.name)
@@ -201,7 +210,31 @@ func (c *fetchCall) leader(it *fetchItem) (*replica.Partition, error) {
 	if c.req.Version < 9 {
 		epoch = -1
 	}
-	return c.broker.Parts.Leader(id, it.part.Partition, epoch)
+	return find(id, it.part.Partition, epoch)
+}
+
+// nearer is the replica that this consumer should ask instead: one in sync, in its rack, that has the offset, the one with
+// the most records where there are several; -1 is this one.
+func (c *fetchCall) nearer(p *replica.Partition, offset int64) int32 {
+	rack := c.req.Rack
+	if c.req.Version < 11 || rack == "" || !c.broker.Config().RackAwareReads || !p.Leads() {
+		return -1
+	}
+	img := c.broker.Meta.Image()
+	in := func(id image.BrokerID) bool {
+		b, ok := img.Broker(id)
+		return ok && b.Rack == rack && b.Active()
+	}
+	if in(c.broker.Self) {
+		return -1
+	}
+	best, most := int32(-1), offset-1
+	for id, end := range p.InSyncEnds() {
+		if end > most && in(id) {
+			best, most = int32(id), end
+		}
+	}
+	return best
 }
 
 // diverges tells a reader whose last epoch ended earlier here to truncate (KIP-595's part of Fetch v12).
@@ -316,7 +349,7 @@ func unanswered(partition int32) wire.FetchPartition {
 func (c *fetchCall) wait(ctx context.Context) {
 	c.wake = make(chan struct{}, 1)
 	for _, it := range c.items {
-		if p, err := c.leader(it); err == nil {
+		if p, err := c.partition(it); err == nil {
 			forget := c.await(p)
 			defer forget(c)
 		}

@@ -40,7 +40,7 @@ func (c *fetchCall) replica() (*replica.Follower, error) {
 // readAsFollower fills in one partition's answer for a follower: what is durable here, replicated or not.
 func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	in := &a.item.part
-	p, err := c.leader(a.item)
+	p, err := c.partition(a.item)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +89,7 @@ func (c *fetchCall) count() {
 		if n == 0 {
 			continue
 		}
-		if p, err := c.leader(a.item); err == nil {
+		if p, err := c.partition(a.item); err == nil {
 			p.Sent(n)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
@@ -16,7 +17,7 @@ func (n *node) shared() (id uuid.UUID, epoch int64) {
 	id = uuid.UUID{9}
 	img := n.Meta.Image()
 	_, err := n.Meta.Propose(n.t.Context(),
-		image.BrokerRecord{ID: 2, Incarnation: uuid.UUID{2}, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "two", Port: 9}}},
+		image.BrokerRecord{ID: 2, Incarnation: uuid.UUID{2}, Rack: "b", Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "two", Port: 9}}},
 		image.TopicRecord{ID: id, Name: "t"},
 		image.PartitionRecord{Topic: id, Partition: image.Partition{
 			Stream: img.NextStream(), Replicas: []image.BrokerID{self, 2}, ISR: []image.BrokerID{self, 2}, Leader: self,
@@ -89,12 +90,50 @@ func TestLeaderHints(t *testing.T) {
 	if _, err := n.Meta.Propose(t.Context(), image.PartitionChange{Topic: id, From: p.Epoch, Partition: p}); err != nil {
 		t.Fatal(err)
 	}
-	resp := ask[*kmsg.FetchResponse](n, fetchRequest(17, "", id, 0))
+	rq := fetchRequest(17, "", id, 0)
+	rq.Topics[0].Partitions[0].CurrentLeaderEpoch = 0
+	resp := ask[*kmsg.FetchResponse](n, rq)
 	out := &resp.Topics[0].Partitions[0]
-	if kerr.Code(out.ErrorCode) != kerr.NotLeaderOrFollower || out.CurrentLeader.LeaderID != 2 || out.CurrentLeader.LeaderEpoch != 7 {
+	if kerr.Code(out.ErrorCode) != kerr.FencedLeaderEpoch || out.CurrentLeader.LeaderID != 2 || out.CurrentLeader.LeaderEpoch != 7 {
 		t.Fatalf("%+v", out)
 	}
 	if len(resp.Brokers) != 1 || resp.Brokers[0].NodeID != 2 || resp.Brokers[0].Host != "two" {
 		t.Fatalf("%+v", resp.Brokers)
+	}
+}
+
+// A consumer that says where it is reads from a replica there, once the operator allows that (KIP-392).
+func TestFetchFromTheNearestReplica(t *testing.T) {
+	for _, c := range []struct {
+		selector, rack string
+		version        int16
+		offset         int64 // of the consumer, where the follower ends at 1
+		want           int32
+	}{
+		{config.RackAwareSelector, "b", 17, 0, 2},
+		{config.RackAwareSelector, "b", 11, 1, 2},
+		{config.RackAwareSelector, "b", 10, 0, -1},
+		{config.RackAwareSelector, "a", 17, 0, -1},
+		{config.RackAwareSelector, "c", 17, 0, -1},
+		{config.RackAwareSelector, "", 17, 0, -1},
+		{config.RackAwareSelector, "b", 17, 2, -1},
+		{config.LeaderSelector, "b", 17, 0, -1},
+	} {
+		n := start(t, map[string]string{"replica.selector.class": c.selector, "broker.rack": "a"})
+		id, epoch := n.shared()
+		n.code(ask[*kmsg.ProduceResponse](n, func() kmsg.Request {
+			rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1))
+			rq.Acks = 1
+			return rq
+		}()).Topics[0].Partitions[0].ErrorCode, kerr.None)
+		for offset := range int64(2) {
+			n.asFollower(id, epoch, offset, int32(offset-1))
+		}
+		rq := fetchRequest(c.version, "t", id, c.offset)
+		rq.Rack, rq.MaxWaitMillis = c.rack, 0
+		got := ask[*kmsg.FetchResponse](n, rq).Topics[0].Partitions[0].PreferredReadReplica
+		if got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
 	}
 }

@@ -180,7 +180,7 @@ func (f *fetchSession) news(all []answer) []answer {
 	kept := all[:0]
 	for _, a := range all {
 		it := a.item.own
-		if len(a.Records) == 0 && a.Err == kerr.None && a.DivergingEpoch < 0 && it.told &&
+		if len(a.Records) == 0 && a.Err == kerr.None && a.DivergingEpoch < 0 && a.PreferredReplica < 0 && it.told &&
 			it.toldHW == a.HighWatermark && it.toldStart == a.LogStart {
 			continue
 		}

@@ -65,6 +65,7 @@ type Broker struct {
 	ReplicaFetchResponseMaxBytes int32
 	ReplicaFetchWaitMaxMs        int32
 	ReplicaLagTimeMaxMs          int64
+	RackAwareReads               bool // replica.selector.class
 
 	layers   [3]layer // in order of precedence
 	topic    draft    // what topics' configs default to
@@ -225,5 +226,6 @@ var brokerFields = map[string]func(*Broker, value){
 	"replica.fetch.min.bytes":                 func(b *Broker, v value) { b.ReplicaFetchMinBytes = int32(v.int) },
 	"replica.fetch.response.max.bytes":        func(b *Broker, v value) { b.ReplicaFetchResponseMaxBytes = int32(v.int) },
 	"replica.fetch.wait.max.ms":               func(b *Broker, v value) { b.ReplicaFetchWaitMaxMs = int32(v.int) },
+	"replica.selector.class":                  func(b *Broker, v value) { b.RackAwareReads = v.text == RackAwareSelector },
 	"replica.lag.time.max.ms":                 func(b *Broker, v value) { b.ReplicaLagTimeMaxMs = v.int },
 }

@@ -19,6 +19,12 @@ const (
 	hour   = 60 * minute
 )
 
+// What replica.selector.class may be.
+const (
+	LeaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	RackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
+
 var compressionTypes = oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
 
 var topics = newCatalogue("topic", []*Def{
@@ -230,6 +236,7 @@ var brokers = newCatalogue("broker", []*Def{
 	{Name: "replica.fetch.min.bytes", Type: Int, Default: "1", Valid: atLeast(0), Importance: High, Doc: "How much a follower waits for."},
 	{Name: "replica.fetch.response.max.bytes", Type: Int, Default: "10485760", Valid: atLeast(0), Importance: Medium, Doc: "How much a follower asks for in one request."},
 	{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500", Valid: atLeast(0), Importance: High, Doc: "How long a follower's fetch may wait; less than replica.lag.time.max.ms."},
+	{Name: "replica.selector.class", Type: String, Unset: true, Valid: oneOf(LeaderSelector, RackAwareSelector), Importance: Medium, Doc: "Whom consumers that say in which rack they are read from: without any, or with LeaderSelector, the leader; with RackAwareReplicaSelector a replica in their rack (KIP-392)."},
 	{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Valid: atLeast(1), Importance: High, Doc: "How long a follower may lag behind before it is no longer in sync."},
 })
 
