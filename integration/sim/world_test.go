@@ -149,7 +149,7 @@ func (w *world) await(cond func() (missing string)) bool {
 const pollEvery = 100 * time.Millisecond
 
 // whole says what a cluster misses that has nothing wrong with it: every node serves, all have the same image, every
-// partition has all its replicas in sync.
+// partition has all its replicas in sync, and is where it was to go.
 func (w *world) whole() string {
 	var first *image.Image
 	for _, m := range w.machines {
@@ -167,7 +167,7 @@ func (w *world) whole() string {
 	}
 	for t := range first.Topics {
 		for _, p := range t.Partitions {
-			if p.Leader == image.NoBroker || len(p.ISR) != len(p.Replicas) {
+			if p.Leader == image.NoBroker || len(p.ISR) != len(p.Replicas) || p.Reassigning() {
 				return fmt.Sprintf("%s/%d: %+v", t.Name, p.Number, *p)
 			}
 		}
