@@ -65,6 +65,7 @@ type Node struct {
 	past    *past
 	session *session // nil until the broker is registered
 
+	disk      vfs.Watch
 	hurt      chan partlog.Damage // found while the node runs
 	dir       io.Closer           // the data directory
 	logger    *slog.Logger
@@ -103,6 +104,8 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
 	n.openReplicas(o)
+	n.watching.Add(1)
+	go n.watchDisk()
 	g := group.Options{
 		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
 	}
@@ -116,7 +119,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 
 // openMetadata opens the metadata log and returns when this node belongs to a cluster and knows what was agreed on in it.
 func (n *Node) openMetadata(ctx context.Context, o Options) (err error) {
-	m := metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Logger: o.Logger}
+	m := metalog.Options{Dir: filepath.Join(o.Dir, "metalog"), NodeID: o.ID, Logger: o.Logger, Watch: &n.disk}
 	if o.Peers != nil {
 		if n.peers, err = listenForPeers(o); err != nil {
 			return err
@@ -230,6 +233,7 @@ func (n *Node) openStore(ctx context.Context, o Options) error {
 		Sync:        o.Sync,
 		SyncEvery:   o.SyncEvery,
 		Incarnation: n.Meta.Incarnation(),
+		Watch:       &n.disk,
 		Now:         time.Now,
 		Logger:      o.Logger,
 		Known:       known(img, n.Settings),
@@ -335,6 +339,9 @@ func (n *Node) watch() {
 	case <-n.Store.Failed():
 	case <-n.stop:
 		return
+	}
+	if n.session != nil && n.Replicas != nil && !errors.Is(n.Meta.Err(), errHangs) {
+		n.session.abandon()
 	}
 	n.failOnce.Do(func() { close(n.failed) })
 }

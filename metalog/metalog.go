@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"chronik/metalog/image"
+	"chronik/wal/vfs"
 )
 
 // Options of Open. A node is always a member of a Raft cluster; without peers it is a cluster of one.
@@ -31,6 +32,9 @@ type Options struct {
 
 	// Incarnation of the data that is there already, where the directory of the log is a new one; else one is minted.
 	Incarnation uuid.UUID
+
+	// Watch is told of the writes that others wait for; may be nil.
+	Watch *vfs.Watch
 
 	// In tests: how many entries stay behind a snapshot, and when raft by itself tells others of the last entry.
 	trailing uint64
@@ -139,6 +143,9 @@ func (l *Log) Failed() <-chan struct{} { return l.failure.happened }
 
 // Err is nil until Failed is closed.
 func (l *Log) Err() error { return l.failure.err() }
+
+// Fail ends the log as a failed store does, for a reason that its owner has: this node falls silent, for others to go on.
+func (l *Log) Fail(cause error) { l.failure.set(cause) }
 
 // Close stops Raft and closes the store. Proposals under way end with an error, unless their entry is in flight.
 func (l *Log) Close() error { return l.close() }

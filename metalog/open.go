@@ -189,7 +189,7 @@ func (s *starting) openStore(between func(backend) backend) (*store, error) {
 	if between != nil {
 		under = between(under)
 	}
-	st := &store{path: path, under: under, failure: s.failure}
+	st := &store{path: path, under: under, failure: s.failure, watch: s.Watch}
 	s.opened(st.Close)
 	return st, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"chronik/metalog/image"
 	"chronik/wal/mutant"
+	"chronik/wal/vfs"
 )
 
 // backend is raft-boltdb, or in tests something that stands before it.
@@ -35,6 +36,7 @@ type store struct {
 	path    string
 	under   backend
 	failure *failure
+	watch   *vfs.Watch // may be nil
 
 	mu      sync.Mutex
 	closed  bool // what goes wrong after Close is no failure
@@ -286,7 +288,10 @@ func (s *store) write(what string, op func() error) error {
 	if err := s.failure.err(); err != nil {
 		return err
 	}
-	if err := guard(op); err != nil {
+	watched := s.watch.Begin(what, "metalog/"+storeFile)
+	err := guard(op)
+	s.watch.End(watched)
+	if err != nil {
 		return s.failed(what, err)
 	}
 	return nil

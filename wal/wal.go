@@ -84,6 +84,7 @@ type Options struct {
 	SyncEvery   time.Duration // for SyncInterval; 0: 100 ms
 	Incarnation [16]byte      // of this data directory: a file of another one is refused
 	Logger      *slog.Logger
+	Watch       *vfs.Watch // of what producers wait for; may be nil
 }
 
 // Replayed is an entry found at start. Data is valid only during the call.

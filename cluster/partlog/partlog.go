@@ -40,6 +40,7 @@ type Options struct {
 	Sync        wal.SyncMode
 	SyncEvery   time.Duration
 	Incarnation uuid.UUID
+	Watch       *vfs.Watch // of what producers wait for; may be nil
 	Now         func() time.Time
 	Logger      *slog.Logger
 

@@ -63,7 +63,7 @@ func (r *recovery) run() error {
 	}
 	s.wal, err = wal.Open(wal.Options{
 		FS: dir, Pool: o.Pool, FileSize: o.WALFileSize, Sync: o.Sync, SyncEvery: o.SyncEvery,
-		Incarnation: o.Incarnation, Logger: o.Logger,
+		Incarnation: o.Incarnation, Logger: o.Logger, Watch: o.Watch,
 	}, r.restore, r.replay)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -51,6 +52,7 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())
 	select {
 	case <-b.node.Failed():
+		b.hangUp()
 		return fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err())
 	case err := <-b.served:
 		return errors.Join(err, b.stop())
@@ -240,6 +242,33 @@ func (b *broker) stop() error {
 		errs = append(errs, b.console.Shutdown(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// hangUpPatience bounds hangUp.
+const hangUpPatience = 300 * time.Millisecond
+
+// hangUp closes the sockets, whatever still runs behind them. A process with a thread that waits for its disk does not end,
+// and while its ports are open others wait for it.
+func (b *broker) hangUp() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	var all sync.WaitGroup
+	for _, s := range []*server.Server{b.server, b.inner} {
+		if s != nil {
+			all.Go(func() { _ = s.Shutdown(over) }) // it is broken off
+		}
+	}
+	all.Go(func() {
+		if err := b.node.HangUp(); err != nil {
+			b.logger.Warn("the internal port was not closed", "error", err)
+		}
+	})
+	closed := make(chan struct{})
+	go func() { all.Wait(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(hangUpPatience):
+	}
 }
 
 // leave hands over what another broker can have, while this one still serves.

@@ -114,6 +114,20 @@ func (c *Cluster) Bench(subcommand string, flags ...string) *Process {
 // AwaitISR returns when every partition of the topic has a leader and all its replicas in sync.
 func (c *Cluster) AwaitISR(topic string, replicas int) {
 	c.t.Helper()
+	c.await(topic, fmt.Sprintf("has %d replicas in sync", replicas), func(p kadm.PartitionDetail) bool {
+		return p.Leader >= 0 && len(p.ISR) == replicas
+	})
+}
+
+// AwaitLeaders returns when every partition of the topic is led by one of those that may.
+func (c *Cluster) AwaitLeaders(topic string, may func(leader int32) bool) {
+	c.t.Helper()
+	c.await(topic, "is led by another one", func(p kadm.PartitionDetail) bool { return p.Leader >= 0 && may(p.Leader) })
+}
+
+// await returns when each partition of the topic is as it is wanted.
+func (c *Cluster) await(topic, what string, is func(kadm.PartitionDetail) bool) {
+	c.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Addresses(), ",")...), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {
 		c.t.Fatal(err)
@@ -125,14 +139,14 @@ func (c *Cluster) AwaitISR(topic string, replicas int) {
 		topics, err := admin.ListTopics(ctx, topic)
 		whole := err == nil && len(topics[topic].Partitions) > 0
 		for _, p := range topics[topic].Partitions {
-			whole = whole && p.Leader >= 0 && len(p.ISR) == replicas
+			whole = whole && is(p)
 		}
 		if whole {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			c.t.Fatalf("not every partition has %d replicas in sync: %+v, %v", replicas, topics, err)
+			c.t.Fatalf("not every partition %s: %+v, %v", what, topics, err)
 		case <-time.After(20 * time.Millisecond): // nothing tells a client of it
 		}
 	}

@@ -1,0 +1,25 @@
+package vfs
+
+import "testing"
+
+func TestWatchShowsTheOldestOperation(t *testing.T) {
+	var w Watch
+	if o, any := w.Oldest(); any {
+		t.Fatal(o)
+	}
+	a, b := w.Begin("write", "a"), w.Begin("sync", "b")
+	if o, any := w.Oldest(); !any || o != (Operation{a, "write", "a"}) {
+		t.Fatal(o, any)
+	}
+	w.End(a)
+	if o, any := w.Oldest(); !any || o.ID != b || o.Path != "b" {
+		t.Fatal(o, any)
+	}
+	w.End(b)
+	w.End(b)
+	if o, any := w.Oldest(); any {
+		t.Fatal(o)
+	}
+	var none *Watch
+	none.End(none.Begin("write", "a"))
+}
