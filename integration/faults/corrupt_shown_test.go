@@ -100,7 +100,7 @@ func tryNode(ctx context.Context, dir string, want *shown) corruptRun {
 	options := corruptOptions(dir, slog.New(slog.NewTextHandler(lines, nil)))
 	n, err := cluster.Start(ctx, options)
 	for errors.Is(err, syscall.EWOULDBLOCK) { // a process between fork and exec has what was open here, and so the locks of a node that was closed
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond) // nothing tells of it
 		n, err = cluster.Start(ctx, options)
 	}
 	if err != nil {
