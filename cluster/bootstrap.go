@@ -82,7 +82,7 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	was, had := n.Meta.Image().Broker(n.ID)
 	for patience := time.Now().Add(registrationPatience); ; {
 		epoch, err = n.Controller.RegisterBroker(ctx, r)
-		if kerr.Of(err) != kerr.DuplicateBrokerRegistration || n.peers == nil || time.Now().After(patience) {
+		if n.peers == nil || !registersAgain(err) || n.Meta.Err() != nil || time.Now().After(patience) {
 			break
 		}
 		select {
@@ -105,6 +105,12 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 // raised by an operator (UpdateFeatures) when no node runs a program that does not know it, and no such node registers
 // afterwards. 1 is what the first release writes.
 var features = []image.FeatureRange{{Name: "chronik.version", Min: 1, Max: 1}}
+
+// registersAgain says whether a registration is worth another try: another directory's may be fenced by then, and one of which
+// nobody knows what came of it, because the metadata log's leader changed, may be made twice.
+func registersAgain(err error) bool {
+	return kerr.Of(err) == kerr.DuplicateBrokerRegistration || kerr.Of(err) == kerr.UnknownServerError
+}
 
 // registrationPatience is several sessions, after which a broker that is gone is fenced.
 const registrationPatience = 10 * time.Second

@@ -40,6 +40,14 @@ var killers = map[mutant.ID]killer{
 	mutant.FollowBeforeSync:   {"cluster/replica", "TestAFollowerCountsWhenItsDiskHasIt"},
 }
 
+// simulated are those that whole nodes in simulated time must show too, within a share.
+var simulated = []mutant.ID{
+	mutant.AckBeforeSync, mutant.AckWithoutISR, mutant.SkipTruncation, mutant.AckLostLeadership, mutant.ForgetDuplicates,
+	mutant.AckRefusedRecords,
+}
+
+var simulation = killer{"integration/sim", "TestFaultsSimulatedClusterKeepsItsPromises"}
+
 // Each deliberate fault of the product is caught by its tests, which pass without it: a suite that lets one through
 // proves nothing. What a test prints when it does its work is not kept.
 func TestFaultsMutants(t *testing.T) {
@@ -49,12 +57,15 @@ func TestFaultsMutants(t *testing.T) {
 		}
 	}
 	m := &mutants{dir: t.TempDir(), healthy: map[killer]bool{}}
-	next, n := 0, len(mutant.All)
+	next, n := 0, len(mutant.All)+len(simulated)
 	plan := campaign.Plan{Name: "mutants of the product", Unit: "mutants", Share: n, Soak: n}
 	campaign.Run(t, plan, func(t *testing.T, _ uint64) campaign.Counts {
-		id := mutant.All[next%n]
+		if at := next % n; at < len(mutant.All) {
+			m.catch(t, mutant.All[at], killers[mutant.All[at]])
+		} else {
+			m.catch(t, simulated[at-len(mutant.All)], simulation)
+		}
 		next++
-		m.catch(t, id, killers[id])
 		return campaign.Counts{"caught": 1}
 	})
 }

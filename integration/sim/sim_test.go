@@ -18,7 +18,7 @@ import (
 // read stays; committed offsets do not go back; replicas have the same bytes and nodes the same metadata; and when nothing
 // is wrong any more, everything works again soon.
 func TestFaultsSimulatedClusterKeepsItsPromises(t *testing.T) {
-	plan := campaign.Plan{Name: "whole nodes in simulated time", Unit: "virtual minutes", Glance: 10, Share: 600, Soak: 60_000}
+	plan := campaign.Plan{Name: "whole nodes in simulated time", Unit: "virtual minutes", Glance: 1, Share: 600, Soak: 6_000}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) (counts campaign.Counts) {
 		dir := memoryDir(t)
 		synctest.Test(t, func(t *testing.T) {
@@ -52,9 +52,10 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
+// A trial has up to so many rounds, and each so much time for things to go wrong.
 const (
-	rounds    = 3
-	roundTime = 8 * time.Minute
+	mostRounds = 3
+	roundTime  = 8 * time.Minute
 )
 
 // live starts the cluster and lets things go wrong, round by round; after each everything is mended and looked at.
@@ -65,7 +66,7 @@ func (w *world) live() {
 	if !w.await(w.whole) || !w.createLasting() || !w.await(w.whole) {
 		return
 	}
-	for range rounds {
+	for range 1 + w.r.IntN(mostRounds) {
 		w.round()
 		if w.failed() || !w.await(w.whole) {
 			return
