@@ -19,6 +19,7 @@ type disk struct {
 	r    *rand.Rand
 	slow time.Duration // of a sync, at most, beyond what is usual
 	hung chan struct{} // nil, or closed when it works again
+	had  bool          // it has hung
 }
 
 // usualSync is how long a sync takes, at most.
@@ -57,9 +58,16 @@ func (d *disk) setSlow(most time.Duration) {
 func (d *disk) hang() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.had = true
 	if d.hung == nil {
 		d.hung = make(chan struct{})
 	}
+}
+
+func (d *disk) hasHung() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.had
 }
 
 func (d *disk) release() {

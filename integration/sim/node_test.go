@@ -62,7 +62,7 @@ func newMachine(w *world, id image.BrokerID, dir string) *machine {
 func (m *machine) start() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.process != nil {
+	if m.process != nil || m.w.ctx.Err() != nil {
 		return false
 	}
 	m.host.powerOn()
@@ -149,6 +149,19 @@ func (m *machine) stop() bool {
 	return m.kill()
 }
 
+// restartAfter is how long it takes until who watches over processes has started one again that has ended by itself.
+const restartAfter = time.Second
+
+// replace ends a process that has failed, and starts another one.
+func (m *machine) replace(p *process) {
+	if m.running() != p || !m.kill() {
+		return
+	}
+	m.w.count("failed nodes")
+	<-time.After(restartAfter)
+	m.start()
+}
+
 // run is the life of a process.
 func (p *process) run(d *disk) {
 	defer close(p.ended)
@@ -162,7 +175,11 @@ func (p *process) run(d *disk) {
 	select {
 	case <-p.ctx.Done():
 	case <-n.Failed():
-		p.failed("the node failed", n.Err())
+		if d.hasHung() { // which a node does not live through for long
+			p.of.runs.Go(func() { p.of.replace(p) })
+		} else {
+			p.failed("the node failed", n.Err())
+		}
 		<-p.ctx.Done()
 	}
 	stop()
