@@ -149,6 +149,9 @@ func (l *clients) readAll(ctx context.Context, client *kadm.Client) ([]*reading,
 			for _, r := range readings {
 				if r.topic == p.Topic && r.partition == p.Partition {
 					for _, record := range p.Records {
+						if l.late && record.Offset >= r.end {
+							break
+						}
 						r.sights = append(r.sights, newSight(record))
 					}
 				}

@@ -29,6 +29,7 @@ type clients struct {
 	producers uint32 // how many there were
 	loads     int    // how many there were
 	heavy     bool
+	late      bool            // what clients that are gone have asked for may still come
 	most      int             // bytes of a value; 0: as many as there may be
 	options   []kgo.Opt       // of all clients, beside the usual ones
 	crashing  atomic.Bool     // from here on an error is no news

@@ -197,8 +197,19 @@ func unmount(t testing.TB, mountPoint string) {
 		}
 	}
 	if err != nil {
-		t.Errorf("unmount %s: %v", mountPoint, err)
+		t.Errorf("unmount %s: %v; there are open: %q", mountPoint, err, openBelow(mountPoint))
 	}
+}
+
+// openBelow lists what processes have open below a folder.
+func openBelow(dir string) (all []string) {
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is a good one
+	for _, fd := range open {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, dir+"/") {
+			all = append(all, fd+" is "+to)
+		}
+	}
+	return all
 }
 
 func mounted(t testing.TB, mountPoint string) bool {

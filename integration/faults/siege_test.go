@@ -45,6 +45,7 @@ func newSiege(t *testing.T, seed uint64, c *broker.Cluster, dial dialer) *siege 
 	r.dial = r.history.tap(dial)
 	r.addresses = func() []string { return strings.Split(c.Addresses(), ",") }
 	r.ended = func() <-chan struct{} { return nil } // that one ends is no reason to
+	r.late = true
 	r.replicas, r.most = int16(len(c.Nodes)), 2000
 	// A client that waits for a node that is not heard any more waits a second, not ten.
 	r.options = []kgo.Opt{
@@ -178,6 +179,9 @@ func lackingIn(views []map[partitionKey]kmsg.MetadataResponseTopicPartition, rep
 		return "there are no partitions"
 	}
 	for n, view := range views {
+		if len(view) != len(views[0]) {
+			return fmt.Sprintf("node %d knows %d partitions, node 1 %d", n+1, len(view), len(views[0]))
+		}
 		for k, p := range view {
 			first := views[0][k]
 			slices.Sort(p.ISR)
@@ -186,7 +190,7 @@ func lackingIn(views []map[partitionKey]kmsg.MetadataResponseTopicPartition, rep
 				return fmt.Sprintf("node %d: %v has no leader, code %d", n+1, k, p.ErrorCode)
 			case len(p.ISR) != replicas:
 				return fmt.Sprintf("node %d: of %v only %v are in sync", n+1, k, p.ISR)
-			case p.Leader != first.Leader || p.LeaderEpoch != first.LeaderEpoch || len(view) != len(views[0]):
+			case p.Leader != first.Leader || p.LeaderEpoch != first.LeaderEpoch:
 				return fmt.Sprintf("nodes 1 and %d do not agree on who leads %v", n+1, k)
 			}
 		}
