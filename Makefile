@@ -56,8 +56,9 @@ test: go ## unit and integration tests, without the client suites
 race: go ## the same below the integration tests, under the race detector
 	@CGO_ENABLED=1 $(GO) test -json -race -short -timeout $(TEST_TIMEOUT) $(RACE_PACKAGES) | $(GO) run ./.ci/tally
 
-test-clients: go ## real Kafka clients against a started server
+test-clients: go ## real Kafka clients against a started server, and against three
 	@integration/clients/run.sh
+	@SERVER=cluster integration/clients/run.sh
 
 faults: build ## a share of the fault campaigns, with new seeds (as root; RUN=TestFaultsKill runs some)
 	@GO=$(GO) .ci/faults share

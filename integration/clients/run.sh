@@ -2,6 +2,7 @@
 # Real clients against a started server. README.md beside this file is the contract that every client fulfils.
 #   run.sh                                    all clients against this repository's server
 #   ONLY=kafkajs-2.2.4,java-4.4.0 run.sh      some of them, by clients.txt
+#   SERVER=cluster run.sh                     against three nodes of it, with three replicas of each topic
 #   SERVER=kafka [KAFKA_VERSION=3.9.1] run.sh against Apache Kafka: the suite's own proof
 # RECORDS (2000) per produce step, JOBS (2) clients at a time, CLIENTS_CACHE (.cache beside this file) for what it installs.
 # Prints `ok|FAIL client step detail` for each step, a table that also stands in $CLIENTS_CACHE/table.md, and
@@ -10,12 +11,13 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${CLIENTS_CACHE:-$here/.cache}
-export RECORDS=${RECORDS:-2000} PARTITIONS=3
+export RECORDS=${RECORDS:-2000} PARTITIONS=3 REPLICATION=1
 PATIENCE=150 # seconds that one phase of one client may take
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/chronik-clients.XXXXXX")
-server_pid=""
+server_pid="" # of the process that is killed half-way
+other_pids=() # of a cluster's other nodes
 
 . "$here/install.sh"
 . "$here/server-${SERVER:-chronik}.sh"
@@ -141,10 +143,10 @@ give_up() { # LINE: the run is over, because there is no server
 clean_up() {
   local status=$?
   trap - EXIT
-  if [ -n "$server_pid" ]; then
-    kill -9 "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true # or bash says «Killed» after the last line
-  fi
+  for pid in $server_pid "${other_pids[@]}"; do
+    kill -9 "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true # or bash says «Killed» after the last line
+  done
   for pid in "${running[@]}"; do # a client_phase, whose child is a `timeout` that passes the signal on
     kill "$pid" $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) 2>/dev/null || true
   done

@@ -11,18 +11,19 @@ import (
 
 // Contract is what the runner asks of a client; README.md beside run.sh says what each variable means.
 type Contract struct {
-	Bootstrap  string
-	Topic      string
-	Group      string
-	Phase      string
-	Records    int // a produce step
-	Partitions int
-	BaseTime   int64 // milliseconds; record i carries BaseTime+i
-	StartTime  int64 // milliseconds; no clock of the run shows less
-	Codecs     []string
-	Features   map[string]bool
-	State      string // file name prefix that outlives the phase
-	Peers      []Peer
+	Bootstrap   string
+	Topic       string
+	Group       string
+	Phase       string
+	Records     int // a produce step
+	Partitions  int
+	Replication int16
+	BaseTime    int64 // milliseconds; record i carries BaseTime+i
+	StartTime   int64 // milliseconds; no clock of the run shows less
+	Codecs      []string
+	Features    map[string]bool
+	State       string // file name prefix that outlives the phase
+	Peers       []Peer
 }
 
 // Peer is another client's topic, to be read whole.
@@ -42,10 +43,11 @@ func contractFromEnv() (Contract, error) {
 		c.Features[f] = true
 	}
 	numbers := map[string]func(int64){
-		"RECORDS":    func(n int64) { c.Records = int(n) },
-		"PARTITIONS": func(n int64) { c.Partitions = int(n) },
-		"BASE_TIME":  func(n int64) { c.BaseTime = n },
-		"START_TIME": func(n int64) { c.StartTime = n },
+		"RECORDS":     func(n int64) { c.Records = int(n) },
+		"PARTITIONS":  func(n int64) { c.Partitions = int(n) },
+		"REPLICATION": func(n int64) { c.Replication = int16(n) },
+		"BASE_TIME":   func(n int64) { c.BaseTime = n },
+		"START_TIME":  func(n int64) { c.StartTime = n },
 	}
 	for name, set := range numbers {
 		n, err := strconv.ParseInt(os.Getenv(name), 10, 64)

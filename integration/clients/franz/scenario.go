@@ -95,7 +95,7 @@ func create(ctx context.Context, c Contract) error {
 		}
 		defer cl.Close()
 		adm := kadm.NewClient(cl)
-		if _, err := adm.CreateTopic(ctx, int32(c.Partitions), 1, nil, c.Topic); err != nil {
+		if _, err := adm.CreateTopic(ctx, int32(c.Partitions), c.Replication, nil, c.Topic); err != nil {
 			return 0, err
 		}
 		return shown(ctx, adm, c.Topic)

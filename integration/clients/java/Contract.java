@@ -12,7 +12,7 @@ import java.util.Set;
 final class Contract {
     final String bootstrap = env("BOOTSTRAP"), topic = env("TOPIC"), group = env("GROUP"), phase = env("PHASE");
     final String state = env("STATE");
-    final int records = number("RECORDS"), partitions = number("PARTITIONS");
+    final int records = number("RECORDS"), partitions = number("PARTITIONS"), replication = number("REPLICATION");
     final long baseTime = Long.parseLong(env("BASE_TIME"));
     final List<String> codecs = words("CODECS");
     final Set<String> features = new HashSet<>(words("FEATURES"));

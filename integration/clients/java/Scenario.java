@@ -83,7 +83,7 @@ public final class Scenario {
 
     private String create() throws Exception {
         try (AdminClient admin = AdminClient.create(common())) {
-            admin.createTopics(Collections.singleton(new NewTopic(c.topic, c.partitions, (short) 1))).all().get();
+            admin.createTopics(Collections.singleton(new NewTopic(c.topic, c.partitions, (short) c.replication))).all().get();
         }
         try (Producer<String, String> producer = producer("none", false)) {
             int n = producer.partitionsFor(c.topic).size();

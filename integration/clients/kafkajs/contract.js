@@ -8,7 +8,7 @@ const words = name => env[name].split(' ').filter(Boolean)
 
 const c = {
   bootstrap: env.BOOTSTRAP, topic: env.TOPIC, group: env.GROUP, phase: env.PHASE, state: `${env.STATE}.json`,
-  records: number('RECORDS'), partitions: number('PARTITIONS'), baseTime: number('BASE_TIME'),
+  records: number('RECORDS'), partitions: number('PARTITIONS'), replication: number('REPLICATION'), baseTime: number('BASE_TIME'),
   codecs: words('CODECS'), features: new Set(words('FEATURES')),
   peers: words('PEERS').map(p => p.split(':')).map(([topic, total]) => ({ topic, total: Number(total) })),
 }

@@ -80,7 +80,7 @@ async function commit(consumer, offsets) {
 }
 
 async function create() {
-  await admin.createTopics({ topics: [{ topic: c.topic, numPartitions: c.partitions, replicationFactor: 1 }] })
+  await admin.createTopics({ topics: [{ topic: c.topic, numPartitions: c.partitions, replicationFactor: c.replication }] })
   const { topics: [{ partitions }] } = await admin.fetchTopicMetadata({ topics: [c.topic] })
   assert.strictEqual(partitions.length, c.partitions, 'number of partitions')
   return `${partitions.length} partitions`

@@ -47,7 +47,7 @@ class Client:
 
     def create(self, topic, partitions):
         admin = AdminClient(COMMON)
-        admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(timeout=20)
+        admin.create_topics([NewTopic(topic, partitions, scenario.REPLICATION)])[topic].result(timeout=20)
         deadline = time.monotonic() + 10  # Kafka may show a topic a moment after it has said that it is there
         while True:
             found = len(admin.list_topics(topic, timeout=10).topics[topic].partitions)

@@ -51,7 +51,7 @@ class Client:
         """Without the admin API, which old brokers lack, asking for the topic's metadata creates it."""
         if "admin" in scenario.FEATURES:
             admin = KafkaAdminClient(**COMMON)
-            admin.create_topics([NewTopic(topic, partitions, 1)])
+            admin.create_topics([NewTopic(topic, partitions, scenario.REPLICATION)])
             admin.close()
         producer = KafkaProducer(**self.producer_config("none", False))
         found = producer.partitions_for(topic)

@@ -7,7 +7,7 @@ import os
 import time
 
 TOPIC, GROUP, STATE = os.environ["TOPIC"], os.environ["GROUP"], os.environ["STATE"] + ".json"
-RECORDS, PARTITIONS = int(os.environ["RECORDS"]), int(os.environ["PARTITIONS"])
+RECORDS, PARTITIONS, REPLICATION = (int(os.environ[name]) for name in ("RECORDS", "PARTITIONS", "REPLICATION"))
 BASE_TIME = int(os.environ["BASE_TIME"])
 CODECS, FEATURES = os.environ["CODECS"].split(), set(os.environ["FEATURES"].split())
 TOTAL = RECORDS * len(CODECS) * (2 if "idempotent" in FEATURES else 1)

@@ -43,7 +43,7 @@ phase_1() {
   echo "ok version $(topics --version | tail -n 1)"
 
   step=create
-  topics --create --topic "$TOPIC" --partitions 2 --replication-factor 1 >/dev/null
+  topics --create --topic "$TOPIC" --partitions 2 --replication-factor "$REPLICATION" >/dev/null
   topics --alter --topic "$TOPIC" --partitions "$PARTITIONS"
   found=$(topics --describe --topic "$TOPIC" | grep -c "Partition: [0-9].*Leader: [0-9]")
   expect partitions "$found" "$PARTITIONS"
