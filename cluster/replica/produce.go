@@ -66,7 +66,7 @@ func (w *Produce) Begin(i int, p *Partition, err error, data []byte, buf *arena.
 		w.settle(i, r.refuses)
 		return
 	}
-	if w.acks == -1 && len(r.isr) < r.minISR {
+	if w.acks == -1 && !r.enough() {
 		w.settle(i, kerr.NotEnoughReplicas)
 		return
 	}
