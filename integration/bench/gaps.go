@@ -118,7 +118,8 @@ func (f *fleet) leads(ctx context.Context, id int) (led []int32, err error) {
 	return led, err
 }
 
-// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged.
+// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged, with the
+// timeouts that the client has by default: it waits 20 s for the answer of a node that is held still.
 type pulse struct {
 	client *kgo.Client
 	stop   context.CancelFunc
