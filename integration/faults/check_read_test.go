@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -103,10 +105,7 @@ func look(ctx context.Context, client *kadm.Client) (view, error) {
 
 func lookAtCommits(ctx context.Context, client *kadm.Client, commits map[commit]int64) error {
 	for _, group := range groups {
-		offsets, err := client.FetchOffsets(ctx, group)
-		if err == nil {
-			err = offsets.Error()
-		}
+		offsets, err := fetchOffsets(ctx, client, group)
 		if err != nil {
 			return err
 		}
@@ -118,6 +117,20 @@ func lookAtCommits(ctx context.Context, client *kadm.Client, commits map[commit]
 		}
 	}
 	return nil
+}
+
+// fetchOffsets asks again while the group's coordinator moves: its client gives up sooner.
+func fetchOffsets(ctx context.Context, client *kadm.Client, group string) (kadm.OffsetResponses, error) {
+	for {
+		offsets, err := client.FetchOffsets(ctx, group)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if !errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) || ctx.Err() != nil {
+			return offsets, err
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
 }
 
 // A reading is all of one partition.

@@ -130,6 +130,11 @@ func (l *life) judge(e baddisk.Event) string {
 	if strings.Contains(said, `"msg":"ready"`) && !strings.Contains(said, `"msg":"stopping`) {
 		want = 3
 	}
+	if e.Op == baddisk.Read && code == 2 && strings.Contains(said, "unexpected fault address") && strings.Contains(said, "bbolt.(*DB).freepages") {
+		// While bbolt opens a file it reads the mapping in a goroutine of its own, where nobody can catch a fault: the process
+		// ends before it serves anything, but the file is not named.
+		return "ended by a fault"
+	}
 	if code != want || e.Fault == baddisk.Short {
 		l.t.Errorf("exit code %d, want %d", code, want)
 	}
