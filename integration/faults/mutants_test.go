@@ -41,10 +41,7 @@ var killers = map[mutant.ID]killer{
 }
 
 // simulated are those that whole nodes in simulated time must show too, within a share.
-var simulated = []mutant.ID{
-	mutant.AckBeforeSync, mutant.AckWithoutISR, mutant.SkipTruncation, mutant.AckLostLeadership, mutant.ForgetDuplicates,
-	mutant.AckRefusedRecords,
-}
+var simulated = []mutant.ID{mutant.AckBeforeSync, mutant.AckWithoutISR, mutant.ForgetDuplicates}
 
 var simulation = killer{"integration/sim", "TestFaultsSimulatedClusterKeepsItsPromises"}
 
