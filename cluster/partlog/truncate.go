@@ -96,12 +96,13 @@ func (t *truncation) begin(to int64) error {
 	return t.state()
 }
 
-// fenced refuses what a leader of that epoch asks for; the caller holds l.mu.
+// fenced refuses what a leader asks for that is known to be deposed, though its successor may have appended nothing yet; the
+// caller holds l.mu.
 func (l *Log) fenced(leaderEpoch int32) error {
 	switch {
 	case l.closed:
 		return kerr.NotLeaderOrFollower
-	case l.epochs.latest() > leaderEpoch:
+	case max(l.fence, l.epochs.latest()) > leaderEpoch:
 		return kerr.FencedLeaderEpoch
 	}
 	return nil

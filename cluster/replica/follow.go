@@ -41,6 +41,12 @@ func (p *Partition) position(leaderEpoch int32) (position, bool) {
 // take appends what the leader of that epoch sent for the place at, and says whether it was anything. The leader's high
 // watermark is good for what was compared with its log only: all below that place.
 func (p *Partition) take(in *kmsg.FetchResponseTopicPartition, buf *arena.Buf, at position, leaderEpoch int32) (bool, error) {
+	moved := false
+	defer func() {
+		if moved {
+			p.waiting.wake() // who reads here waits for no records, but for the high watermark
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.role.Load(); r.leads() || r.epoch != leaderEpoch || p.withdrawn.Load() {
@@ -52,7 +58,7 @@ func (p *Partition) take(in *kmsg.FetchResponseTopicPartition, buf *arena.Buf, a
 	}
 	p.follow.hw = in.HighWatermark
 	if len(in.RecordBatches) == 0 {
-		p.advance()
+		moved = p.advance()
 		return false, nil
 	}
 	end, err := p.log.AppendAsFollower(in.RecordBatches, buf, leaderEpoch)

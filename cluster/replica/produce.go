@@ -79,7 +79,7 @@ func (w *Produce) Begin(i int, p *Partition, err error, data []byte, buf *arena.
 		w.settle(i, err)
 		return
 	}
-	p.wait(pending{end: done.End, request: w, index: i}, w.acks)
+	p.wait(pending{end: done.End, request: w, index: i}, w.acks, r.epoch)
 }
 
 // settle gives the i-th partition its outcome, unless it has one.
@@ -177,12 +177,17 @@ func (w *Produce) Done() {
 	produces.Put(w)
 }
 
-// wait has the request settled when the log is durable, or replicated, up to its end.
-func (p *Partition) wait(q pending, acks int16) {
+// wait has the request settled when the log is durable, or replicated, up to its end. appendedIn is the leader epoch of the
+// append: who has led, followed and leads again since then may have other records there.
+func (p *Partition) wait(q pending, acks int16, appendedIn int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.resigned != nil {
 		q.request.settle(q.index, p.resigned)
+		return
+	}
+	if p.role.Load().epoch != appendedIn {
+		q.request.settle(q.index, kerr.NotLeaderOrFollower)
 		return
 	}
 	if acks == acksLocal {
