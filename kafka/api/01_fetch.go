@@ -190,10 +190,11 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	return n, nil
 }
 
-// partition is where the item may be read here: followers serve consumers since version 11 (KIP-392).
+// partition is where the item may be read here: since version 11 followers serve consumers (KIP-392), if the operator has
+// them do so. Else a client that is late would be told by a follower that begins anew that its offset is out of range.
 func (c *fetchCall) partition(it *fetchItem) (*replica.Partition, error) {
 	find := c.broker.Parts.Leader
-	if c.follower == nil && c.req.Version >= 11 {
+	if c.follower == nil && c.req.Version >= 11 && c.broker.Config().RackAwareReads {
 		find = c.broker.Parts.Replica
 	}
 	id := it.topic
