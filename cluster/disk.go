@@ -85,7 +85,7 @@ const abandonPatience = 300 * time.Millisecond
 func (s *session) abandon() {
 	s.stop()
 	n := s.node
-	n.Replicas.Serve(time.Now())
+	n.Replicas.Abdicate()
 	leader := n.Meta.Leader()
 	if leader == n.ID || leader == image.NoBroker {
 		return

@@ -77,3 +77,16 @@ func TestARecordThatWasCutOffIsNotAcknowledgedByALaterLeadership(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoHasAbdicatedDoesNotServeAgain(t *testing.T) {
+	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
+		m := c.node(1).manager()
+		m.Serve(time.Now().Add(time.Hour))
+		<-time.After(time.Second)
+		m.Abdicate()
+		m.Serve(time.Now().Add(time.Hour))
+		if m.Serving() {
+			t.Error("it serves")
+		}
+	})
+}

@@ -38,6 +38,13 @@ func (m *Manager) Serve(until time.Time) {
 	m.each((*Partition).look)
 }
 
+// Abdicate ends the lease for good: an answer to a heartbeat that comes later does not bring it back.
+func (m *Manager) Abdicate() {
+	m.lease.extend(m.lease.now())
+	m.lease.end()
+	m.dismissAll()
+}
+
 // Serving says whether this node may act as a leader now. A process that was stopped asks it again before it answers.
 func (m *Manager) Serving() bool { return m.lease.holds() }
 
@@ -81,8 +88,12 @@ func (l *lease) end() {
 
 // expire tells whoever waits that this node leads nothing any more. What comes later is refused by the lease.
 func (m *Manager) expire() {
+	m.options.Logger.Warn("the controller was not heard in time: this node leads nothing until it is")
+	m.dismissAll()
+}
+
+func (m *Manager) dismissAll() {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	m.options.Logger.Warn("the controller was not heard in time: this node leads nothing until it is")
 	m.each(func(p *Partition) { p.dismiss(kerr.NotLeaderOrFollower) })
 }
