@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,10 +92,13 @@ func (p *past) older(ctx context.Context, o Options, ask func(context.Context, s
 			addrs = append(addrs, v.Addr)
 		}
 	}
-	answers := make(chan string, len(addrs))
+	answers, answered := make(chan string, len(addrs)), atomic.Int32{}
 	for _, addr := range addrs {
 		go func() {
 			a, err := ask(ctx, addr, question{Kind: askRun, From: server{Node: o.ID}})
+			if err == nil && a.OK {
+				answered.Add(1)
+			}
 			if err != nil || !a.OK || !p.note.Older(a.Run, a.Epoch) || p.note.Cluster != uuid.Nil && a.Cluster != p.note.Cluster {
 				answers <- ""
 				return
@@ -107,6 +111,10 @@ func (p *past) older(ctx context.Context, o Options, ask func(context.Context, s
 		if why := <-answers; why != "" {
 			return why
 		}
+	}
+	if n := int(answered.Load()); n <= len(addrs)/2 {
+		o.Logger.Info("not all nodes said whether this directory is as new as this node's last run; it votes with what it has",
+			"answered", n, "asked", len(addrs))
 	}
 	return ""
 }
