@@ -1,6 +1,8 @@
 package metalog
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -68,9 +70,10 @@ func target(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress 
 // failure, up to ten seconds, and a node that comes back would be that late.
 func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, rq *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if isHeartbeat(rq) {
+		began := time.Now()
 		err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
 		t.answered(id, err == nil)
-		return err
+		return inTime(began, err)
 	}
 	t.hold(id)
 	return t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
@@ -94,6 +97,18 @@ func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, rq *r
 func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, rq *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
 	return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp)
 }
+
+// inTime makes an error of a heartbeat's answer that took as long as voters wait before they elect another leader. Raft
+// takes the answer for a confirmation that this server leads of whatever was asked while the heartbeat was under way; a
+// process that was stopped meanwhile would be confirmed by a voter that has long had another leader.
+func inTime(began time.Time, err error) error {
+	if took := time.Since(began); err == nil && took >= clusterTimeout {
+		return fmt.Errorf("%w: after %s", errLate, took.Round(time.Millisecond))
+	}
+	return err
+}
+
+var errLate = errors.New("the heartbeat was answered too late to count")
 
 // isHeartbeat as raft's transport tells them from entries.
 func isHeartbeat(rq *raft.AppendEntriesRequest) bool {
