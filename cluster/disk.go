@@ -54,7 +54,7 @@ func (n *Node) watchDisk() {
 		now := time.Now()
 		h.look(o, any, now.Sub(last))
 		last = now
-		path := filepath.Join(n.options.Dir, h.Path)
+		path := filepath.Join(n.options.Dir, h.Dir, h.Name)
 		switch {
 		case h.age >= diskGone && len(n.Meta.Image().Brokers()) > 1:
 			n.logger.Error("the disk does not answer: this node gives up what it leads, and ends", "operation", h.Op, "path", path, "for", h.age)
@@ -72,8 +72,8 @@ var errHangs = errors.New("the disk has not answered")
 // giveWay has the others go on without this node, at once: it acknowledges nothing more, says so to the controller where
 // that is another node, and falls silent where it is the controller itself.
 func (n *Node) giveWay(cause error) {
-	if n.session != nil {
-		n.session.abandon()
+	if s := n.serving.Load(); s != nil {
+		s.abandon()
 	}
 	n.Meta.Fail(cause)
 }

@@ -9,7 +9,7 @@ import (
 
 // A process that was stopped, or had no processor, must not take the time for its disk's.
 func TestAStoppedProcessDoesNotBlameItsDisk(t *testing.T) {
-	h, o := hang{}, vfs.Operation{ID: 7, Op: "write", Path: "wal/1"}
+	h, o := hang{}, vfs.Operation{ID: 7, Op: "write", Dir: "wal", Name: "1"}
 	h.look(o, true, diskLook)
 	h.look(o, true, time.Hour)
 	if h.age >= diskSlow {

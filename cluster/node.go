@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,7 +64,8 @@ type Node struct {
 	options Options
 	peers   *peers // nil, as past and session are, for a node alone
 	past    *past
-	session *session // nil until the broker is registered
+	session *session                // nil until the broker is registered
+	serving atomic.Pointer[session] // it, once there is something that it lets this node lead
 
 	disk      vfs.Watch
 	hurt      chan partlog.Damage // found while the node runs
@@ -90,6 +92,8 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	if err = n.openMetadata(ctx, o); err != nil {
 		return err
 	}
+	n.watching.Add(1)
+	go n.watchDisk() // from the moment on at which this node may vote
 	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
 		return err
 	}
@@ -104,8 +108,6 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("joining the cluster: %w", err)
 	}
 	n.openReplicas(o)
-	n.watching.Add(1)
-	go n.watchDisk()
 	g := group.Options{
 		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
 	}
@@ -163,6 +165,7 @@ func (n *Node) openReplicas(o Options) {
 		n.Replicas.Serve(time.Now()) // nothing before the controller has answered
 	}
 	n.Meta.Watch(n.Replicas)
+	n.serving.Store(n.session)
 	if n.peers != nil {
 		n.watching.Add(1)
 		go n.mend()
@@ -340,8 +343,8 @@ func (n *Node) watch() {
 	case <-n.stop:
 		return
 	}
-	if n.session != nil && n.Replicas != nil && !errors.Is(n.Meta.Err(), errHangs) {
-		n.session.abandon()
+	if s := n.serving.Load(); s != nil && !errors.Is(n.Meta.Err(), errHangs) {
+		s.abandon()
 	}
 	n.failOnce.Do(func() { close(n.failed) })
 }

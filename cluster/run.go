@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,29 +91,31 @@ func (p *past) older(ctx context.Context, o Options, ask func(context.Context, s
 			addrs = append(addrs, v.Addr)
 		}
 	}
-	answers, answered := make(chan string, len(addrs)), atomic.Int32{}
+	type answer struct {
+		addr string
+		reply
+	}
+	answers, answered := make(chan answer, len(addrs)), 0
 	for _, addr := range addrs {
 		go func() {
 			a, err := ask(ctx, addr, question{Kind: askRun, From: server{Node: o.ID}})
-			if err == nil && a.OK {
-				answered.Add(1)
-			}
-			if err != nil || !a.OK || !p.note.Older(a.Run, a.Epoch) || p.note.Cluster != uuid.Nil && a.Cluster != p.note.Cluster {
-				answers <- ""
-				return
-			}
-			answers <- fmt.Sprintf("the node at %s knows of run %s, registered as epoch %d, this directory of %s and of epoch %d",
-				addr, a.Run, a.Epoch, p.note.ID, p.note.Epoch)
+			a.OK = a.OK && err == nil
+			answers <- answer{addr, a}
 		}()
 	}
 	for range addrs {
-		if why := <-answers; why != "" {
-			return why
+		a := <-answers
+		if !a.OK || p.note.Cluster != uuid.Nil && a.Cluster != p.note.Cluster {
+			continue
+		}
+		if answered++; p.note.Older(a.Run, a.Epoch) {
+			return fmt.Sprintf("the node at %s knows of run %s, registered as epoch %d, this directory of %s and of epoch %d",
+				a.addr, a.Run, a.Epoch, p.note.ID, p.note.Epoch)
 		}
 	}
-	if n := int(answered.Load()); n <= len(addrs)/2 {
+	if answered <= len(addrs)/2 {
 		o.Logger.Info("not all nodes said whether this directory is as new as this node's last run; it votes with what it has",
-			"answered", n, "asked", len(addrs))
+			"answered", answered, "asked", len(addrs))
 	}
 	return ""
 }

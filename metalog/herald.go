@@ -84,14 +84,16 @@ func (t *transport) tell(s raft.Server, entry raft.Log) (known bool, err error) 
 		return true, nil
 	}
 	rq := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{
-			ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.self), Addr: t.EncodePeer(t.self, ""),
-		},
-		Term: entry.Term, PrevLogEntry: entry.Index, PrevLogTerm: entry.Term, LeaderCommitIndex: entry.Index,
+		RPCHeader: t.header(),
+		Term:      entry.Term, PrevLogEntry: entry.Index, PrevLogTerm: entry.Term, LeaderCommitIndex: entry.Index,
 	}
 	var resp raft.AppendEntriesResponse
 	err = t.NetworkTransport.AppendEntries(s.ID, target(s.ID, s.Address), rq, &resp)
 	return resp.Success || resp.Term > entry.Term, err
+}
+
+func (t *transport) header() raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.self), Addr: t.EncodePeer(t.self, "")}
 }
 
 // tooEarly answers in raft's place, which would warn of it, where nothing is sent but that an entry is committed which is
@@ -103,7 +105,7 @@ func (t *transport) tooEarly(rq *raft.AppendEntriesRequest) *raft.AppendEntriesR
 		return nil
 	}
 	return &raft.AppendEntriesResponse{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.self), Addr: t.EncodePeer(t.self, "")},
+		RPCHeader: t.header(),
 		Term:      r.CurrentTerm(), LastLog: last, NoRetryBackoff: true,
 	}
 }

@@ -288,7 +288,7 @@ func (s *store) write(what string, op func() error) error {
 	if err := s.failure.err(); err != nil {
 		return err
 	}
-	watched := s.watch.Begin(what, "metalog/"+storeFile)
+	watched := s.watch.Begin(what, "metalog", storeFile)
 	err := guard(op)
 	s.watch.End(watched)
 	if err != nil {

@@ -90,7 +90,7 @@ func (l *Log) commit(g *group, own bool) {
 
 // store makes g durable, as far as the mode wants it, and readable from memory.
 func (l *Log) store(g *group, own bool) error {
-	watched := l.opt.Watch.Begin("begin", "wal")
+	watched := l.opt.Watch.Begin("begin", "wal", "")
 	f, off, err := l.place(int64(g.size()))
 	l.opt.Watch.End(watched)
 	if err != nil {
@@ -103,7 +103,7 @@ func (l *Log) store(g *group, own bool) error {
 	if own {
 		to = f.slow
 	}
-	watched = l.opt.Watch.Begin("write", "wal/"+f.name)
+	watched = l.opt.Watch.Begin("write", "wal", f.name)
 	err = l.put(to, g, &h, off, always && !mutant.On(mutant.AckBeforeSync))
 	l.opt.Watch.End(watched)
 	if err != nil {

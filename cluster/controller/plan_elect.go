@@ -37,7 +37,8 @@ func newElectorate(img *image.Image, cfg *config.Broker) *electorate {
 }
 
 // planElections returns the changes that bring every partition in line with who is alive: members that are not leave the
-// ISR, leaders that are not are replaced, partitions without a leader get one, and reassignments that can be are completed. An image that is in line gives none.
+// ISR, leaders that are not are replaced, partitions without a leader get one, and reassignments that can be are completed.
+// An image that is in line gives none.
 func planElections(img *image.Image, cfg *config.Broker) (recs []image.Record) {
 	e := newElectorate(img, cfg)
 	for t := range img.Topics {

@@ -106,22 +106,13 @@ func samePlace(p, next *image.Partition) bool {
 }
 
 // minus is the ids of list that are not among the others, sorted.
-func minus(list, others []image.BrokerID) (rest []image.BrokerID) {
-	for _, id := range list {
-		if !slices.Contains(others, id) {
-			rest = append(rest, id)
-		}
-	}
+func minus(list, others []image.BrokerID) []image.BrokerID {
+	rest := slices.DeleteFunc(slices.Clone(list), func(id image.BrokerID) bool { return slices.Contains(others, id) })
 	slices.Sort(rest)
 	return rest
 }
 
 // among is the ids of list that are among the others, in their order.
-func among(list, others []image.BrokerID) (rest []image.BrokerID) {
-	for _, id := range list {
-		if slices.Contains(others, id) {
-			rest = append(rest, id)
-		}
-	}
-	return rest
+func among(list, others []image.BrokerID) []image.BrokerID {
+	return slices.DeleteFunc(slices.Clone(list), func(id image.BrokerID) bool { return !slices.Contains(others, id) })
 }

@@ -106,7 +106,8 @@ func refuseCommits(resp *kmsg.OffsetCommitResponse, code kerr.Code) {
 }
 
 // OffsetFetch serves key 9. It reads and fills Groups, the form of versions 8 and up, for every version: below 8 the
-// caller moves its one group there and back. It may wait for the metadata log: an answer has all commits before it. Nil Topics asks for all. From version 10 on topics are named by id.
+// caller moves its one group there and back. It may wait for the metadata log: an answer has all commits before it. Nil
+// Topics asks for all. From version 10 on topics are named by id.
 func (c *Coordinator) OffsetFetch(ctx context.Context, version int16, rq *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	resp.Version = version

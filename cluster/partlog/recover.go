@@ -16,7 +16,8 @@ import (
 )
 
 // Open recovers every log that the disk holds: what the checkpoint says, then every entry of the write-ahead log after it.
-// Records that should be there and are not are an error that names the partition, unless Repair allows to give them up; a log is never opened shorter.
+// Records that should be there and are not are an error that names the partition, unless Repair allows to give them up; a log
+// is never opened shorter.
 func Open(o Options) (*Store, error) {
 	o.fill()
 	s := &Store{

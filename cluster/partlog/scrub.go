@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// scrubRate is how many bytes a second the scrub reads at most: what producers and consumers want comes first.
+	// scrubRate is how many bytes a second the scrub reads on average, segment by segment: what producers and consumers want
+	// comes first.
 	scrubRate = 16 << 20
 	// scrubEvery is between the end of one scrub and the next. The first one begins with the store: what was done to a file
 	// while the node was stopped is found soon.
 	scrubEvery = 24 * time.Hour
 )
 
-// scrub reads segments, which nobody else may read for months, so that damage is found while others still have what was there. What it finds goes where damage goes that a reader meets.
+// scrub reads segments, which nobody else may read for months, so that damage is found while others still have what was
+// there. What it finds goes where damage goes that a reader meets.
 func (s *Store) scrub() {
 	for {
 		for _, l := range s.all() {

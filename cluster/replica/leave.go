@@ -20,7 +20,8 @@ func (m *Manager) leave(topic image.TopicID, in *image.Partition, p *Partition) 
 	}
 	m.leaving[stream] = true
 	m.left = append(m.left, left{topic, in.Number, stream})
-	if len(m.left) == 1 {
+	if !m.givingUp {
+		m.givingUp = true
 		m.tasks.Go(m.giveUp)
 	}
 }
@@ -32,7 +33,8 @@ type left struct {
 	stream wal.StreamID
 }
 
-// giveUp works on m.left until nothing is left.
+// giveUp works on m.left until nothing is left. There is one at a time: a partition that is given up twice at once may have come
+// back in between.
 func (m *Manager) giveUp() {
 	for {
 		l, ok := m.nextLeft()
@@ -53,7 +55,7 @@ func (m *Manager) giveUp() {
 func (m *Manager) nextLeft() (l left, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.left) == 0 || m.closed {
+	if m.givingUp = len(m.left) > 0 && !m.closed; !m.givingUp {
 		return l, false
 	}
 	return m.left[0], true

@@ -99,6 +99,7 @@ type Manager struct {
 	inSync   *inSync // nil until this node leads something that others follow
 	leaving  map[wal.StreamID]bool
 	left     []left // of leaving, in order; the first is being given up
+	givingUp bool   // somebody works on left
 }
 
 // New returns a manager without partitions; register it with metalog.Watch.

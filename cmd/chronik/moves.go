@@ -16,7 +16,11 @@ import (
 )
 
 // moving is a partition whose replicas are on their way.
-type moving struct{ replicas, adding, removing []int32 }
+type moving struct {
+	topic                      string
+	partition                  int32
+	replicas, adding, removing []int32
+}
 
 // explains says whether the replicas that are not in sync are only those that are being added.
 func (m moving) explains(p kadm.PartitionDetail) bool {
@@ -35,7 +39,7 @@ func reassignments(ctx context.Context, client *kgo.Client) (map[string]moving, 
 	all := map[string]moving{}
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
-			all[fmt.Sprintf("%s-%d", t.Topic, p.Partition)] = moving{p.Replicas, p.AddingReplicas, p.RemovingReplicas}
+			all[fmt.Sprintf("%s-%d", t.Topic, p.Partition)] = moving{t.Topic, p.Partition, p.Replicas, p.AddingReplicas, p.RemovingReplicas}
 		}
 	}
 	return all, nil

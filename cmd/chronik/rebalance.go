@@ -115,13 +115,10 @@ func (m *mover) cancel(ctx context.Context) error {
 	}
 	rq := kmsg.NewPtrAlterPartitionAssignmentsRequest()
 	rq.TimeoutMillis = 30_000
-	for name := range all {
-		i := strings.LastIndexByte(name, '-')
-		t := kmsg.AlterPartitionAssignmentsRequestTopic{Topic: name[:i]}
+	for _, r := range all {
+		t := kmsg.AlterPartitionAssignmentsRequestTopic{Topic: r.topic}
 		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-		if _, err := fmt.Sscan(name[i+1:], &p.Partition); err != nil {
-			return fmt.Errorf("partition %s: %w", name, err)
-		}
+		p.Partition = r.partition
 		t.Partitions = append(t.Partitions, p)
 		rq.Topics = append(rq.Topics, t)
 	}

@@ -18,6 +18,8 @@ import (
 type answer struct {
 	item *fetchItem
 	wire.FetchPartition
+	from *replica.Partition // where Records are from
+	size int                // of Records
 }
 
 // fetchCall is one Fetch request (key 1, versions 0-18) between Begin and its answer. It is a replica.Waiter: when the
@@ -183,11 +185,16 @@ func (c *fetchCall) read(a *answer, room int) (int, error) {
 	if err := c.downgrade(a); err != nil {
 		return 0, err
 	}
-	n := 0
+	return a.sized(p), nil
+}
+
+// sized notes how many bytes of records the partition has given.
+func (a *answer) sized(from *replica.Partition) int {
+	a.from, a.size = from, 0
 	for i := range a.Records {
-		n += int(a.Records[i].Size())
+		a.size += int(a.Records[i].Size())
 	}
-	return n, nil
+	return a.size
 }
 
 // partition is where the item may be read here: since version 11 followers serve consumers (KIP-392), if the operator has

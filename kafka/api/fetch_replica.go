@@ -68,11 +68,7 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := 0
-	for i := range a.Records {
-		n += int(a.Records[i].Size())
-	}
-	return n, nil
+	return a.sized(p), nil
 }
 
 // count counts what a follower is sent against the replication quota.
@@ -81,16 +77,8 @@ func (c *fetchCall) count() {
 		return
 	}
 	for i := range c.answers {
-		a := &c.answers[i]
-		n := 0
-		for j := range a.Records {
-			n += int(a.Records[j].Size())
-		}
-		if n == 0 {
-			continue
-		}
-		if p, err := c.partition(a.item); err == nil {
-			p.Sent(n)
+		if a := &c.answers[i]; len(a.Records) > 0 {
+			a.from.Sent(a.size)
 		}
 	}
 }

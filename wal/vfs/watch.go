@@ -14,18 +14,19 @@ type Watch struct {
 type Operation struct {
 	ID   uint64 // counted from 1 on
 	Op   string // what it does, "write"
-	Path string
+	Dir  string // in the data directory, and
+	Name string // of a file in it, if it is about one
 }
 
 // Begin notes that an operation begins. End takes what it returns.
-func (w *Watch) Begin(op, path string) (id uint64) {
+func (w *Watch) Begin(op, dir, name string) (id uint64) {
 	if w == nil {
 		return 0
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun++
-	w.running = append(w.running, Operation{w.begun, op, path})
+	w.running = append(w.running, Operation{w.begun, op, dir, name})
 	return w.begun
 }
 

@@ -7,12 +7,12 @@ func TestWatchShowsTheOldestOperation(t *testing.T) {
 	if o, any := w.Oldest(); any {
 		t.Fatal(o)
 	}
-	a, b := w.Begin("write", "a"), w.Begin("sync", "b")
-	if o, any := w.Oldest(); !any || o != (Operation{a, "write", "a"}) {
+	a, b := w.Begin("write", "d", "a"), w.Begin("sync", "d", "b")
+	if o, any := w.Oldest(); !any || o != (Operation{a, "write", "d", "a"}) {
 		t.Fatal(o, any)
 	}
 	w.End(a)
-	if o, any := w.Oldest(); !any || o.ID != b || o.Path != "b" {
+	if o, any := w.Oldest(); !any || o.ID != b || o.Name != "b" {
 		t.Fatal(o, any)
 	}
 	w.End(b)
@@ -21,5 +21,5 @@ func TestWatchShowsTheOldestOperation(t *testing.T) {
 		t.Fatal(o)
 	}
 	var none *Watch
-	none.End(none.Begin("write", "a"))
+	none.End(none.Begin("write", "d", "a"))
 }
