@@ -48,8 +48,13 @@ func planForget(img *image.Image, self image.BrokerID, hurt map[replicaOf]error)
 
 // withoutReplica is p when self has nothing of it any more; false when nobody else is known to have all of it.
 func withoutReplica(p *image.Partition, self image.BrokerID, minISR int) (next image.Partition, ok bool) {
-	not := func(list []image.BrokerID) []image.BrokerID {
-		return slices.DeleteFunc(slices.Clone(list), func(id image.BrokerID) bool { return id == self })
+	not := func(list []image.BrokerID) (others []image.BrokerID) {
+		for _, id := range list {
+			if id != self {
+				others = append(others, id)
+			}
+		}
+		return others
 	}
 	next = *p
 	if mutant.On(mutant.KeepDamagedInISR) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -98,7 +99,26 @@ func (c *trio) close(i int) {
 		if err := l.Close(); err != nil {
 			c.t.Error(err)
 		}
+		c.missed(l.identity.serverID())
 	}
+}
+
+// missed returns when no node has a connection to the server for its proposals: of what is sent before its end is seen
+// nobody knows what comes of it.
+func (c *trio) missed(id raft.ServerID) {
+	c.t.Helper()
+	for _, l := range c.logs {
+		for l != nil && l.courier.reaches(id) {
+			<-time.After(time.Millisecond)
+		}
+	}
+}
+
+// reaches says whether there is a connection to the server.
+func (c *courier) reaches(id raft.ServerID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now != nil && c.now.to == id && c.now.alive()
 }
 
 // grow opens one more node, which waits for a cluster.
