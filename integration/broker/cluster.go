@@ -23,6 +23,7 @@ type Cluster struct {
 	t      testing.TB
 	Nodes  []*Broker // node ids count from 1
 	gossip []string  // host:port
+	dir    string    // of what is no node's
 }
 
 // NewCluster starts nothing yet. The nodes find each other by gossip.
@@ -39,7 +40,7 @@ func NewCluster(t testing.TB, nodes int, flags ...string) *Cluster {
 // ClusterAt is NewCluster with data folders of the caller's, and with sites.
 func ClusterAt(t testing.TB, dirs []string, sites []Site, flags ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t}
+	c := &Cluster{t: t, dir: DataDir(t)}
 	for n, dir := range dirs {
 		c.add(dir, n+1, sites[n], append([]string{"--bootstrap-expect", strconv.Itoa(len(dirs))}, flags...))
 	}
@@ -105,10 +106,10 @@ func (c *Cluster) Addresses() string {
 	return strings.Join(all, ",")
 }
 
-// Bench starts chronik-bench against the cluster; what is acknowledged is kept beside the nodes' data.
+// Bench starts chronik-bench against the cluster; what is acknowledged is kept where no node's disk is.
 func (c *Cluster) Bench(subcommand string, flags ...string) *Process {
 	c.t.Helper()
-	return bench(c.t, subcommand, c.Addresses(), c.Nodes[0].Dir, flags)
+	return bench(c.t, subcommand, c.Addresses(), filepath.Join(c.dir, "acknowledged"), flags)
 }
 
 // AwaitISR returns when every partition of the topic has a leader and all its replicas in sync.

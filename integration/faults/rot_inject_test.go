@@ -13,8 +13,8 @@ var rottenClasses = append([]fileClass{newFileClass("node.run", 2, `node\.run`, 
 
 var setAsidePattern = regexp.MustCompile("^(damaged|quarantine)/")
 
-// rotten damages a file of a node that has ended, whichever and however, and says what it did.
-func (r *rot) rotten(dir string) string {
+// spoil damages a file of a node that has ended, whichever and however, and says what it did.
+func (r *rot) spoil(dir string) string {
 	r.t.Helper()
 	files := map[string][]string{} // by class
 	ok(r.t, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
@@ -34,6 +34,9 @@ func (r *rot) rotten(dir string) string {
 	name := files[class.name][r.dice.IntN(len(files[class.name]))]
 	way := r.damage(filepath.Join(dir, name))
 	r.count("rotten "+class.name, 1)
+	if filepath.Ext(name) == ".idx" {
+		r.rotten[dir] = append(r.rotten[dir], name)
+	}
 	return name + ": " + way
 }
 

@@ -59,7 +59,7 @@ func (r *rot) exchange(id int) {
 	}
 	switch older := r.copies[id]; {
 	case r.dice.IntN(2) == 0:
-		what := r.rotten(b.Dir)
+		what := r.spoil(b.Dir)
 		scrub = strings.Contains(what, ".seg")
 		r.tell("node %d: %s", id, what)
 		r.count("rotten", 1)

@@ -39,7 +39,7 @@ func (r *siege) end() {
 	var disks []*disk
 	for _, n := range r.cluster.Nodes {
 		n.Wait()
-		n.VerifyDump()
+		n.VerifyDump(r.rotten[n.Dir]...)
 		d, err := readDisk(n.Dir)
 		if err != nil {
 			r.t.Fatalf("%s: %v", n.Dir, err)

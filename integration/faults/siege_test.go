@@ -26,6 +26,7 @@ type siege struct {
 	history *history
 	commits atomic.Int64 // the last offset that was committed, of any group and partition
 	story   []string
+	rotten  map[string][]string // indexes that have rotted, by their node's folder: one is made again when somebody needs it
 }
 
 // siegeFlags: a record that is acknowledged is on two disks at least.
@@ -41,7 +42,7 @@ var siegeKinds = []producerKind{
 // newSiege starts nothing yet.
 func newSiege(t *testing.T, seed uint64, c *broker.Cluster, dial dialer) *siege {
 	t.Helper()
-	r := &siege{clients: newClients(t, seed), cluster: c, history: newHistory()}
+	r := &siege{clients: newClients(t, seed), cluster: c, history: newHistory(), rotten: map[string][]string{}}
 	r.dial = r.history.tap(dial)
 	r.addresses = func() []string { return strings.Split(c.Addresses(), ",") }
 	r.ended = func() <-chan struct{} { return nil } // that one ends is no reason to
