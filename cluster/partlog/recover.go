@@ -23,6 +23,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		options: o, files: vfs.Final(o.FS),
 		logs: map[wal.StreamID]*Log{}, dying: map[wal.StreamID]grave{},
+		truncating: newLongLock(), tending: newLongLock(),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), failed: make(chan struct{}),
 	}
 	s.clock.now = func() int64 { return o.Now().UnixMilli() }

@@ -27,7 +27,7 @@ type Store struct {
 
 	facts facts
 
-	truncating sync.RWMutex // held for reading by a Truncate on its way, for writing while a checkpoint looks at the logs
+	truncating longLock // held for reading by a Truncate on its way, for writing while a checkpoint looks at the logs
 
 	oldest  atomic.Int64 // position at which the write-ahead log begins
 	newest  atomic.Int64 // position up to which it is known to be written
@@ -36,7 +36,7 @@ type Store struct {
 	cutOver atomic.Int64 // number of them at which it should be cut
 	room    room
 	reread  atomic.Bool // a log start was raised: there may be something to remove
-	tending sync.Mutex  // held by a round of the background work; guards what follows
+	tending longLock    // held by a round of the background work; guards what follows
 	shedAt  int64       // time before which producers need not be looked at again, ms
 	pacer   pacer
 

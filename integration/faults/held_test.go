@@ -21,7 +21,7 @@ import (
 // leaders, and clients that know of none still ask the old one: what they ask lies there when it wakes up. It acknowledges
 // nothing of that, and shows neither records nor commits of a time that is over.
 func TestFaultsHeldStill(t *testing.T) {
-	plan := campaign.Plan{Name: "leaders held still for 1 to 30 s", Unit: "times", Share: 4, Soak: 60}
+	plan := campaign.Plan{Name: "leaders held still for 1 to 30 s", Unit: "times", Share: 4, Soak: 30}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		r := newSiege(t, seed, broker.NewCluster(t, 3, siegeFlags...), new(net.Dialer).DialContext)
 		const times = 4

@@ -16,7 +16,7 @@ import (
 // says so, gives up what it leads, and ends; the others go on meanwhile. When the disk is back, so is the node, and nothing
 // that was acknowledged is lost.
 func TestFaultsNodesDiskHangs(t *testing.T) {
-	plan := campaign.Plan{Name: "nodes of three: hung disk", Unit: "hangs", Share: 3, Soak: 60}
+	plan := campaign.Plan{Name: "nodes of three: hung disk", Unit: "hangs", Share: 3, Soak: 30}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		h := &hungNode{t: t, dice: rand.New(rand.NewPCG(seed, 29)), counts: campaign.Counts{plan.Unit: 1}}
 		h.cluster = broker.NewCluster(t, 3, broker.SmallLog...)

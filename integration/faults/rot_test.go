@@ -21,7 +21,7 @@ import (
 // has rotted. Clients with acks=all go on meanwhile. The node starts, or says what it refuses; whatever was acknowledged is
 // there in the end, at its offset, once, and every replica has the same bytes.
 func TestFaultsDisksOfNodes(t *testing.T) {
-	plan := campaign.Plan{Name: "disks of three nodes: rotten, wiped, older", Unit: "disks", Share: 12, Soak: 300}
+	plan := campaign.Plan{Name: "disks of three nodes: rotten, wiped, older", Unit: "disks", Share: 12, Soak: 100}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		r := &rot{siege: newSiege(t, seed, broker.NewCluster(t, 3, siegeFlags...), new(net.Dialer).DialContext)}
 		const disks = 12

@@ -15,7 +15,7 @@ import (
 // off from others, in one direction or both, packets are lost and late. Then it is healed. What was acknowledged stays,
 // nobody acknowledges or serves anything that another one leads by then, and the cluster is whole again by itself.
 func TestFaultsNetwork(t *testing.T) {
-	plan := campaign.Plan{Name: "network of three nodes", Unit: "faults of the network", Share: 9, Soak: 200}
+	plan := campaign.Plan{Name: "network of three nodes", Unit: "faults of the network", Share: 9, Soak: 90}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) campaign.Counts {
 		n := newNetworkSiege(t, seed)
 		n.begin()

@@ -18,7 +18,7 @@ import (
 // read stays; committed offsets do not go back; replicas have the same bytes and nodes the same metadata; and when nothing
 // is wrong any more, everything works again soon.
 func TestFaultsSimulatedClusterKeepsItsPromises(t *testing.T) {
-	plan := campaign.Plan{Name: "whole nodes in simulated time", Unit: "virtual minutes", Glance: 1, Share: 600, Soak: 6_000}
+	plan := campaign.Plan{Name: "whole nodes in simulated time", Unit: "virtual minutes", Glance: 1, Share: 600, Soak: 3_000}
 	campaign.Run(t, plan, func(t *testing.T, seed uint64) (counts campaign.Counts) {
 		dir := memoryDir(t)
 		synctest.Test(t, func(t *testing.T) {
