@@ -130,7 +130,7 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 		case f == nil || !known:
 		case isIn && p.keepsUp(f, now):
 			rec.ISR = append(rec.ISR, image.ISRMember{ID: id, Epoch: max(f.epoch, b.Epoch)})
-		case !isIn && p.keepsUp(f, now) && f.end >= max(p.hw, p.lead.start) && f.epoch == b.Epoch && b.Active():
+		case !isIn && p.keepsUp(f, now) && f.end >= max(p.hw, p.lead.start) && f.mayJoin(img):
 			rec.ISR, adding = append(rec.ISR, image.ISRMember{ID: id, Epoch: f.epoch}), append(adding, id)
 		}
 	}

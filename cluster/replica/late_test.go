@@ -6,6 +6,7 @@ import (
 
 	"chronik/cluster/partlog"
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 // A deposed leader's answer that comes late cuts nothing off: what it does not have may be committed by its successor, of
@@ -89,4 +90,38 @@ func TestWhoHasAbdicatedDoesNotServeAgain(t *testing.T) {
 			t.Error("it serves")
 		}
 	})
+}
+
+// Who is put out of the ISR because it stops, or is gone, has caught up a moment before, and the high watermark does not wait
+// for it to come back.
+func TestTheHighWatermarkDoesNotWaitForABrokerThatHasGone(t *testing.T) {
+	for name, goes := range map[string]func(image.BrokerID, int64) image.Record{
+		"stopped": func(id image.BrokerID, epoch int64) image.Record {
+			return image.ControlledShutdownRecord{ID: id, Epoch: epoch}
+		},
+		"fenced": func(id image.BrokerID, epoch int64) image.Record {
+			return image.FenceRecord{ID: id, Epoch: epoch, Fenced: true}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+				if _, err := c.node(1).produce(-1, "a", time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				b, _ := c.image().Broker(3)
+				p := *c.partition()
+				p.ISR = []image.BrokerID{1, 2}
+				c.must(goes(3, b.Epoch), image.PartitionChange{Topic: topicID, From: p.Epoch, Partition: p})
+				pass(joinWait / 4) // it still fetches
+				c.cut(3)
+				begin := time.Now()
+				if _, err := c.node(1).produce(-1, "b", time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(begin); d >= joinWait/2 {
+					t.Error("acknowledged after", d)
+				}
+			})
+		})
+	}
 }

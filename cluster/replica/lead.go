@@ -78,22 +78,32 @@ func (l *leading) of(id image.BrokerID) *follower {
 // would never have all that is committed, and never come into the ISR.
 const joinWait = time.Second
 
-// least is the end that all have who are in the ISR, or may be there already, or are about to be.
-func (l *leading) least(durable int64, r *role, now func() time.Time) int64 {
-	least := durable
-	for _, f := range l.others {
+// least is the end that all have who are in the ISR, or may be there already, or are about to be; the caller holds p.mu.
+func (p *Partition) least(r *role) int64 {
+	least := p.durable
+	for _, f := range p.lead.others {
 		if mutant.On(mutant.AckWithoutISR) {
 			break
 		}
-		if slices.Contains(r.isr, f.id) || slices.Contains(l.adding, f.id) || f.end >= l.start && f.isJoining(now()) {
+		if slices.Contains(r.isr, f.id) || slices.Contains(p.lead.adding, f.id) || p.isJoining(f) {
 			least = min(least, f.end)
 		}
 	}
 	return least
 }
 
-func (f *follower) isJoining(now time.Time) bool {
-	return now.Sub(f.fetched) < joinWait && now.Sub(f.caughtUp) < joinWait
+// isJoining says whether f is about to come into the ISR. Who was put out of it because it stops, or is gone, has caught up
+// a moment ago too, and is not waited for.
+func (p *Partition) isJoining(f *follower) bool {
+	now := p.manager.options.Now()
+	return f.end >= p.lead.start && now.Sub(f.fetched) < joinWait && now.Sub(f.caughtUp) < joinWait &&
+		f.mayJoin(p.manager.newest.Load())
+}
+
+// mayJoin says whether the broker that fetched is registered and neither fenced nor about to stop (KIP-841, 966).
+func (f *follower) mayJoin(img *image.Image) bool {
+	b, ok := img.Broker(f.id)
+	return ok && b.Epoch == f.epoch && b.Active()
 }
 
 // look moves the high watermark when time alone lets it move.
@@ -201,7 +211,7 @@ func (f *follower) fetches(epoch, offset, end int64, now time.Time) {
 // than what there was when this leader began: what was committed before, the leader may not know yet (KIP-101).
 func (p *Partition) joins(r *role, f *follower) bool {
 	isIn := slices.Contains(r.isr, f.id) || slices.Contains(p.lead.adding, f.id)
-	if isIn || f.end < max(p.hw, p.lead.start) || !p.keepsUp(f, p.manager.options.Now()) {
+	if isIn || !f.mayJoin(p.manager.newest.Load()) || f.end < max(p.hw, p.lead.start) || !p.keepsUp(f, p.manager.options.Now()) {
 		return false
 	}
 	return p.mayAsk(r)

@@ -184,7 +184,7 @@ func (p *Partition) highWatermark(r *role) int64 {
 	case !r.enough() || !p.manager.lease.holds():
 		return p.hw // a node that has just started may have metadata that its log is newer than
 	}
-	return p.lead.least(p.durable, r, p.manager.options.Now)
+	return p.least(r)
 }
 
 // Log is the partition's log.
