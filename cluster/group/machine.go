@@ -111,7 +111,8 @@ func (m *machine) Deadline() (time.Duration, bool) {
 
 // Expire removes whoever was not heard of in time, and goes on with a rebalance that has waited long enough.
 func (m *machine) Expire(now coordinator.Instant, fx *coordinator.Effects) {
-	if m.expireSessions(now, fx) {
+	forgotten := m.expirePending(now)
+	if m.expireSessions(now, fx) || forgotten && m.state == preparingRebalance {
 		m.afterRemoval(now, fx)
 	}
 	if m.joinBy <= now.Up {
@@ -125,13 +126,19 @@ func (m *machine) Expire(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 }
 
-func (m *machine) expireSessions(now coordinator.Instant, fx *coordinator.Effects) (removed bool) {
+// expirePending forgets ids that nobody joined with. Only a rebalance that is being prepared waits for them: the members
+// of a group that is not need not hear of a client that asked and went away.
+func (m *machine) expirePending(now coordinator.Instant) (forgotten bool) {
 	for id, until := range m.pending {
 		if until <= now.Up {
 			delete(m.pending, id)
-			removed = true
+			forgotten = true
 		}
 	}
+	return forgotten
+}
+
+func (m *machine) expireSessions(now coordinator.Instant, fx *coordinator.Effects) (removed bool) {
 	for _, mem := range slices.Clone(m.members) {
 		if mem.expires > now.Up {
 			continue
