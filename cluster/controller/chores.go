@@ -23,6 +23,9 @@ const (
 	// quorum larger without helping to reach it.
 	stabilization = 10 * time.Second
 
+	// sinceAsked is what that is where an operator asks for the vote: as long as it takes to see whether it keeps up.
+	sinceAsked = 2 * votersInterval
+
 	// maxVoters is how many servers vote at most; each record waits for more than half of them.
 	maxVoters = 5
 
@@ -77,7 +80,7 @@ func (c *Controller) tendVoters(t *tenure, now time.Time) {
 		return
 	}
 	servers = slices.DeleteFunc(servers, func(s Server) bool { return !s.Voter && c.retired.has(s.ID) })
-	promote, remove := planVoters(servers, func(id image.BrokerID) bool { return c.keepsUp(t, id, now) })
+	promote, remove := planVoters(servers, func(id image.BrokerID) bool { return c.keepsUp(t, id, now, stabilization) })
 	ctx, cancel := context.WithTimeout(t.ctx, voterChangeTimeout)
 	defer cancel()
 	switch {
@@ -90,8 +93,8 @@ func (c *Controller) tendVoters(t *tenure, now time.Time) {
 	}
 }
 
-// keepsUp says whether a broker has applied the log as it grew, for long enough.
-func (c *Controller) keepsUp(t *tenure, id image.BrokerID, now time.Time) bool {
+// keepsUp says whether a broker lives, and has applied the log as it grew for so long.
+func (c *Controller) keepsUp(t *tenure, id image.BrokerID, now time.Time, long time.Duration) bool {
 	b, ok := c.o.Log.Image().Broker(id)
 	if !ok || b.Fenced {
 		return false
@@ -100,5 +103,5 @@ func (c *Controller) keepsUp(t *tenure, id image.BrokerID, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := s.of[id]
-	return of != nil && of.epoch == b.Epoch && !of.current.IsZero() && now.Sub(of.current) >= stabilization
+	return of != nil && of.epoch == b.Epoch && !of.current.IsZero() && now.Sub(of.current) >= long
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -34,12 +35,21 @@ func (r *retired) has(id string) bool {
 }
 
 // AddVoter answers key 80 (KIP-853): a node that follows the metadata log gets a vote. INCONSISTENT_CLUSTER_ID,
-// DUPLICATE_VOTER, INVALID_REQUEST, NOT_CONTROLLER. clusterID is zero when the client gave none.
+// DUPLICATE_VOTER, INVALID_REQUEST, NOT_CONTROLLER, and as in Kafka REQUEST_TIMED_OUT for a node that does not keep up: from
+// its vote on it counts for the majority that every record needs, and with one that is gone there may be none any more.
+// clusterID is zero when the client gave none.
 func (c *Controller) AddVoter(ctx context.Context, clusterID uuid.UUID, rq *kmsg.AddRaftVoterRequest) error {
 	return c.changeVoters(ctx, clusterID, func(servers []Server) error {
 		s, err := planVoter(c.o.Log.Image(), servers, image.BrokerID(rq.VoterID), rq.VoterDirectoryID)
 		if err != nil {
 			return err
+		}
+		t := c.tenure.Load()
+		switch {
+		case t == nil:
+			return kerr.NotController
+		case !c.keepsUp(t, s.Node, time.Now(), sinceAsked):
+			return kerr.Detail(kerr.RequestTimedOut, "Node %d has not kept up with the metadata log for %s.", s.Node, sinceAsked)
 		}
 		c.retired.set(s.ID, false)
 		if err = c.o.Voters.Promote(ctx, s.ID); err == nil {

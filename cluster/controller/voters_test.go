@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,13 +14,29 @@ import (
 )
 
 func TestVotersOnRequest(t *testing.T) {
-	c, l := cluster(t, 4)
-	v := &fakeVoters{servers: []Server{{"a", 1, true}, {"b", 2, true}, {"c", 3, true}, {"d", 4, false}, {"e", 9, true}}}
-	c.o.Voters = v
-	id := uuid.UUID{7}
-	if _, err := l.apply(image.ClusterRecord{ID: id}); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := lead(t, 6, nil)
+		r.end()
+		v := &fakeVoters{servers: []Server{{"a", 1, true}, {"b", 2, true}, {"c", 3, true}, {"d", 4, false}, {"e", 9, true}, {"f", 5, false}, {"g", 6, false}}}
+		r.o.Voters = v
+		id := uuid.UUID{7}
+		if _, err := r.log.apply(image.ClusterRecord{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		r.reign()
+		defer func() { r.end() }()
+		for range 20 { // broker 5 says nothing, and 6 applies nothing
+			r.beat(6, func(rq *kmsg.BrokerHeartbeatRequest) { rq.CurrentMetadataOffset = 1 })
+			r.pass(250*time.Millisecond, 1, 2, 3, 4)
+		}
+		askForVoters(t, r, v, id)
+		if !v.handedOver || !r.retired.has("c") || !r.retired.has("d") {
+			t.Errorf("%+v, %v", v, r.retired.servers)
+		}
+	})
+}
+
+func askForVoters(t *testing.T, r *reign, v *fakeVoters, id uuid.UUID) {
 	directory := func(node int32) [16]byte { return uuid.UUID{15: byte(node)} }
 	for _, s := range []struct {
 		name    string
@@ -30,6 +48,8 @@ func TestVotersOnRequest(t *testing.T) {
 		voters  string
 	}{
 		{"add", true, id, 4, directory(4), 0, "a b c d e"},
+		{"add who is gone: one of two could not commit without it", true, id, 5, directory(5), kerr.RequestTimedOut, "a b c d e"},
+		{"add who is far behind", true, id, 6, directory(6), kerr.RequestTimedOut, "a b c d e"},
 		{"add again", true, id, 4, directory(4), kerr.DuplicateVoter, "a b c d e"},
 		{"add who has not joined", true, uuid.Nil, 7, directory(7), kerr.InvalidRequest, "a b c d e"},
 		{"add in another cluster", true, uuid.UUID{8}, 4, directory(4), kerr.InconsistentClusterID, "a b c d e"},
@@ -44,9 +64,9 @@ func TestVotersOnRequest(t *testing.T) {
 	} {
 		var err error
 		if s.add {
-			err = c.AddVoter(t.Context(), s.cluster, &kmsg.AddRaftVoterRequest{VoterID: s.node, VoterDirectoryID: s.dir})
+			err = r.AddVoter(t.Context(), s.cluster, &kmsg.AddRaftVoterRequest{VoterID: s.node, VoterDirectoryID: s.dir})
 		} else {
-			err = c.RemoveVoter(t.Context(), s.cluster, &kmsg.RemoveRaftVoterRequest{VoterID: s.node, VoterDirectoryID: s.dir})
+			err = r.RemoveVoter(t.Context(), s.cluster, &kmsg.RemoveRaftVoterRequest{VoterID: s.node, VoterDirectoryID: s.dir})
 		}
 		got := ""
 		for _, server := range v.servers {
@@ -57,9 +77,6 @@ func TestVotersOnRequest(t *testing.T) {
 		if kerr.Of(err) != s.want || got != " "+s.voters {
 			t.Errorf("%s %d: %v, voters%s; want %v, %s", s.name, s.node, err, got, s.want, s.voters)
 		}
-	}
-	if !v.handedOver || !c.retired.has("c") || !c.retired.has("d") {
-		t.Errorf("%+v, %v", v, c.retired.servers)
 	}
 }
 
