@@ -260,6 +260,8 @@ func (f *fetcher) partition(in *fetched, out *kmsg.FetchResponseTopicPartition, 
 	case code == kerr.OffsetOutOfRange && out.LogStartOffset > in.sent.offset:
 		err := in.p.reset(out.LogStartOffset, in.epoch)
 		return true, err
+	case code == kerr.OffsetOutOfRange && in.sent.epoch < 0: // nothing is here, and the leader's log ends before
+		return false, in.p.manager.abandon(in.p, in.epoch)
 	case code != kerr.None:
 		return false, code
 	case out.DivergingEpoch.EndOffset >= 0:

@@ -72,6 +72,9 @@ func (p *Partition) diverge(epoch int32, end int64, leaderEpoch int32) error {
 	if _, own := p.log.EpochEnd(epoch); own >= 0 {
 		to = min(to, own)
 	}
+	if to < p.log.Offsets().LogStart {
+		return p.manager.abandon(p, leaderEpoch)
+	}
 	return p.truncate(to, leaderEpoch)
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"slices"
 
 	"chronik/kafka/kerr"
@@ -37,15 +38,40 @@ func (m *Manager) Return(topic image.TopicID, partition int32) {
 func (m *Manager) GiveUp(topic image.TopicID, partition int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t, ok := m.img.Topic(topic)
-	p := m.held(topic, partition)
-	if !ok || p == nil || m.closed {
+	if p := m.held(topic, partition); p != nil {
+		m.beginAnew(p)
+	}
+}
+
+// abandon is GiveUp for a log that begins beyond where the leader's of that epoch goes another way. What it lacks was
+// committed once, so the leader came by an unclean election, and this node is not in the ISR. Where it went on from its own
+// beginning, it would lack what the leader has taken until there.
+func (m *Manager) abandon(p *Partition, leaderEpoch int32) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, o := p.role.Load(), p.log.Offsets()
+	if m.held(p.topic, p.number) != p || r.leads() || r.epoch != leaderEpoch || p.withdrawn.Load() {
+		return kerr.FencedLeaderEpoch
+	}
+	if slices.Contains(r.isr, m.options.Self) {
+		return fmt.Errorf("in sync, with a log that begins at %d, beyond the leader's: %w", o.LogStart, kerr.OffsetOutOfRange)
+	}
+	m.options.Logger.Warn("the leader's log goes another way before where this one begins, which is given up and copied again",
+		"topic", p.topic, "partition", p.number, "start", o.LogStart, "end", o.LogEnd, "leaderEpoch", leaderEpoch)
+	m.beginAnew(p)
+	return nil
+}
+
+// beginAnew has the log removed, and created anew when that is done; the caller holds m.mu.
+func (m *Manager) beginAnew(p *Partition) {
+	t, ok := m.img.Topic(p.topic)
+	if !ok || m.closed {
 		return
 	}
-	parts := slices.Clone(m.topics[topic]) // readers hold the old one
-	parts[partition] = nil
-	m.topics[topic] = parts
-	m.leave(topic, t.Partitions[partition], p)
+	parts := slices.Clone(m.topics[p.topic]) // readers hold the old one
+	parts[p.number] = nil
+	m.topics[p.topic] = parts
+	m.leave(p.topic, t.Partitions[p.number], p)
 }
 
 // held is the partition, nil when this node has no part in it; the caller holds m.mu.
