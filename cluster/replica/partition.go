@@ -88,10 +88,14 @@ func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 		p.log.Lead(r.epoch)
 		p.resigned = nil
 		p.durable = p.log.Offsets().Durable
+		p.hw = min(p.hw, p.durable) // what truncate has cut off, restate may not have told yet
 		p.lead.begin(r, self, p.log.Offsets().LogEnd, p.manager.options.Now())
 	}
 	if !r.leads() {
 		p.log.Follow(r.epoch)
+		if was.leads() {
+			p.follow.hw = p.hw // what it was told before says nothing of what it has appended since
+		}
 	}
 	p.role.Store(r)
 	if r.leads() {

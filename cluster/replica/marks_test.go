@@ -1,0 +1,50 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+// A node is made leader between the truncation of its log, after an unclean election, and what it takes over of that: a high
+// watermark beyond its end would have records acknowledged before its disk has them.
+func TestALeadersHighWatermarkMustNotBeBeyondItsEnd(t *testing.T) {
+	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
+		for _, value := range []string{"a", "b"} {
+			c.node(1).produce(-1, value, time.Minute)
+		}
+		p := c.node(2).part()
+		c.await("committed", func() bool { return p.highWatermarkNow() == 2 })
+		c.cut(1)
+		pass(time.Second)
+		if _, err := p.log.Truncate(1, 0); err != nil {
+			t.Fatal(err)
+		}
+		c.elect(2, 2)
+		p.restate()
+		if hw := p.highWatermarkNow(); hw != 1 {
+			t.Errorf("%d, and the log ends at %d", hw, p.log.Offsets().LogEnd)
+		}
+	})
+}
+
+// What a leader said of its high watermark long ago says nothing of what this node has appended since as a leader itself.
+func TestADeposedLeaderMustNotGoByAnOldHighWatermark(t *testing.T) {
+	inCluster(t, 2, 2, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		p := c.node(2).part()
+		c.await("committed", func() bool { return p.highWatermarkNow() == 1 })
+		p.mu.Lock()
+		p.follow.hw = 3 // it was behind when it fetched last
+		p.mu.Unlock()
+		c.cut(1)
+		c.elect(2, 2)
+		for _, value := range []string{"x", "y"} {
+			c.node(2).produce(1, value, time.Minute)
+		}
+		c.elect(1, 1)
+		p.moved(3) // its last record comes to the disk
+		if hw := p.highWatermarkNow(); hw != 1 {
+			t.Errorf("%d, which nobody else has", hw)
+		}
+	})
+}
