@@ -64,18 +64,24 @@ func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg
 		out.OldStyleOffsets, err = oldOffsets(p, in)
 		return err
 	}
-	if in.Timestamp == latestTimestamp && !p.HighWatermarkKnown() {
+	known := p.HighWatermarkKnown()
+	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
+	if err != nil {
+		return err
+	}
+	if !known && asksForEnd(in.Timestamp, found) {
 		if req.Version >= 5 { // KIP-207
 			return kerr.OffsetNotAvailable
 		}
 		return kerr.LeaderNotAvailable
 	}
-	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
-	if err != nil {
-		return err
-	}
 	out.Offset, out.Timestamp, out.LeaderEpoch = found.Offset, found.Timestamp, found.LeaderEpoch
 	return nil
+}
+
+// asksForEnd says whether what was found depends on where the log ends for readers.
+func asksForEnd(ts int64, found batch.TimeOffset) bool {
+	return ts == latestTimestamp || ts == maxTimestamp || ts >= 0 && found == noOffset
 }
 
 // leaderNamed finds a partition by its topic's name.

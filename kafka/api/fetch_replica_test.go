@@ -137,3 +137,41 @@ func TestFetchFromTheNearestReplica(t *testing.T) {
 		}
 	}
 }
+
+// Right after an election a leader does not know all that is committed. It must not say that there is no record of a time, or
+// which the newest is: who looks for it would go on at the end, and never read those that there are (KIP-207).
+func TestALookUpByTimeMustNotMissWhatIsCommitted(t *testing.T) {
+	n := start(t, nil)
+	id, broker := n.shared()
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1000))
+	rq.Acks = 1
+	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
+	topic, _ := n.Meta.Image().Topic(id)
+	p := *topic.Partitions[0]
+	p.LeaderEpoch++
+	if _, err := n.Meta.Propose(t.Context(), image.PartitionChange{Topic: id, From: p.Epoch, Partition: p}); err != nil {
+		t.Fatal(err)
+	}
+	for _, ts := range []int64{500, maxTimestamp, latestTimestamp} {
+		if got := n.listOffset(11, "t", 0, ts); got != "OFFSET_NOT_AVAILABLE" {
+			t.Errorf("%d: %s", ts, got)
+		}
+	}
+	if got := n.listOffset(4, "t", 0, 500); got != "LEADER_NOT_AVAILABLE" {
+		t.Error(got)
+	}
+	if got := n.listOffset(11, "t", 0, earliestTimestamp); got != "-1@0/0" {
+		t.Error(got)
+	}
+	fetch := followerFetch(id, broker, 1, 0)
+	fetch.Topics[0].Partitions[0].CurrentLeaderEpoch = p.LeaderEpoch
+	client := n.peer.Listener
+	n.peer.Listener = image.InternalListener
+	n.fetch(fetch)
+	n.peer.Listener = client
+	for ts, want := range map[int64]string{500: "1000@0/0", 1001: "-1@-1/-1", maxTimestamp: "1000@0/0", latestTimestamp: "-1@1/1"} {
+		if got := n.listOffset(11, "t", 0, ts); got != want {
+			t.Errorf("%d: %s, want %s", ts, got, want)
+		}
+	}
+}
