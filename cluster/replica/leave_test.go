@@ -14,6 +14,7 @@ func TestAPartitionIsNotGivenUpTwiceAtOnce(t *testing.T) {
 		}
 		who := c.node(3)
 		c.await("a record", func() bool { return who.store.Holds(1) })
+		c.cut(3) // else it is there again at once
 		m, in := who.manager(), c.partition()
 		m.mu.Lock()
 		m.givingUp = true // and is about to look what is next
