@@ -118,7 +118,7 @@ func (f *founding) step(ctx context.Context) (done bool, err error) {
 		return f.joinVoters(ctx)
 	case f.rejoins:
 		f.say("this node has belonged to a cluster and founds no other: waiting for a node that still has its metadata; " +
-			"if none has, see the recovery of a lost quorum, or empty all data directories to begin anew")
+			"if too few have for a quorum, see chronik cluster recover; or empty all data directories to begin anew")
 		return false, nil
 	case f.expect > 0:
 		set, why := f.expected()

@@ -127,7 +127,8 @@ func (p *peers) catchUp(ctx context.Context, meta *metalog.Log) error {
 			return meta.Err()
 		case <-time.After(waitingEvery):
 			servers, err := meta.Servers()
-			p.logger.Info("waiting for the other nodes: more than half of the voters must be there to agree on anything",
+			p.logger.Info("waiting for the other nodes: more than half of the voters must be there to agree on anything; "+
+				"if so many are lost for good, see chronik cluster recover",
 				"voters", names(voting(servers)), "error", err)
 		}
 	}

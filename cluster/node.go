@@ -141,6 +141,9 @@ func (n *Node) openMetadata(ctx context.Context, o Options) (err error) {
 }
 
 func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_ *metalog.Log, err error) {
+	if err := checkRecovery(o.Dir); err != nil {
+		return nil, err
+	}
 	if n.peers == nil {
 		if err := checkLostMetadata(o); err != nil {
 			return nil, err

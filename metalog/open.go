@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -94,15 +93,11 @@ func (s *starting) lockDir() error {
 	if err := syncFile(filepath.Dir(s.Dir)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(s.Dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
+	f, err := lock(s.Dir)
+	if err == nil {
+		s.opened(f.Close)
 	}
-	s.opened(f.Close)
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("%s is in use by another process: %w", f.Name(), err)
-	}
-	return nil
+	return err
 }
 
 // makeDir is os.MkdirAll, and what it makes is still there after a power cut: also the data directory around this one,
@@ -152,6 +147,19 @@ func (s *starting) identify() (identity, error) {
 // begin makes the store with the identity in it, and gives it its name when that is on disk. Without a network the first
 // configuration of Raft is in it too.
 func (s *starting) begin(path string, who identity) error {
+	return beginStore(path, func(st *store) error {
+		err := st.Set(keyIdentity, who.text())
+		if err == nil && s.Net == nil {
+			err = st.found(aloneConfiguration(who))
+		} else if err == nil {
+			err = st.Set(keyCluster, uuid.Nil[:])
+		}
+		return err
+	})
+}
+
+// beginStore makes a store and gives it its name when what fill puts into it is on disk.
+func beginStore(path string, fill func(*store) error) error {
 	tmp := path + ".tmp"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -161,13 +169,7 @@ func (s *starting) begin(path string, who identity) error {
 		return fmt.Errorf("%s: %w", tmp, err)
 	}
 	st := &store{path: tmp, under: bolt, failure: newFailure()}
-	err = st.Set(keyIdentity, who.text())
-	if err == nil && s.Net == nil {
-		err = st.found(aloneConfiguration(who))
-	} else if err == nil {
-		err = st.Set(keyCluster, uuid.Nil[:])
-	}
-	if err = errors.Join(err, st.Close()); err != nil {
+	if err = errors.Join(fill(st), st.Close()); err != nil {
 		return err
 	}
 	if err := syncFile(tmp); err != nil {

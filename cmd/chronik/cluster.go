@@ -14,9 +14,9 @@ import (
 
 func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is, and add, empty and remove nodes"}
+	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost"}
 	f.add(cmd)
-	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.decommissionNode(), f.rebalanceCluster())
+	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster())
 	return cmd
 }
 
@@ -117,7 +117,8 @@ func (h *health) advice(down []int32) (lines []string) {
 	}
 	if len(h.leaderless) > 0 {
 		lines = append(lines, fmt.Sprintf("%d partitions have no leader and serve nothing, until a replica that has all acknowledged records "+
-			"is back: %s", len(h.leaderless), some(h.leaderless)))
+			"is back: %s", len(h.leaderless), some(h.leaderless)),
+			"  if none can come back: chronik cluster elect --unclean TOPIC has another replica lead, and what it lacks is lost")
 	}
 	if len(h.under) > 0 {
 		lines = append(lines, fmt.Sprintf("%d partitions have replicas that are not in sync; they are catching up if their brokers are there: %s",
