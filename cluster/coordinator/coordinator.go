@@ -3,8 +3,9 @@
 // has the lock, the timers, the queues to the metadata log and the waiting callers. It does not know what the machines
 // do.
 //
-// Keys come and go between nodes. Who coordinates one is a function of the image (Mine); when that has changed, Evict
-// forgets the machines of what is others' now.
+// Keys come and go between nodes. Who coordinates one, and since when, is a function of the image (Mine). A machine lives
+// for one such tenure; when that has ended, Evict forgets it, and so does whoever asks next, should the key have come back.
+// What a machine has under way then is refused by the image, which compares the tenure (OwnerSince of groups' records).
 //
 // A key belongs to one of a few shards. A shard's lock is held while a machine works and while what it wants recorded
 // is queued, so records enter the log in the order in which they were decided. Each shard has two queues, one for the
@@ -27,10 +28,6 @@ var ErrClosed = errors.New("coordinator: closed")
 
 // ErrNotMine ends the calls for a key that another node coordinates, also those that wait when the key goes there.
 var ErrNotMine = errors.New("coordinator: not mine")
-
-// ErrLeaving refuses calls for a key that came back while records of its last machine are still on their way: until
-// their outcome is known, what a new machine finds in the image may be about to change.
-var ErrLeaving = errors.New("coordinator: the key has not left yet")
 
 // Log is where records go (metalog.Log).
 type Log interface {
@@ -99,8 +96,8 @@ func (fx *Effects) ProposeLow(then func(now Instant, err error, fx *Effects), re
 type Options[M Machine] struct {
 	Log     Log
 	Now     func() time.Time
-	New     func(key string, now Instant) M // from the image; called under the shard's lock
-	Mine    func(key string) bool           // whether this node coordinates key, by the newest image; nil: all. Quick: every call asks
-	Timeout time.Duration                   // of a proposal; 0: 5 s, as offsets.commit.timeout.ms
+	New     func(key string, since int64, now Instant) M // from the image; called under the shard's lock
+	Mine    func(key string) (since int64, mine bool)    // whether this node coordinates key by the newest image, and since when; nil: all. Quick: every call asks
+	Timeout time.Duration                                // of a proposal; 0: 5 s, as offsets.commit.timeout.ms
 	Logger  *slog.Logger
 }

@@ -34,9 +34,8 @@ func (s *shard[M]) propose(e *entry[M], p Proposal) {
 		var fx Effects
 		now := s.runtime.instant()
 		e.inFlight--
-		if s.leaving[e.key] == e {
-			s.left(e)
-			return
+		if s.entries[e.key] != e {
+			return // it was evicted
 		}
 		if p.Then != nil {
 			p.Then(now, err, &fx)

@@ -23,8 +23,8 @@ type Runtime[M Machine] struct {
 	work   sync.WaitGroup // proposers and periodic work
 
 	log     Log
-	make    func(key string, now Instant) M
-	mine    func(key string) bool
+	make    func(key string, since int64, now Instant) M
+	mine    func(key string) (since int64, mine bool)
 	timeout time.Duration
 	logger  *slog.Logger
 }
@@ -36,7 +36,7 @@ func New[M Machine](o Options[M]) *Runtime[M] {
 		log: o.Log, make: o.New, mine: o.Mine, timeout: o.Timeout, logger: o.Logger,
 	}
 	if r.mine == nil {
-		r.mine = func(string) bool { return true }
+		r.mine = func(string) (int64, bool) { return 0, true }
 	}
 	if r.timeout == 0 {
 		r.timeout = 5 * time.Second
@@ -55,7 +55,7 @@ func (r *Runtime[M]) Load(keys ...string) {
 	}
 }
 
-// Evict forgets the machines of keys that other nodes coordinate now. Whoever waits for an answer of one gets ErrNotMine.
+// Evict forgets the machines of keys that other nodes coordinate now, or did meanwhile. Whoever waits for an answer of one gets ErrNotMine.
 func (r *Runtime[M]) Evict() {
 	for i := range r.shards {
 		r.shards[i].evict()
@@ -63,7 +63,7 @@ func (r *Runtime[M]) Evict() {
 }
 
 // Call has fn work on key's machine and waits for the answer to the ticket. It returns ctx's error when ctx ends first,
-// ErrClosed when the runtime closes; the machine is not told. ErrNotMine, ErrLeaving.
+// ErrClosed when the runtime closes; the machine is not told. ErrNotMine.
 func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (any, error) {
 	s := r.shard(key)
 	t, answer, err := s.call(key, fn)
@@ -85,7 +85,7 @@ func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Inst
 	}
 }
 
-// Tell has fn work on key's machine. Nobody waits for an answer. ErrClosed, ErrNotMine, ErrLeaving.
+// Tell has fn work on key's machine. Nobody waits for an answer. ErrClosed, ErrNotMine.
 func (r *Runtime[M]) Tell(key string, fn func(m M, now Instant, fx *Effects)) error {
 	s := r.shard(key)
 	s.mu.Lock()
@@ -98,11 +98,12 @@ func (r *Runtime[M]) View(key string, fn func(m M)) {
 	s := r.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries[key]; ok {
+	since, _ := r.mine(key)
+	if e, ok := s.entries[key]; ok && e.since == since {
 		fn(e.machine)
 		return
 	}
-	fn(r.make(key, r.instant()))
+	fn(r.make(key, since, r.instant()))
 }
 
 // Keys are those of the live machines, sorted.

@@ -67,7 +67,7 @@ func (c *counter) Expire(now Instant, _ *Effects) {
 func start(j *journal) *Runtime[*counter] {
 	return New(Options[*counter]{
 		Log: j, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-		New: func(key string, _ Instant) *counter { return &counter{key: key} },
+		New: func(key string, _ int64, _ Instant) *counter { return &counter{key: key} },
 	})
 }
 

@@ -12,7 +12,6 @@ type shard[M Machine] struct {
 
 	mu        sync.Mutex // owns all below
 	entries   map[string]*entry[M]
-	leaving   map[string]*entry[M] // evicted, with something in flight
 	due       queue[M]
 	timer     *time.Timer   // for the first of due
 	armed     time.Duration // what timer is set to, by Instant.Up
@@ -32,6 +31,7 @@ type waiter struct {
 // entry is a machine and its place in due, -1 when it has none.
 type entry[M Machine] struct {
 	key      string
+	since    int64 // when this node's tenure of the key began
 	machine  M
 	inFlight int // proposals whose outcome it has not been told
 	deadline time.Duration
@@ -41,7 +41,6 @@ type entry[M Machine] struct {
 func (s *shard[M]) init(r *Runtime[M]) {
 	s.runtime = r
 	s.entries = make(map[string]*entry[M])
-	s.leaving = make(map[string]*entry[M])
 	s.waiting = make(map[Ticket]waiter)
 	s.low.low = true
 }
@@ -49,78 +48,83 @@ func (s *shard[M]) init(r *Runtime[M]) {
 func (s *shard[M]) call(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (Ticket, <-chan any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.takes(key); err != nil {
+	now := s.runtime.instant()
+	e, err := s.entry(key, now)
+	if err != nil {
 		return 0, nil, err
 	}
 	s.ticket++
 	t, answer := s.ticket, make(chan any, 1)
 	s.waiting[t] = waiter{key, answer}
-	return t, answer, s.tell(key, func(m M, now Instant, fx *Effects) { fn(m, now, t, fx) })
-}
-
-// takes says why nothing can be asked about key here, if so.
-func (s *shard[M]) takes(key string) error {
-	switch {
-	case s.closed:
-		return ErrClosed
-	case !s.runtime.mine(key):
-		return ErrNotMine
-	case s.leaving[key] != nil:
-		return ErrLeaving
-	}
-	return nil
+	s.work(e, now, func(m M, now Instant, fx *Effects) { fn(m, now, t, fx) })
+	return t, answer, nil
 }
 
 func (s *shard[M]) tell(key string, fn func(m M, now Instant, fx *Effects)) error {
-	if err := s.takes(key); err != nil {
+	now := s.runtime.instant()
+	e, err := s.entry(key, now)
+	if err != nil {
 		return err
 	}
-	now := s.runtime.instant()
-	e, ok := s.entries[key]
-	if !ok {
-		e = &entry[M]{key: key, place: -1}
-		e.machine = s.runtime.make(e.key, now)
-		s.entries[e.key] = e
+	s.work(e, now, fn)
+	return nil
+}
+
+// entry is key's machine of the present tenure.
+func (s *shard[M]) entry(key string, now Instant) (*entry[M], error) {
+	since, mine := s.runtime.mine(key)
+	switch {
+	case s.closed:
+		return nil, ErrClosed
+	case !mine:
+		return nil, ErrNotMine
 	}
+	if e, ok := s.entries[key]; ok && e.since == since {
+		return e, nil
+	} else if ok {
+		s.remove(map[string]*entry[M]{key: e})
+	}
+	e := &entry[M]{key: key, since: since, place: -1}
+	e.machine = s.runtime.make(key, since, now)
+	s.entries[key] = e
+	return e, nil
+}
+
+func (s *shard[M]) work(e *entry[M], now Instant, fn func(m M, now Instant, fx *Effects)) {
 	var fx Effects
 	fn(e.machine, now, &fx)
 	s.settle(e, &fx)
 	s.arm(now)
-	return nil
 }
 
-// evict forgets the machines of keys that are not this node's any more.
+// evict forgets the machines of tenures that have ended.
 func (s *shard[M]) evict() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gone := make(map[string]bool)
+	gone := make(map[string]*entry[M])
 	for key, e := range s.entries {
-		if s.runtime.mine(key) {
-			continue
-		}
-		gone[key] = true
-		s.due.drop(e)
-		delete(s.entries, key)
-		if e.inFlight > 0 {
-			s.leaving[key] = e
+		if since, mine := s.runtime.mine(key); !mine || since != e.since {
+			gone[key] = e
 		}
 	}
+	s.remove(gone)
+}
+
+// remove forgets machines, and sends away those that wait for them. What those have in flight tells nobody its outcome.
+func (s *shard[M]) remove(gone map[string]*entry[M]) {
+	if len(gone) == 0 {
+		return
+	}
+	for key, e := range gone {
+		s.due.drop(e)
+		delete(s.entries, key)
+	}
 	for t, w := range s.waiting {
-		if gone[w.key] {
+		if gone[w.key] != nil {
 			delete(s.waiting, t)
 			close(w.answer)
 		}
 	}
-}
-
-// left forgets an evicted machine that has nothing in flight any more. If the key has come back meanwhile, it begins
-// again from the image.
-func (s *shard[M]) left(e *entry[M]) {
-	if e.inFlight > 0 {
-		return
-	}
-	delete(s.leaving, e.key)
-	_ = s.tell(e.key, func(M, Instant, *Effects) {}) // or it is somebody else's still
 }
 
 func (s *shard[M]) forget(t Ticket) {

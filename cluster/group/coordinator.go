@@ -85,8 +85,10 @@ func New(o Options) *Coordinator {
 		newMemberID: o.NewMemberID, catchUp: o.Sync, moved: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
-		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.coordinates,
-		New: func(id string, now coordinator.Instant) *machine { return newMachine(c.env, id, now) },
+		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.tenure,
+		New: func(id string, since int64, now coordinator.Instant) *machine {
+			return newMachine(c.env, id, since, now)
+		},
 	})
 	c.load()
 	c.machines.Every(c.checkInterval, c.expireOffsets)
@@ -283,8 +285,6 @@ func unanswered(err error) kerr.Code {
 		return kerr.CoordinatorNotAvailable
 	case errors.Is(err, coordinator.ErrNotMine):
 		return kerr.NotCoordinator
-	case errors.Is(err, coordinator.ErrLeaving):
-		return kerr.CoordinatorLoadInProgress
 	}
 	return kerr.RequestTimedOut
 }

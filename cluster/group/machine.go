@@ -50,6 +50,7 @@ type env struct {
 type machine struct {
 	env
 	id           string
+	since        int64 // when this broker's tenure of the group began
 	state        state
 	stateSince   int64  // ms, wall
 	protocolType string // "" for a group that only keeps offsets
@@ -78,8 +79,8 @@ type machine struct {
 
 // newMachine is the group as the image has it. Members get a full session timeout to be heard of: they could not have
 // reached a coordinator that was not there.
-func newMachine(e env, id string, now coordinator.Instant) *machine {
-	m := &machine{env: e, id: id, joinBy: never, syncBy: never, recordBy: never}
+func newMachine(e env, id string, since int64, now coordinator.Instant) *machine {
+	m := &machine{env: e, id: id, since: since, joinBy: never, syncBy: never, recordBy: never}
 	g, ok := e.image().Group(id)
 	if !ok {
 		return m
@@ -236,8 +237,8 @@ func (m *machine) record(assigned func(*member) []byte) image.GroupRecord {
 	for _, mem := range m.members {
 		g.Members = append(g.Members, mem.durable(m.protocol, assigned(mem)))
 	}
-	owner, epoch := m.owner()
-	return image.GroupRecord{Group: g, Owner: owner, OwnerEpoch: epoch}
+	owner, epoch, since := m.owner()
+	return image.GroupRecord{Group: g, Owner: owner, OwnerEpoch: epoch, OwnerSince: since}
 }
 
 // propose records the group; then is told the outcome.

@@ -44,7 +44,7 @@ func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinat
 		c.offsets[i].CommittedAt = now.Wall
 	}
 	m.committing++
-	owner, epoch := m.owner()
+	owner, epoch, since := m.owner()
 	fx.ProposeLow(func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
 		m.committing--
 		code := stored(err)
@@ -52,7 +52,7 @@ func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinat
 			code = kerr.InvalidCommitOffsetSize
 		}
 		fx.Answer(c.ticket, code)
-	}, image.OffsetsRecord{Group: m.id, Offsets: c.offsets, Owner: owner, OwnerEpoch: epoch})
+	}, image.OffsetsRecord{Group: m.id, Offsets: c.offsets, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
 }
 
 func (m *machine) checkCommit(c commitRequest) kerr.Code {
@@ -128,11 +128,11 @@ func (m *machine) removeOffsets(partitions []image.TopicPartition, fx *coordinat
 		return slices.Compare(a.Topic[:], b.Topic[:])
 	})
 	m.committing++
-	owner, epoch := m.owner()
+	owner, epoch, since := m.owner()
 	fx.ProposeLow(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		m.committing--
 		then(now, err, fx)
-	}, image.RemoveOffsetsRecord{Group: m.id, Partitions: partitions, Owner: owner, OwnerEpoch: epoch})
+	}, image.RemoveOffsetsRecord{Group: m.id, Partitions: partitions, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
 }
 
 // deleteGroup answers with a code. A group that is being removed is dead: what is asked of it meanwhile is to be asked
@@ -148,17 +148,31 @@ func (m *machine) deleteGroup(now coordinator.Instant, t coordinator.Ticket, fx 
 	}
 }
 
-func (m *machine) die(now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+// die removes the group. A commit that was given up may still be on its way, and what goes ahead of commits would undo it
+// only to see it come back: so something goes behind it first.
+func (m *machine) die(_ coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 	clear(m.pending)
 	m.state, m.recordBy = dead, never
-	owner, epoch := m.owner()
-	fx.Propose(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
+	m.removeOffsets(nil, fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if err != nil {
-			m.state = empty
-			m.recordLater(now)
+			m.survive(now, t, err, fx)
+			return
 		}
-		fx.Answer(t, stored(err))
-	}, image.RemoveGroupRecord{ID: m.id, Owner: owner, OwnerEpoch: epoch})
+		owner, epoch, since := m.owner()
+		fx.Propose(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
+			if err != nil {
+				m.survive(now, t, err, fx)
+			} else {
+				fx.Answer(t, kerr.None)
+			}
+		}, image.RemoveGroupRecord{ID: m.id, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
+	})
+}
+
+func (m *machine) survive(now coordinator.Instant, t coordinator.Ticket, err error, fx *coordinator.Effects) {
+	m.state = empty
+	m.recordLater(now)
+	fx.Answer(t, stored(err))
 }
 
 // expireOffsets removes offsets that nobody has used for the retention time, and the group when it is empty and none is

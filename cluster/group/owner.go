@@ -7,9 +7,18 @@ import (
 	"chronik/metalog/image"
 )
 
-// coordinates says whether a group is this broker's, by the newest image.
+// tenure says whether a group is this broker's, by the newest image, and since when.
+func (e *env) tenure(group string) (since int64, mine bool) {
+	if !e.shared {
+		return -1, true
+	}
+	id, since := e.image().CoordinatorSince(group)
+	return since, id == e.self
+}
+
 func (e *env) coordinates(group string) bool {
-	return !e.shared || e.image().Coordinator(group) == e.self
+	_, mine := e.tenure(group)
+	return mine
 }
 
 // refuse says why this broker can't answer for a group: it is another one's, or nobody knows whose it is by now.
@@ -20,14 +29,14 @@ func (e *env) refuse(group string) error {
 	return nil
 }
 
-// owner is what records say of who made them: this broker as it is registered. Whoever has its groups by the time they
-// arrive has them refused; and a broker that is not registered has nothing.
-func (e *env) owner() (id image.BrokerID, epoch int64) {
-	if !e.shared {
-		return image.NoBroker, -1
+// owner is what records say of who made them: this broker as it is registered, in its tenure of the group. Whoever has the
+// group by the time they arrive has them refused; and a broker that is not registered has nothing.
+func (m *machine) owner() (id image.BrokerID, epoch, since int64) {
+	if !m.shared {
+		return image.NoBroker, -1, -1
 	}
-	if b, ok := e.image().Broker(e.self); ok {
-		return e.self, b.Epoch
+	if b, ok := m.image().Broker(m.self); ok {
+		return m.self, b.Epoch, m.since
 	}
-	return e.self, math.MaxInt64
+	return m.self, math.MaxInt64, m.since
 }

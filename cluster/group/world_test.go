@@ -70,7 +70,7 @@ func (w *world) restart() {
 
 func (w *world) make() {
 	e := env{image: func() *image.Image { return w.img }, config: func() Config { return w.config }}
-	w.m = newMachine(e, "g", w.now)
+	w.m = newMachine(e, "g", 0, w.now)
 }
 
 func (w *world) ticket(label string) coordinator.Ticket {

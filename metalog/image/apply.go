@@ -69,6 +69,9 @@ func (c *change) commit() *Image {
 	m.groups, m.offsets = c.groups.commit(), c.offsets.commit()
 	if len(c.touchedBrokers.list) > 0 {
 		m.coordinators = coordinatorsOf(m.Brokers())
+		if m.turns != nil {
+			m.turns = turned(m.turns, m.coordinators, m.index)
+		}
 	}
 	return m
 }

@@ -3,22 +3,29 @@ package image
 import "chronik/kafka/kerr"
 
 // owned refuses what does not come from the group's coordinator.
-func (c *change) owned(group string, owner BrokerID, epoch int64) error {
+func (c *change) owned(group string, owner BrokerID, epoch, from int64) error {
 	if epoch < 1 {
 		return nil
 	}
-	is := c.coordinator(group)
+	is := draw(c.coordinators(), group)
 	if is == NoBroker || is != owner {
 		return kerr.Detail(kerr.NotCoordinator, "the coordinator of group %q is broker %d", group, is)
 	}
 	if b, ok := c.brokers.get(brokerKey(owner)); !ok || b.Epoch != epoch {
 		return kerr.Detail(kerr.NotCoordinator, "broker %d is not of epoch %d", owner, epoch)
 	}
+	if from < 0 {
+		return nil
+	}
+	if at := since(c.turns(), owner, group); at != from {
+		return kerr.Detail(kerr.NotCoordinator, "broker %d coordinates group %q since entry %d", owner, group, at)
+	}
+	c.noteTurns()
 	return nil
 }
 
 func (c *change) group(r GroupRecord) error {
-	if err := c.owned(r.Group.ID, r.Owner, r.OwnerEpoch); err != nil {
+	if err := c.owned(r.Group.ID, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
 	g := r.Group
@@ -28,7 +35,7 @@ func (c *change) group(r GroupRecord) error {
 }
 
 func (c *change) removeGroup(r RemoveGroupRecord) error {
-	if err := c.owned(r.ID, r.Owner, r.OwnerEpoch); err != nil {
+	if err := c.owned(r.ID, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
 	key := []byte(r.ID)
@@ -44,7 +51,7 @@ func (c *change) removeGroup(r RemoveGroupRecord) error {
 }
 
 func (c *change) commitOffsets(r OffsetsRecord) error {
-	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch); err != nil {
+	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
 	for _, o := range r.Offsets {
@@ -64,7 +71,7 @@ func (c *change) commitOffsets(r OffsetsRecord) error {
 }
 
 func (c *change) removeOffsets(r RemoveOffsetsRecord) error {
-	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch); err != nil {
+	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
 	if was, ok := c.offsets.get([]byte(r.Group)); ok {

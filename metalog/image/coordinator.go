@@ -11,7 +11,7 @@ func coordinatorsOf(brokers []*Broker) []coordinator {
 	pick := func(ok func(*Broker) bool) (list []coordinator) {
 		for _, b := range brokers {
 			if ok(b) {
-				list = append(list, coordinator{b.ID, mix(uint64(uint32(b.ID)) + goldenRatio)})
+				list = append(list, coordinator{b.ID, saltOf(b.ID)})
 			}
 		}
 		return list
@@ -27,14 +27,14 @@ func coordinatorsOf(brokers []*Broker) []coordinator {
 // drawn must never change.
 func (m *Image) Coordinator(group string) BrokerID { return draw(m.coordinators, group) }
 
-// coordinator is Coordinator by the image in the making.
-func (c *change) coordinator(group string) BrokerID {
+// coordinators are those by the image in the making.
+func (c *change) coordinators() []coordinator {
 	if len(c.touchedBrokers.list) == 0 {
-		return draw(c.next.coordinators, group)
+		return c.next.coordinators
 	}
 	var brokers []*Broker
 	c.brokers.root().Walk(func(_ []byte, b *Broker) bool { brokers = append(brokers, b); return false })
-	return draw(coordinatorsOf(brokers), group)
+	return coordinatorsOf(brokers)
 }
 
 func draw(from []coordinator, group string) BrokerID {
@@ -47,6 +47,8 @@ func draw(from []coordinator, group string) BrokerID {
 	}
 	return best
 }
+
+func saltOf(id BrokerID) uint64 { return mix(uint64(uint32(id)) + goldenRatio) }
 
 // goldenRatio keeps small numbers from being mixed to small numbers: 2^64 by the golden ratio.
 const goldenRatio = 0x9e3779b97f4a7c15

@@ -1,7 +1,9 @@
 package image
 
 import (
+	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -99,6 +101,72 @@ func TestRecordsOfAnotherCoordinatorAreRefused(t *testing.T) {
 		if _, _, err := m.Apply(m.Index()+1, c.recs); kerr.Of(err) != c.want {
 			t.Errorf("%d: %v, not %v", i, err, c.want)
 		}
+	}
+}
+
+// A group that comes back to the broker that had it before is in another tenure of it: what that broker sent before, and
+// nobody has answered, must not come in behind what the other has recorded.
+func TestRecordsOfAnEarlierTenureAreRefused(t *testing.T) {
+	m := brokers(t, 3)
+	owner := m.Coordinator("g")
+	commit := func(m *Image) OffsetsRecord {
+		id, since := m.CoordinatorSince("g")
+		b, _ := m.Broker(id)
+		return OffsetsRecord{Group: "g", Owner: id, OwnerEpoch: b.Epoch, OwnerSince: since}
+	}
+	fence := func(id BrokerID, fenced bool) Record { return FenceRecord{id, int64(id), fenced} }
+	late := []OffsetsRecord{commit(m)}
+	m = applied(t, m, late[0])
+	m = applied(t, m, fence(owner, true))
+	second := m.Coordinator("g")
+	late = append(late, commit(m))
+	m = applied(t, m, late[1])
+	m = applied(t, m, fence(second, true))
+	late = append(late, commit(m))
+	m = applied(t, m, fence(second, false))
+	late = append(late, commit(m))
+	m = applied(t, m, UnregisterBrokerRecord{owner, int64(owner)})
+	if got, _ := m.CoordinatorSince("g"); got != second || !reflect.DeepEqual(commit(m), late[3]) {
+		t.Fatalf("who goes for good had gone before: %+v, %+v", late, commit(m))
+	}
+	_ = applied(t, m, commit(m))
+	for i, r := range late[:3] {
+		if _, _, err := m.Apply(m.Index()+1, []Record{r}); kerr.Of(err) != kerr.NotCoordinator {
+			t.Errorf("of tenure %d: %v", i, err)
+		}
+	}
+	again := applied(t, m, BrokerRecord{ID: owner, Incarnation: uuid.UUID{byte(owner)}})
+	if _, _, err := again.Apply(again.Index()+1, []Record{late[3]}); kerr.Of(err) != kerr.NotCoordinator {
+		t.Error("of the one before: ", err)
+	}
+	read, err := Read(bytes.NewReader(encoded(t, again)))
+	if err != nil || commit(read).OwnerSince != commit(again).OwnerSince || commit(read).OwnerSince == 0 {
+		t.Errorf("a snapshot forgets it: %+v, not %+v, %v", commit(read), commit(again), err)
+	}
+}
+
+// Records and snapshots of programs that did not note since when: each node begins with the same record.
+func TestTurnsAreNotedFromARecordOn(t *testing.T) {
+	m := brokers(t, 3)
+	owner := m.Coordinator("g")
+	older := OffsetsRecord{Group: "g", Owner: owner, OwnerEpoch: int64(owner), OwnerSince: -1}
+	m = applied(t, m, FenceRecord{owner, int64(owner), true})
+	m = applied(t, m, FenceRecord{owner, int64(owner), false})
+	m = applied(t, m, older)
+	if _, since := m.CoordinatorSince("g"); since != 0 || m.turns != nil {
+		t.Errorf("since %d, %v", since, m.turns)
+	}
+	first := older
+	first.OwnerSince = 0
+	m = applied(t, m, first)
+	m = applied(t, m, FenceRecord{owner, int64(owner), true})
+	m = applied(t, m, FenceRecord{owner, int64(owner), false})
+	if _, since := m.CoordinatorSince("g"); since != int64(m.Index()) {
+		t.Errorf("since %d, now is %d", since, m.Index())
+	}
+	_ = applied(t, m, older)
+	if _, _, err := m.Apply(m.Index()+1, []Record{first}); kerr.Of(err) != kerr.NotCoordinator {
+		t.Error(err)
 	}
 }
 

@@ -12,8 +12,10 @@ func anyID(t *rapid.T, label string) uuid.UUID {
 }
 
 func anyName(t *rapid.T, label string) string {
-	return rapid.SampledFrom([]string{"a", "b", "bb", "c"}).Draw(t, label)
+	return rapid.SampledFrom(someNames).Draw(t, label)
 }
+
+var someNames = []string{"a", "b", "bb", "c"}
 
 func anyBrokers(t *rapid.T) (ids []BrokerID) {
 	for _, n := range rapid.SliceOfN(rapid.Int32Range(0, 3), 0, 3).Draw(t, "brokers") {
@@ -86,20 +88,20 @@ func anyRecord(t *rapid.T, m *Image) Record {
 		return FeatureRecord{anyName(t, "feature"), int16(small(t, "level"))}
 	case 11:
 		g := anyGroup(t)
-		owner, epoch := anyOwner(t, m, g.ID)
-		return GroupRecord{g, owner, epoch}
+		owner, epoch, since := anyOwner(t, m, g.ID)
+		return GroupRecord{g, owner, epoch, since}
 	case 12:
 		g := anyName(t, "group")
-		owner, epoch := anyOwner(t, m, g)
-		return RemoveGroupRecord{g, owner, epoch}
+		owner, epoch, since := anyOwner(t, m, g)
+		return RemoveGroupRecord{g, owner, epoch, since}
 	case 13:
 		g := anyName(t, "group")
-		owner, epoch := anyOwner(t, m, g)
-		return OffsetsRecord{g, anyOffsets(t), owner, epoch}
+		owner, epoch, since := anyOwner(t, m, g)
+		return OffsetsRecord{g, anyOffsets(t), owner, epoch, since}
 	case 14:
 		g := anyName(t, "group")
-		owner, epoch := anyOwner(t, m, g)
-		return RemoveOffsetsRecord{g, rapid.SliceOfN(rapid.Custom(anyTopicPartition), 0, 4).Draw(t, "partitions"), owner, epoch}
+		owner, epoch, since := anyOwner(t, m, g)
+		return RemoveOffsetsRecord{g, rapid.SliceOfN(rapid.Custom(anyTopicPartition), 0, 4).Draw(t, "partitions"), owner, epoch, since}
 	case 15:
 		return anyISR(t, m)
 	case 16:
@@ -141,18 +143,25 @@ func anyRegistered(t *rapid.T, m *Image) (BrokerID, int64) {
 }
 
 // anyOwner is mostly a group's coordinator, or nobody.
-func anyOwner(t *rapid.T, m *Image, group string) (BrokerID, int64) {
-	switch rapid.IntRange(0, 5).Draw(t, "owner") {
+func anyOwner(t *rapid.T, m *Image, group string) (id BrokerID, epoch, since int64) {
+	switch rapid.IntRange(0, 7).Draw(t, "owner") {
 	case 0:
-		return anyRegistered(t, m)
+		id, epoch = anyRegistered(t, m)
+		return id, epoch, int64(small(t, "since"))
 	case 1:
-		return NoBroker, -1
+		return NoBroker, -1, -1
+	case 2:
+		since = -1
+	case 3:
+		since = rapid.Int64Range(0, 10).Draw(t, "since")
+	default:
+		_, since = m.CoordinatorSince(group)
 	}
 	b, ok := m.Broker(m.Coordinator(group))
 	if !ok {
-		return 0, 0
+		return 0, 0, since
 	}
-	return b.ID, b.Epoch
+	return b.ID, b.Epoch, since
 }
 
 // anyISR mostly fits what the image holds.

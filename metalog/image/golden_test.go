@@ -39,12 +39,12 @@ func samples() []Record {
 		ConfigRecord{Resource{BrokerResource, ""}, "retention.ms", nil},
 		ProducerIDsRecord{1, 0, 1000},
 		FeatureRecord{"metadata.version", 25},
-		GroupRecord{Owner: 1, OwnerEpoch: 1, Group: Group{"g", "consumer", 3, "range", "m1", 1700000000000, []Member{
+		GroupRecord{Owner: 1, OwnerEpoch: 1, OwnerSince: 0, Group: Group{"g", "consumer", 3, "range", "m1", 1700000000000, []Member{
 			{"m1", "i1", "c1", "/10.0.0.1", 300000, 45000, []byte{1, 2}, []byte{3}}}}},
-		OffsetsRecord{"g", []PartitionOffset{{TopicPartition{topic, 0}, Offset{1 << 40, -1, "note", 1700000000001}}}, 1, 1},
-		OffsetsRecord{"only offsets", []PartitionOffset{{TopicPartition{topic, 70}, Offset{0, 0, "", 0}}}, NoBroker, -1},
-		RemoveOffsetsRecord{"g", []TopicPartition{{topic, 3}}, 1, 1},
-		RemoveGroupRecord{"none", 2, 1},
+		OffsetsRecord{"g", []PartitionOffset{{TopicPartition{topic, 0}, Offset{1 << 40, -1, "note", 1700000000001}}}, 1, 1, 0},
+		OffsetsRecord{"only offsets", []PartitionOffset{{TopicPartition{topic, 70}, Offset{0, 0, "", 0}}}, NoBroker, -1, -1},
+		RemoveOffsetsRecord{"g", []TopicPartition{{topic, 3}}, 1, 1, -1},
+		RemoveGroupRecord{"none", 2, 1, 0},
 		TopicRecord{uuid.UUID{3}, "gone", false},
 		PartitionRecord{uuid.UUID{3}, Partition{Stream: 301, Replicas: []BrokerID{1, 2}, ISR: []BrokerID{1, 2}, Leader: 2, LeaderEpoch: 5}},
 		ISRRecord{Topic: uuid.UUID{3}, Partition: 0, From: 0, Leader: 2, LeaderEpoch: 5, MinISR: 2, ISR: []ISRMember{{2, 1}}},
@@ -101,9 +101,9 @@ func TestRecordEncodingsStay(t *testing.T) {
 	}
 }
 
-// What older programs wrote (the files named _1 and _2) is read as what it meant.
+// What older programs wrote (the files named _1 to _3) is read as what it meant.
 func TestOldEncodingsAreRead(t *testing.T) {
-	for _, version := range []string{"1", "2"} {
+	for _, version := range []string{"1", "2", "3"} {
 		recs, err := DecodeAll(unlisted(t, "records_"+version+".txt"))
 		if err != nil {
 			t.Fatal(err)

@@ -158,6 +158,7 @@ type image struct {
 	partitions     int
 
 	coordinators []coordinator // follows from brokers
+	turns        []turn        // by id; nil before the first record whose sender knew of them
 
 	brokers    *iradix.Tree[*Broker]
 	topicIDs   *iradix.Tree[*Topic]

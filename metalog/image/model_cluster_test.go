@@ -87,11 +87,47 @@ func (m *model) each(edit func(*Partition) bool) {
 	}
 }
 
-// owns asks every broker for its draw, as Coordinator must.
-func (m *model) owns(group string, owner BrokerID, epoch int64) bool {
+// tenure is which broker has a group, and since which entry.
+type tenure struct {
+	owner BrokerID
+	since Index
+}
+
+func (m *model) tenure(group string, now Index) tenure {
+	if owner := m.owner(group); owner != m.came[group].owner {
+		return tenure{owner, now}
+	}
+	return m.came[group]
+}
+
+func (m *model) owns(group string, owner BrokerID, epoch, since int64, now Index) bool {
 	if epoch <= 0 {
 		return true
 	}
+	if best := m.owner(group); best == NoBroker || owner != best || m.brokers[owner].Epoch != epoch {
+		return false
+	}
+	if since < 0 {
+		return true
+	}
+	is := tenure{}
+	if m.came != nil {
+		is = m.tenure(group, now)
+	}
+	if since != int64(is.since) {
+		return false
+	}
+	if m.came == nil {
+		m.came = map[string]tenure{}
+		for _, g := range someNames {
+			m.came[g] = tenure{owner: m.owner(g)}
+		}
+	}
+	return true
+}
+
+// owner asks every broker for its draw, as Coordinator must.
+func (m *model) owner(group string) BrokerID {
 	candidates := func(ok func(Broker) bool) (ids []BrokerID) {
 		for id, b := range m.brokers {
 			if ok(b) {
@@ -106,16 +142,15 @@ func (m *model) owns(group string, owner BrokerID, epoch int64) bool {
 		ids = candidates(func(b Broker) bool { return !b.Fenced })
 	}
 	if len(ids) == 0 {
-		return false
+		return NoBroker
 	}
 	drawn := func(id BrokerID) uint64 { return mix(hash(group) ^ mix(uint64(id)+goldenRatio)) }
-	best := slices.MaxFunc(ids, func(a, b BrokerID) int {
+	return slices.MaxFunc(ids, func(a, b BrokerID) int {
 		if drawn(a) < drawn(b) {
 			return -1
 		}
 		return 1
 	})
-	return owner == best && m.brokers[owner].Epoch == epoch
 }
 
 func (m *model) isr(r ISRRecord) kerr.Code {

@@ -21,6 +21,7 @@ type model struct {
 	features  map[string]int16
 	groups    map[string]Group
 	offsets   map[string]map[TopicPartition]Offset
+	came      map[string]tenure // of each group that the tests have; nil while turns are not noted
 }
 
 func newModel() *model {
@@ -43,6 +44,7 @@ func (m *model) clone() *model {
 	for r, set := range m.configs {
 		c.configs[r] = maps.Clone(set)
 	}
+	c.came = maps.Clone(m.came)
 	c.offsets = map[string]map[TopicPartition]Offset{}
 	for g, set := range m.offsets {
 		c.offsets[g] = maps.Clone(set)
@@ -57,6 +59,9 @@ func (m *model) apply(index Index, recs []Record) (*model, kerr.Code) {
 		if code := next.one(index, r); code != kerr.None {
 			return m, code
 		}
+	}
+	for g := range next.came {
+		next.came[g] = next.tenure(g, index)
 	}
 	return next, kerr.None
 }
@@ -87,23 +92,23 @@ func (m *model) one(index Index, r Record) kerr.Code {
 			delete(m.features, r.Name)
 		}
 	case GroupRecord:
-		if !m.owns(r.Group.ID, r.Owner, r.OwnerEpoch) {
+		if !m.owns(r.Group.ID, r.Owner, r.OwnerEpoch, r.OwnerSince, index) {
 			return kerr.NotCoordinator
 		}
 		m.groups[r.Group.ID] = r.Group
 	case RemoveGroupRecord:
-		if !m.owns(r.ID, r.Owner, r.OwnerEpoch) {
+		if !m.owns(r.ID, r.Owner, r.OwnerEpoch, r.OwnerSince, index) {
 			return kerr.NotCoordinator
 		}
 		delete(m.groups, r.ID)
 		delete(m.offsets, r.ID)
 	case OffsetsRecord:
-		if !m.owns(r.Group, r.Owner, r.OwnerEpoch) {
+		if !m.owns(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince, index) {
 			return kerr.NotCoordinator
 		}
 		m.commit(r)
 	case RemoveOffsetsRecord:
-		if !m.owns(r.Group, r.Owner, r.OwnerEpoch) {
+		if !m.owns(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince, index) {
 			return kerr.NotCoordinator
 		}
 		for _, p := range r.Partitions {
@@ -233,6 +238,11 @@ func (m *model) text() string {
 	for name, level := range m.features {
 		all = append(all, fmt.Sprintf("feature %s %d", name, level))
 	}
+	for g, is := range m.came {
+		if is.owner != NoBroker {
+			all = append(all, fmt.Sprintf("coordinator of %s %+v", g, is))
+		}
+	}
 	ids := map[string]bool{}
 	for id, g := range m.groups {
 		all = append(all, fmt.Sprintf("group %+v", g))
@@ -267,6 +277,11 @@ func imageText(m *Image) string {
 		all = append(all, fmt.Sprintf("feature %s %d", name, m.Feature(string(name))))
 		return false
 	})
+	for _, g := range someNames {
+		if id, since := m.CoordinatorSince(g); m.turns != nil && id != NoBroker {
+			all = append(all, fmt.Sprintf("coordinator of %s %+v", g, tenure{id, Index(since)}))
+		}
+	}
 	var ids []string
 	for id := range m.Groups {
 		ids = append(ids, id)

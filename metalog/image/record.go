@@ -115,16 +115,20 @@ type (
 
 	// GroupRecord replaces the durable part of a group; RemoveGroupRecord removes it with its offsets. They, and the two
 	// below, come from the group's coordinator: refused (NOT_COORDINATOR) when the image's Coordinator is another broker
-	// than Owner, or its epoch another one than OwnerEpoch. An OwnerEpoch below 1, which no broker has, is not checked.
+	// than Owner, its epoch another one than OwnerEpoch, or the group has moved since OwnerSince (CoordinatorSince), which
+	// is where the sender believed it had it from. An OwnerEpoch below 1, which no broker has, is not checked at all; an
+	// OwnerSince below 0 is not.
 	GroupRecord struct {
 		Group      Group
 		Owner      BrokerID
 		OwnerEpoch int64
+		OwnerSince int64
 	}
 	RemoveGroupRecord struct {
 		ID         string
 		Owner      BrokerID
 		OwnerEpoch int64
+		OwnerSince int64
 	}
 
 	// OffsetsRecord commits offsets of one group, RemoveOffsetsRecord removes them. An offset of a topic that is not
@@ -134,12 +138,14 @@ type (
 		Offsets    []PartitionOffset
 		Owner      BrokerID
 		OwnerEpoch int64
+		OwnerSince int64
 	}
 	RemoveOffsetsRecord struct {
 		Group      string
 		Partitions []TopicPartition
 		Owner      BrokerID
 		OwnerEpoch int64
+		OwnerSince int64
 	}
 )
 

@@ -65,6 +65,8 @@ func (b *builder) add(kind item, f *fields) error {
 	case itemBroker3:
 		epoch, shuttingDown := number[int64](f), f.bool()
 		b.addBroker(epoch, shuttingDown, readBroker(f))
+	case itemTurns:
+		b.next.turns = list(f, readTurn)
 	case itemFeature:
 		name := f.string()
 		b.features.put([]byte(name), number[int16](f))

@@ -42,6 +42,7 @@ const (
 	itemOffsets
 	itemBroker2
 	itemBroker3
+	itemTurns
 )
 
 // Encode writes the image as a snapshot.
@@ -73,6 +74,9 @@ func (m *Image) encodeCluster(w *itemWriter) {
 			}
 			return writeBroker(appendBool(appendInt(dst, b.Epoch), b.ShuttingDown), r)
 		})
+	}
+	if m.turns != nil {
+		w.item(itemTurns, func(b []byte) []byte { return appendList(b, m.turns, appendTurn) })
 	}
 	m.features.Root().Walk(func(name []byte, level int16) bool {
 		w.item(itemFeature, func(b []byte) []byte { return appendInt(appendString(b, name), level) })
