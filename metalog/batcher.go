@@ -46,11 +46,11 @@ const (
 const enqueueTimeout = 100 * time.Millisecond
 
 type proposal struct {
-	ctx      context.Context
-	body     []byte
-	answer   chan answer
-	low      bool
-	visiting bool // it came from another node, and is not sent on to a third
+	ctx    context.Context
+	body   []byte
+	answer chan answer
+	low    bool
+	visit  *visit // it came from another node, and is not sent on to a third
 }
 
 type answer struct {
@@ -224,7 +224,7 @@ func (b *batcher) wait() *proposal {
 // gather is an entry's worth of proposals, beginning with p, and the one for which there was no more room. Proposals
 // whose caller has gone are left out.
 func (b *batcher) gather(p *proposal) (batch []*proposal, left *proposal) {
-	room := maxEntry - entryHeader - binary.MaxVarintLen32
+	room := maxEntry - entryRoom
 	for ; p != nil; p = b.poll() {
 		if len(batch) == maxTogether {
 			return batch, p
@@ -258,21 +258,21 @@ func (b *batcher) poll() *proposal {
 
 // send has a batch agreed on, here or by the leader.
 func (b *batcher) send(batch []*proposal) {
-	if len(batch) == 0 {
-		return
-	}
-	if b.courier == nil || b.lead.leads() {
-		b.commit(batch)
-		return
-	}
+	term, leads := b.lead.term()
+	leads = leads || b.courier == nil
+	var here []*proposal
 	var own [2][]*proposal
 	for _, p := range batch {
-		if p.visiting {
+		switch {
+		case p.visit != nil && !(leads && p.visit.counts(term)):
 			p.answer <- answer{err: errNotProposed}
-		} else {
+		case leads:
+			here = append(here, p)
+		default:
 			own[flag(p.low)] = append(own[flag(p.low)], p)
 		}
 	}
+	b.commit(term, here)
 	for _, some := range own {
 		b.forward(some)
 	}
@@ -310,13 +310,16 @@ func answerAll(batch []*proposal, a answer) {
 	}
 }
 
-// commit has a batch agreed on and answers each of its proposals.
-func (b *batcher) commit(batch []*proposal) {
+// commit has a batch agreed on in a term and answers each of its proposals.
+func (b *batcher) commit(term uint64, batch []*proposal) {
+	if len(batch) == 0 {
+		return
+	}
 	bodies := make([][]byte, len(batch))
 	for i, p := range batch {
 		bodies[i] = p.body
 	}
-	done, err := b.agree(sealEntry(bodies))
+	done, err := b.agree(sealEntry(term, bodies))
 	if err != nil {
 		answerAll(batch, answer{err: err})
 		return
@@ -345,6 +348,9 @@ func (b *batcher) agree(entry []byte) (applied, error) {
 		done, ok := future.Response().(applied)
 		if !ok {
 			return applied{}, unknown(errors.New("the entry was not applied"))
+		}
+		if done.late {
+			return applied{}, errNotProposed
 		}
 		return done, nil
 	}

@@ -178,7 +178,7 @@ func TestOthersGoOnWhenAStoreFails(t *testing.T) {
 func TestEveryNodeHaltsAtAnUnknownEntry(t *testing.T) {
 	c := founded(t, 3)
 	l := c.logs[c.leader()]
-	l.raft.Apply(sealEntry([][]byte{{99, 1, 0}}), 0)
+	l.raft.Apply(sealEntry(l.raft.CurrentTerm(), [][]byte{{99, 1, 0}}), 0)
 	<-l.Failed()
 	if !errors.Is(l.Err(), image.ErrUnknown) {
 		t.Fatal(l.Err())

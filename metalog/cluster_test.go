@@ -118,7 +118,7 @@ func (c *trio) missed(id raft.ServerID) {
 func (c *courier) reaches(id raft.ServerID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now != nil && c.now.to == id && c.now.alive()
+	return c.now != nil && c.now.to == id && c.now.open()
 }
 
 // grow opens one more node, which waits for a cluster.

@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
 )
 
 // courier takes this node's messages to the leader and brings the answers. It has one connection to it; those to leaders
 // before it stay a moment, for what they may still answer.
 type courier struct {
+	self   image.BrokerID
 	net    Network
 	book   *book
 	lead   *leadership
@@ -55,8 +58,8 @@ const (
 // errNotProposed: it is certain that no leader's log has the proposal, nor will have it.
 var errNotProposed = errors.New("not proposed")
 
-func newCourier(n Network, b *book, l *leadership) *courier {
-	c := &courier{net: n, book: b, lead: l, window: make(chan struct{}, messagesUnderWay)}
+func newCourier(self image.BrokerID, n Network, b *book, l *leadership) *courier {
+	c := &courier{self: self, net: n, book: b, lead: l, window: make(chan struct{}, messagesUnderWay)}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -101,7 +104,7 @@ func (c *courier) moved() {
 // look returns who leads now; the caller holds mu.
 func (c *courier) look() raft.ServerID {
 	to := c.lead.leader()
-	if c.now != nil && (c.now.to != to || !c.now.alive()) {
+	if c.now != nil && (c.now.to != to || !c.now.open()) {
 		c.now.retire()
 		c.now = nil
 	}
@@ -172,11 +175,34 @@ func (c *courier) dial(ctx context.Context, to raft.ServerID) (net.Conn, error) 
 	for _, addr := range addrs {
 		conn, err := c.net.Dial(ctx, addr, proposeStream)
 		if err == nil {
-			return conn, nil
+			if err = c.begin(ctx, conn); err == nil {
+				return conn, nil
+			}
+			err = errors.Join(err, conn.Close())
 		}
 		failed = errors.Join(failed, fmt.Errorf("server %s: %w", to, err))
 	}
 	return nil, failed
+}
+
+// begin asks who has been reached whether it leads, and has it drop what it still has from an older connection: whatever
+// this node proposes comes into the log in the order in which it was sent, or not at all.
+func (c *courier) begin(ctx context.Context, conn net.Conn) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := conn.Write(encodeFrame(&message{kind: msgBegin, node: c.self})); err != nil {
+		return err
+	}
+	m, err := readFrame(conn)
+	switch {
+	case err != nil:
+		return err
+	case m.kind != msgBegun || !m.leads:
+		return errors.New("it does not lead")
+	case !stop():
+		return ctx.Err()
+	}
+	return nil
 }
 
 func (c *courier) configured(id raft.ServerID) raft.ServerAddress {
@@ -209,10 +235,11 @@ func newErrand(ctx context.Context, to raft.ServerID, conn net.Conn) *errand {
 	return e
 }
 
-func (e *errand) alive() bool {
+// open says whether something can be sent still.
+func (e *errand) open() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.ended == nil
+	return e.ended == nil && !e.retired
 }
 
 // retire lets the connection end when it has nothing to wait for, or soon.
@@ -265,6 +292,7 @@ func (e *errand) deliver(m *message) error {
 	e.mu.Lock()
 	done, ok := e.pending[m.id]
 	delete(e.pending, m.id)
+	e.retired = e.retired || m.turnsAway() // it does not lead any more, or in another term, which takes another connection
 	switch {
 	case e.retired:
 	case len(e.pending) == 0:

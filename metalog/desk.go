@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chronik/kafka/kerr"
@@ -24,13 +25,16 @@ type desk struct {
 	ctx  context.Context // ends with the desk
 	end  context.CancelFunc
 	work sync.WaitGroup
+
+	mu     sync.Mutex
+	visits map[image.BrokerID]*visit // the newest of each node
 }
 
 // maxVisitors bounds the connections: one for each node, and a few that have not noticed yet that they are gone.
 const maxVisitors = 64
 
 func newDesk(l net.Listener, b *batcher, t *tenures, logger *slog.Logger) *desk {
-	d := &desk{batcher: b, tenures: t, listener: l, logger: logger}
+	d := &desk{batcher: b, tenures: t, listener: l, logger: logger, visits: map[image.BrokerID]*visit{}}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	d.work.Go(d.accept)
 	return d
@@ -69,7 +73,7 @@ func (d *desk) serve(c net.Conn) (err error) {
 	v := &visit{desk: d, conn: c, window: make(chan struct{}, messagesUnderWay)}
 	ctx, end := context.WithCancel(d.ctx)
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-	defer func() { end(); v.work.Wait(); err = errors.Join(err, ignoreClosed(c.Close())) }()
+	defer func() { end(); v.work.Wait(); d.gone(v); err = errors.Join(err, ignoreClosed(c.Close())) }()
 	r := bufio.NewReaderSize(c, 64<<10)
 	for {
 		m, err := readFrame(r)
@@ -81,21 +85,56 @@ func (d *desk) serve(c net.Conn) (err error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		finish := d.begin(ctx, m)
+		finish := d.begin(ctx, v, m)
 		if finish == nil {
-			return errors.New("a message that is no question")
+			return errors.New("a message that is no question, or has no place there")
 		}
 		v.work.Go(func() { v.answer(finish()); <-v.window })
 	}
 }
 
-// visit is one connection.
+// visit is one connection. It begins with who asks, in one term of this node's leadership, and what it brings is proposed
+// in that term only, while its node has begun no other: a message may lie in a socket, or wait here, for as long as it takes
+// the node to give it up, to have something else agreed on, elsewhere perhaps, and to come back.
 type visit struct {
 	desk   *desk
 	conn   net.Conn
 	window chan struct{}
 	work   sync.WaitGroup
 	write  sync.Mutex
+
+	begun bool
+	node  image.BrokerID
+	term  uint64
+	over  atomic.Bool // another has begun, or it has ended
+}
+
+// counts says whether what v has brought may be proposed in term.
+func (v *visit) counts(term uint64) bool { return v.begun && v.term == term && !v.over.Load() }
+
+// welcome begins v, and ends the one that its node had before.
+func (d *desk) welcome(v *visit, node image.BrokerID) {
+	term, leads := d.batcher.lead.term()
+	if !leads {
+		return
+	}
+	v.begun, v.node, v.term = true, node, term
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if before := d.visits[node]; before != nil {
+		before.over.Store(true)
+	}
+	d.visits[node] = v
+}
+
+// gone ends v; what it has brought and is not proposed yet goes with it.
+func (d *desk) gone(v *visit) {
+	v.over.Store(true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v.begun && d.visits[v.node] == v {
+		delete(d.visits, v.node)
+	}
 }
 
 func (v *visit) answer(m *message) {
@@ -108,10 +147,16 @@ func (v *visit) answer(m *message) {
 }
 
 // begin puts what m asks in its place; what it returns waits for the answer.
-func (d *desk) begin(ctx context.Context, m *message) func() *message {
+func (d *desk) begin(ctx context.Context, v *visit, m *message) func() *message {
 	switch m.kind {
+	case msgBegin:
+		if v.begun {
+			return nil
+		}
+		d.welcome(v, m.node)
+		return func() *message { return &message{kind: msgBegun, id: m.id, leads: v.begun} }
 	case msgPropose:
-		waiting := d.enqueue(m)
+		waiting := d.enqueue(v, m)
 		return func() *message { return d.proposed(m.id, waiting) }
 	case msgSync:
 		return func() *message {
@@ -125,16 +170,16 @@ func (d *desk) begin(ctx context.Context, m *message) func() *message {
 }
 
 // enqueue returns the proposals of m, each of which will have its answer.
-func (d *desk) enqueue(m *message) []*proposal {
+func (d *desk) enqueue(v *visit, m *message) []*proposal {
 	waiting := make([]*proposal, len(m.proposals))
 	for i, body := range m.proposals {
-		p := &proposal{ctx: d.ctx, body: body, answer: make(chan answer, 1), low: m.low, visiting: true}
+		p := &proposal{ctx: d.ctx, body: body, answer: make(chan answer, 1), low: m.low, visit: v}
 		waiting[i] = p
 		if _, err := image.DecodeAll(body); err != nil || len(body) > maxProposal {
 			p.answer <- answer{err: kerr.Detail(kerr.InvalidRecord, "records that this node cannot read: %v", err), refused: true}
 			continue
 		}
-		if !d.batcher.lead.leads() || d.batcher.failure.err() != nil {
+		if term, leads := d.batcher.lead.term(); !leads || !v.counts(term) || d.batcher.failure.err() != nil {
 			p.answer <- answer{err: errNotProposed}
 			continue
 		}

@@ -202,7 +202,7 @@ func TestUnknownEntryHalts(t *testing.T) {
 	l := mustOpen(t, dir)
 	mustPropose(t, l, topic("a"))
 	before := l.Image()
-	strange := sealEntry([][]byte{{99, 1, 0}}) // kind 99
+	strange := sealEntry(l.raft.CurrentTerm(), [][]byte{{99, 1, 0}}) // kind 99
 	l.raft.Apply(strange, 0)
 	<-l.Failed()
 	if !errors.Is(l.Err(), image.ErrUnknown) || l.Image() != before {

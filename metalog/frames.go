@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -17,11 +18,12 @@ import (
 type message struct {
 	kind      byte
 	id        uint64
-	low       bool        // of a propose: behind the others
-	proposals [][]byte    // of a propose: encoded records
-	outcomes  []outcomeOf // of an answer to it, one for each proposal
-	index     image.Index // of the answer to a sync
-	leads     bool        // of the answer to a sync: else index says nothing
+	low       bool           // of a propose: behind the others
+	proposals [][]byte       // of a propose: encoded records
+	outcomes  []outcomeOf    // of an answer to it, one for each proposal
+	index     image.Index    // of the answer to a sync
+	leads     bool           // of the answer to a sync, without it index says nothing; and of that to a begin
+	node      image.BrokerID // of a begin: who asks
 }
 
 const (
@@ -29,6 +31,8 @@ const (
 	msgProposed = 2
 	msgSync     = 3
 	msgSynced   = 4
+	msgBegin    = 5
+	msgBegun    = 6
 )
 
 // outcomeOf a proposal, as the leader knows it.
@@ -59,6 +63,11 @@ const (
 	maxText = 200
 )
 
+// turnsAway says that the leader took nothing, or not all, of what it was sent.
+func (m *message) turnsAway() bool {
+	return slices.ContainsFunc(m.outcomes, func(o outcomeOf) bool { return o.is == isNotProposed })
+}
+
 // encodeFrame is length and checksum before the message.
 func encodeFrame(m *message) []byte {
 	b := append(make([]byte, frameHead, 64), m.kind)
@@ -82,6 +91,10 @@ func encodeFrame(m *message) []byte {
 	case msgSynced:
 		b = append(b, flag(m.leads))
 		b = binary.AppendUvarint(b, uint64(m.index))
+	case msgBegin:
+		b = binary.AppendUvarint(b, uint64(uint32(m.node)))
+	case msgBegun:
+		b = append(b, flag(m.leads))
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-frameHead))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[frameHead:], castagnoli))
@@ -136,6 +149,10 @@ func decodeMessage(b []byte) (*message, error) {
 	case msgSync:
 	case msgSynced:
 		m.leads, m.index = f.flag(), image.Index(f.number())
+	case msgBegin:
+		m.node = image.BrokerID(uint32(f.number()))
+	case msgBegun:
+		m.leads = f.flag()
 	default:
 		return nil, fmt.Errorf("a message of kind %d", m.kind)
 	}

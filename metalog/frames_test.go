@@ -25,6 +25,9 @@ func someMessages() []*message {
 		{kind: msgSync, id: 8},
 		{kind: msgSynced, id: 8, leads: true, index: 1 << 50},
 		{kind: msgSynced, id: 9},
+		{kind: msgBegin, node: 3},
+		{kind: msgBegun, leads: true},
+		{kind: msgBegun},
 	}
 }
 
@@ -35,7 +38,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	}
 	for _, m := range someMessages() {
 		got, err := readFrame(&all)
-		if err != nil || got.kind != m.kind || got.id != m.id || got.low != m.low || got.index != m.index || got.leads != m.leads ||
+		if err != nil || got.kind != m.kind || got.id != m.id || got.low != m.low || got.index != m.index || got.leads != m.leads || got.node != m.node ||
 			len(got.proposals) != len(m.proposals) || !reflect.DeepEqual(got.outcomes, m.outcomes) {
 			t.Fatalf("%+v, %v; want %+v", got, err, m)
 		}

@@ -45,6 +45,7 @@ type applied struct {
 	index   image.Index
 	term    uint64
 	refused []error
+	late    bool // nothing of it counts, see openEntry
 }
 
 // Apply returns an applied, or the error that failed the log.
@@ -62,11 +63,11 @@ func (f *fsm) Apply(entry *raft.Log) any {
 }
 
 func (f *fsm) apply(entry *raft.Log) (applied, error) {
-	proposals, err := openEntry(entry.Data)
+	proposals, late, err := openEntry(entry)
 	if err != nil {
 		return applied{}, err
 	}
-	done := applied{index: image.Index(entry.Index), term: entry.Term, refused: make([]error, len(proposals))}
+	done := applied{index: image.Index(entry.Index), term: entry.Term, refused: make([]error, len(proposals)), late: late}
 	now := f.views.image.Load()
 	var deltas []*image.Delta
 	for i, recs := range proposals {

@@ -42,7 +42,7 @@ func someEntries(t *testing.T) []*raft.Log {
 			}
 			proposals = append(proposals, body)
 		}
-		entries = append(entries, &raft.Log{Index: index + 1, Term: 1, Data: sealEntry(proposals)})
+		entries = append(entries, &raft.Log{Index: index + 1, Term: 1, Data: sealEntry(1, proposals)})
 	}
 	return entries
 }
@@ -165,19 +165,61 @@ func TestLogIsDeletedFromTheFrontInSteps(t *testing.T) {
 	}
 }
 
+// What a leader was sent in one term must not come into the log in a later one that it leads: its sender may have had
+// something else agreed on meanwhile.
+func TestEntriesOfAnotherTermCountForNothing(t *testing.T) {
+	l := mustOpen(t, t.TempDir())
+	mustPropose(t, l, topic("a"))
+	body, err := image.Append(nil, topic("late"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := l.raft.CurrentTerm()
+	for _, c := range []struct {
+		term uint64
+		late bool
+	}{{term - 1, true}, {term + 1, true}, {term, false}} {
+		future := l.raft.Apply(sealEntry(c.term, [][]byte{body}), 0)
+		if err := future.Error(); err != nil {
+			t.Fatal(err)
+		}
+		done := future.Response().(applied)
+		if _, there := l.Image().TopicNamed("late"); there == c.late || done.late != c.late {
+			t.Errorf("term %d in %d: %+v", c.term, term, done)
+		}
+	}
+	mustPropose(t, l, topic("b"))
+}
+
+// Entries of programs that did not write the term are applied.
+func TestEntriesWithoutATermAreRead(t *testing.T) {
+	body, err := image.Append(nil, topic("t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := sealEntry(0, [][]byte{body})
+	older := append(entry[:entryHeader:entryHeader], entry[entryHeader+1:]...)
+	older[len(entryMagic)] = 1
+	resum(older)
+	proposals, late, err := openEntry(&raft.Log{Term: 7, Data: older})
+	if err != nil || late || len(proposals) != 1 {
+		t.Fatal(proposals, late, err)
+	}
+}
+
 func FuzzEntry(f *testing.F) {
-	f.Add(sealEntry(nil)[entryHeader:])
+	f.Add(sealEntry(1, nil)[entryHeader:])
 	body, _ := image.Append(nil, topic("t"))
-	f.Add(sealEntry([][]byte{body, nil, body})[entryHeader:])
+	f.Add(sealEntry(1, [][]byte{body, nil, body})[entryHeader:])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		entry := sealEntry(nil)
-		if _, err := openEntry(body); err == nil && len(body) < entryHeader {
+		entry := sealEntry(1, nil)
+		if _, _, err := openEntry(&raft.Log{Term: 1, Data: body}); err == nil && len(body) < entryHeader {
 			t.Fatal("a short entry")
 		}
 		// with the right checksum, so that what is behind it is met
 		entry = append(entry[:entryHeader], body...)
 		resum(entry)
-		proposals, err := openEntry(entry)
+		proposals, _, err := openEntry(&raft.Log{Term: 1, Data: entry})
 		if err != nil {
 			return
 		}

@@ -62,6 +62,13 @@ func (l *leadership) wake() {
 // leads says whether this node leads, as far as it knows.
 func (l *leadership) leads() bool { return l.raft.State() == raft.Leader }
 
+// term is that in which this node leads, as far as it knows. It is read behind the state: should the leadership end between
+// the two, it is one of another leader.
+func (l *leadership) term() (term uint64, leads bool) {
+	leads = l.leads()
+	return l.raft.CurrentTerm(), leads
+}
+
 // leader is the server that leads, "" when unknown.
 func (l *leadership) leader() raft.ServerID {
 	_, id := l.raft.LeaderWithID()

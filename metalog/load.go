@@ -82,7 +82,7 @@ func replay(st *store, index uint64, m *image.Image) (*image.Image, error) {
 	if err != nil || entry.Type != raft.LogCommand {
 		return m, err
 	}
-	proposals, err := openEntry(entry.Data)
+	proposals, _, err := openEntry(&entry)
 	if err != nil {
 		return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
 	}

@@ -112,7 +112,7 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	if link != nil {
 		told = newHerald(l.raft, link)
 		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
-		l.courier = newCourier(s.Net, l.book, l.lead)
+		l.courier = newCourier(l.identity.node, s.Net, l.book, l.lead)
 		l.lead.call(l.courier.moved)
 		s.opened(func() error { l.courier.stop(); return nil })
 	}

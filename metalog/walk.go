@@ -138,7 +138,7 @@ func (w *walk) entry(st *store, index uint64) error {
 	i.Term, i.Type, i.At = entry.Term, entry.Type.String(), entry.AppendedAt
 	switch entry.Type {
 	case raft.LogCommand:
-		i.Proposals, i.Err = openEntry(entry.Data)
+		i.Proposals, _, i.Err = openEntry(&entry)
 	case raft.LogConfiguration:
 		i.Err = guard(func() error { // raft panics when it cannot decode it
 			i.Values = map[string]string{"servers": fmt.Sprintf("%v", raft.DecodeConfiguration(entry.Data).Servers)}
