@@ -139,7 +139,7 @@ type consumer struct {
 	group string
 	spot
 	committed int64   // the last one that was acknowledged
-	may       []int64 // those whose outcome is not known: as a register's, they may come through at any time later
+	may       []int64 // those since then, whose outcome is not known
 }
 
 func (c *consumer) run(load context.Context, every time.Duration) {
@@ -281,7 +281,7 @@ func (c *consumer) commit(offset int64) {
 	}
 	switch code := kerr.Code(got.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode); {
 	case code == kerr.None:
-		c.committed, c.may = offset, c.may[:len(c.may)-1]
+		c.committed, c.may = offset, nil
 		c.w.count("commits")
 	case !passing(int16(code)):
 		c.w.complain("commit of %v by %s: %v", c.spot, c.group, code)
@@ -306,7 +306,7 @@ func (c *consumer) look() bool {
 	}
 	at := got.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0].Offset
 	if at != c.committed && !slices.Contains(c.may, at) {
-		c.w.complain("the committed offset of %s is %d; %d was acknowledged, and of %s nobody knows", c.group, at, c.committed,
+		c.w.complain("the committed offset of %s is %d; %d was acknowledged, and %s asked for since", c.group, at, c.committed,
 			strings.Trim(fmt.Sprint(c.may), "[]"))
 	}
 	return true
