@@ -83,7 +83,33 @@ func TestNodesComeAndGo(t *testing.T) {
 	if out := cli(t, c, "drain", "2", "--throttle", "20"); held(2) != 0 || !strings.Contains(out, "node 2 has no replicas and leads nothing\n") {
 		t.Errorf("%d replicas:\n%s", held(2), out)
 	}
-	if out := cli(t, c, "rebalance"); held(2) != 6 {
+	at := func(topic string) (ids []int32) {
+		all, err := m.admin.ListTopics(m.ctx, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Sorted(slices.Values(all[topic].Partitions[0].Replicas))
+	}
+	create := func(topic string, replicas int16) {
+		if _, err := m.admin.CreateTopic(m.ctx, 1, replicas, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create("new", 3)
+	create("all", 4)
+	if out := cli(t, c, "status"); !slices.Equal(at("new"), []int32{1, 3, 4}) || !slices.Equal(at("all"), []int32{1, 2, 3, 4}) || !strings.Contains(out, "broker 2 is drained: ") {
+		t.Errorf("new topics are at %v and %v:\n%s", at("new"), at("all"), out)
+	}
+	if _, err := m.admin.DeleteTopics(m.ctx, "new", "all"); err != nil {
+		t.Fatal(err)
+	}
+	if out := cli(t, c, "rebalance"); held(2) != 0 {
+		t.Errorf("%d replicas:\n%s", held(2), out)
+	}
+	if out := cli(t, c, "undrain", "2"); held(2) != 0 || strings.Contains(cli(t, c, "status"), "is drained") {
+		t.Error(out)
+	}
+	if out := cli(t, c, "add", "2"); held(2) != 6 {
 		t.Errorf("%d replicas:\n%s", held(2), out)
 	}
 

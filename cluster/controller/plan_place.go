@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strconv"
 
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -11,21 +12,46 @@ import (
 // other replicas so that a partition is in as many racks as can be, and a broker's partitions do not all have the same
 // followers.
 type spread struct {
-	active, fenced []image.BrokerID // the fenced with those that are shutting down
-	racks          map[image.BrokerID]string
+	active []image.BrokerID   // not cordoned, unless all are
+	spare  [][]image.BrokerID // each of use only when those before it do not suffice
+	alive  map[image.BrokerID]bool
+	racks  map[image.BrokerID]string // of all
 }
 
 func newSpread(img *image.Image) spread {
-	s := spread{racks: map[image.BrokerID]string{}}
+	s := spread{alive: map[image.BrokerID]bool{}, racks: map[image.BrokerID]string{}}
+	var fenced, cordoned, both []image.BrokerID // fenced, with those that are shutting down
 	for _, b := range img.Brokers() {
-		s.racks[b.ID] = b.Rack
-		if b.Active() {
-			s.active = append(s.active, b.ID)
-		} else {
-			s.fenced = append(s.fenced, b.ID)
+		s.racks[b.ID], s.alive[b.ID] = b.Rack, b.Active()
+		list := &s.active
+		switch kept := Cordoned(img, b.ID); {
+		case kept && !b.Active():
+			list = &both
+		case kept:
+			list = &cordoned
+		case !b.Active():
+			list = &fenced
 		}
+		*list = append(*list, b.ID)
 	}
+	if len(s.active) == 0 {
+		s.active, cordoned = cordoned, nil
+	}
+	s.spare = [][]image.BrokerID{fenced, cordoned, both}
 	return s
+}
+
+// cordonConfig keeps new partitions away from a broker (KIP-1066).
+const cordonConfig = "cordoned.log.dirs"
+
+// Cordoned says whether an operator keeps new partitions away from the broker; those that it has it serves.
+func Cordoned(img *image.Image, id image.BrokerID) bool {
+	own := img.Configs(image.Resource{Type: image.BrokerResource, Name: strconv.Itoa(int(id))})
+	value, set := own[cordonConfig]
+	if !set {
+		value = img.Configs(image.Resource{Type: image.BrokerResource})[cordonConfig]
+	}
+	return value != ""
 }
 
 // check refuses a replication factor that can't be had.
@@ -33,16 +59,16 @@ func (s spread) check(factor int) error {
 	switch {
 	case len(s.active) == 0:
 		return kerr.Detail(kerr.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): All brokers are currently fenced.", factor)
-	case factor > len(s.active)+len(s.fenced):
+	case factor > len(s.racks):
 		return kerr.Detail(kerr.InvalidReplicationFactor,
 			"Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only %d broker(s) are registered.",
-			factor, factor, len(s.active)+len(s.fenced))
+			factor, factor, len(s.racks))
 	}
 	return nil
 }
 
 // place is the replicas of the partition with that stream, which numbers partitions through all topics; the first leads.
-// Fenced brokers are used only when the others do not suffice.
+// Fenced brokers are used only when the others do not suffice, and cordoned ones after them.
 func (s spread) place(stream uint64, factor int) []image.BrokerID {
 	n := uint64(len(s.active))
 	first, shift := stream%n, stream/n
@@ -52,11 +78,14 @@ func (s spread) place(stream uint64, factor int) []image.BrokerID {
 		others = append(others, s.active[(first+1+(shift+j)%(n-1))%n])
 	}
 	replicas = s.follow(replicas, others, factor)
-	fenced := make([]image.BrokerID, 0, len(s.fenced))
-	for j := range s.fenced {
-		fenced = append(fenced, s.fenced[(int(shift%uint64(len(s.fenced)))+j)%len(s.fenced)])
+	for _, spare := range s.spare {
+		turned := make([]image.BrokerID, 0, len(spare))
+		for j := range spare {
+			turned = append(turned, spare[(int(shift%uint64(len(spare)))+j)%len(spare)])
+		}
+		replicas = s.follow(replicas, turned, factor)
 	}
-	return s.follow(replicas, fenced, factor)
+	return replicas
 }
 
 // follow adds replicas up to factor, in the order of others, those first whose racks have fewest.
@@ -81,7 +110,7 @@ func (s spread) follow(replicas, others []image.BrokerID, factor int) []image.Br
 
 // partition is a new partition with these replicas; ok is false when none of them could lead.
 func (s spread) partition(number int32, stream uint64, replicas []image.BrokerID) (p image.Partition, ok bool) {
-	isr := slices.DeleteFunc(slices.Clone(replicas), func(b image.BrokerID) bool { return !slices.Contains(s.active, b) })
+	isr := slices.DeleteFunc(slices.Clone(replicas), func(b image.BrokerID) bool { return !s.alive[b] })
 	if len(isr) == 0 {
 		return p, false
 	}
@@ -111,7 +140,7 @@ func (s spread) checkAssignment(brokers []int32, factor int) error {
 	}
 	sorted := slices.Sorted(slices.Values(brokers))
 	for i, b := range sorted {
-		if id := image.BrokerID(b); !slices.Contains(s.active, id) && !slices.Contains(s.fenced, id) {
+		if _, registered := s.racks[image.BrokerID(b)]; !registered {
 			return kerr.Detail(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", b)
 		}
 		if i > 0 && sorted[i-1] == b {

@@ -76,6 +76,45 @@ func TestReplicasAreSpreadOverRacks(t *testing.T) {
 	}
 }
 
+// A broker that an operator empties gets nothing new while others can hold it, also when those are down; and everything when
+// it is the last one that lives.
+func TestNewPartitionsStayAwayFromCordonedBrokers(t *testing.T) {
+	star := "*"
+	cordon := func(id string) image.ConfigRecord {
+		return image.ConfigRecord{Resource: image.Resource{Type: image.BrokerResource, Name: id}, Name: cordonConfig, Value: &star}
+	}
+	for _, c := range []struct {
+		brokers  string // as brokersOf has it
+		cordoned []string
+		factor   int
+		never    image.BrokerID
+		isr      int
+	}{
+		{"lll", []string{"2"}, 2, 2, 2},
+		{"lfl", []string{"1"}, 2, 1, 1},
+		{"lll", []string{"2"}, 3, 0, 3},
+		{"lff", []string{"1"}, 3, 0, 1},
+		{"lll", []string{"1", "2", "3"}, 2, 0, 2},
+		{"lfl", []string{"1", "2"}, 2, 2, 2},
+	} {
+		m := brokersOf(t, c.brokers)
+		for _, id := range c.cordoned {
+			m = with(t, m, cordon(id))
+		}
+		s := newSpread(m)
+		for stream := range uint64(50) {
+			replicas := s.place(stream, c.factor)
+			p, ok := s.partition(0, stream, replicas)
+			if !ok || len(replicas) != c.factor || slices.Contains(replicas, c.never) || len(p.ISR) != c.isr || p.Leader != replicas[0] {
+				t.Fatalf("%s without %v: %+v", c.brokers, c.cordoned, p)
+			}
+		}
+	}
+	if m := with(t, brokersOf(t, "ll"), cordon("")); !Cordoned(m, 1) || newSpread(m).check(2) != nil {
+		t.Error("all of them")
+	}
+}
+
 // fakeVoters is the members of a metadata log.
 type fakeVoters struct {
 	handedOver bool

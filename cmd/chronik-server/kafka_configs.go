@@ -30,6 +30,7 @@ var ownSettings = map[string][]string{
 
 // inert are the Kafka configs that nothing goes by here. Taken, they would be a promise that is not kept.
 var inert = map[string]string{
+	"cordoned.log.dirs":              "it is set for a broker that runs, by chronik cluster drain or kafka-configs.sh",
 	"inter.broker.listener.name":     "there is one listener, " + listener,
 	"listener.security.protocol.map": "there is one listener, " + listener,
 	"max.connection.creation.rate":   "new connections are not counted by time; see max-connections",

@@ -16,7 +16,7 @@ func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
 	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost"}
 	f.add(cmd)
-	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster())
+	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.undrainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster())
 	return cmd
 }
 
@@ -36,6 +36,7 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 				for _, t := range m.Topics.Sorted() {
 					h.add(t)
 				}
+				h.drained = cordoned(ctx, client, m.Brokers.NodeIDs())
 				return h.show(cmd, m)
 			})
 		},
@@ -51,6 +52,7 @@ type health struct {
 	under      []string      // partitions with fewer replicas in sync than they have
 	leaderless []string
 	moving     map[string]moving // by name
+	drained    map[int32]bool    // brokers that get no new partitions
 }
 
 func (h *health) add(t kadm.TopicDetail) {
@@ -129,6 +131,12 @@ func (h *health) advice(down []int32) (lines []string) {
 	}
 	if len(lines) == 0 {
 		lines = append(lines, "every partition has a leader and all its replicas in sync")
+	}
+	for _, id := range slices.Sorted(maps.Keys(h.drained)) {
+		if h.drained[id] {
+			lines = append(lines, fmt.Sprintf("broker %d is drained: new partitions are placed on it only when there are not enough others; "+
+				"chronik cluster add %d or undrain %d ends that", id, id, id))
+		}
 	}
 	return lines
 }

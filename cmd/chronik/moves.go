@@ -47,8 +47,9 @@ func reassignments(ctx context.Context, client *kgo.Client) (map[string]moving, 
 
 // view is what a command sees of the cluster.
 type view struct {
-	nodes  map[int32]kmsg.DescribeClusterResponseBroker // all that are registered
-	places []place                                      // what is on its way counts as there
+	nodes    map[int32]kmsg.DescribeClusterResponseBroker // all that are registered
+	places   []place                                      // what is on its way counts as there
+	cordoned map[int32]bool                               // drained: nothing is moved there
 }
 
 func look(ctx context.Context, admin *kadm.Client, client *kgo.Client) (v view, err error) {
@@ -62,9 +63,13 @@ func look(ctx context.Context, admin *kadm.Client, client *kgo.Client) (v view, 
 		return v, err
 	}
 	v.nodes = map[int32]kmsg.DescribeClusterResponseBroker{}
+	var live []int32
 	for _, b := range resp.Brokers {
-		v.nodes[b.NodeID] = b
+		if v.nodes[b.NodeID] = b; !b.IsFenced {
+			live = append(live, b.NodeID)
+		}
 	}
+	v.cordoned = cordoned(ctx, client, live)
 	topics, err := admin.ListTopicsWithInternal(ctx)
 	if err != nil {
 		return v, err
@@ -90,11 +95,11 @@ func without(list, others []int32) []int32 {
 	return slices.DeleteFunc(slices.Clone(list), func(id int32) bool { return slices.Contains(others, id) })
 }
 
-// racks is the nodes that are there, without one of them.
+// racks is the nodes that are there and not drained, without one of them.
 func (v view) racks(leaving ...int32) map[int32]string {
 	racks := map[int32]string{}
 	for id, b := range v.nodes {
-		if b.IsFenced || slices.Contains(leaving, id) {
+		if b.IsFenced || v.cordoned[id] || slices.Contains(leaving, id) {
 			continue
 		}
 		racks[id] = ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,15 +33,23 @@ func (f *adminFlags) nodeCommand(name, short, long string, run func(m *mover, ct
 
 func (f *adminFlags) addNode() *cobra.Command {
 	return f.nodeCommand("add", "Give a node that has joined its share of the replicas", `
-Give a node that has joined the cluster its share of the replicas and leaders. Nothing moves but to this node. To have a
-node join, start it with a --node-id of its own, the cluster's --cluster-key and --join; whether it gets a vote on metadata
+Give a node that has joined the cluster its share of the replicas and leaders, or one that was drained. Nothing moves but to
+this node, and it gets new partitions like the others. To have a node join, start it with a --node-id of its own, the cluster's --cluster-key and --join; whether it gets a vote on metadata
 the cluster decides by itself.`, (*mover).addNode)
 }
 
 func (f *adminFlags) drainNode() *cobra.Command {
 	return f.nodeCommand("drain", "Move all replicas and leaders away from a node", `
 Move all replicas and leaders away from a node, to the nodes with fewest, over racks, and wait until they are there. The node
-may be down: then what it had is copied from the others. It stays in the cluster, and new topics may be placed on it.`, (*mover).drain)
+may be down: then what it had is copied from the others. It stays in the cluster, and from now on new partitions are placed on
+it only when there are not enough other nodes (cordoned.log.dirs, KIP-1066), and nothing is moved to it by rebalance. That
+ends with chronik cluster add, which gives it its share, or undrain, which moves nothing.`, (*mover).drain)
+}
+
+func (f *adminFlags) undrainNode() *cobra.Command {
+	return f.nodeCommand("undrain", "Let new partitions be placed on a node that was drained", `
+Let new partitions be placed on a node that was drained. Nothing moves; chronik cluster add does this too, and gives the node its
+share of the partitions that there are.`, (*mover).undrain)
 }
 
 func (f *adminFlags) decommissionNode() *cobra.Command {
@@ -59,6 +68,10 @@ func (m *mover) addNode(ctx context.Context, id int32) error {
 		return fmt.Errorf("node %d is not there: start it with --node-id %d, the cluster's --cluster-key and --join, and try again; there are %s",
 			id, id, v.names())
 	}
+	if err := m.cordon(ctx, id, false); err != nil {
+		return err
+	}
+	delete(v.cordoned, id)
 	l := newLayout(v.racks(), v.places)
 	l.give(id)
 	plan := l.plan()
@@ -81,7 +94,7 @@ func (v view) known(id int32) error {
 const mostRounds = 5
 
 func (m *mover) drain(ctx context.Context, id int32) error {
-	for range mostRounds {
+	for round := range mostRounds {
 		v, err := m.look(ctx)
 		if err != nil {
 			return err
@@ -89,19 +102,37 @@ func (m *mover) drain(ctx context.Context, id int32) error {
 		if err := v.known(id); err != nil {
 			return err
 		}
+		if round == 0 {
+			if _, err := v.without(id); err != nil {
+				return err
+			}
+			if err := m.cordon(ctx, id, true); err != nil {
+				return err
+			}
+			continue // it may have got partitions meanwhile
+		}
 		if v.holds(id) == 0 {
 			return m.settle(ctx, id)
 		}
-		l := newLayout(v.racks(id), v.places)
-		if err := l.leave(); err != nil {
-			return fmt.Errorf("node %d cannot be drained: %w", id, err)
+		l, err := v.without(id)
+		if err != nil {
+			return err
 		}
-		l.lead()
 		if err := m.do(ctx, touching(l.plan(), id)); err != nil || m.f.dryRun {
 			return err
 		}
 	}
 	return fmt.Errorf("node %d gets new replicas all the time: somebody creates topics", id)
+}
+
+// without is where all lies when a node has nothing.
+func (v view) without(id int32) (*layout, error) {
+	l := newLayout(v.racks(id), slices.Clone(v.places))
+	if err := l.leave(); err != nil {
+		return nil, fmt.Errorf("node %d cannot be drained: %w", id, err)
+	}
+	l.lead()
+	return l, nil
 }
 
 // touching is the places of a plan that have a replica at the node: nothing else needs to change.
@@ -168,6 +199,9 @@ func (m *mover) decommission(ctx context.Context, id int32) error {
 		return fmt.Errorf("node %d is drained and keeps its vote: %w", id, err)
 	}
 	if err := m.awaitStop(ctx, id); err != nil {
+		return err
+	}
+	if err := m.cordon(ctx, id, false); err != nil { // the next node of that number is another one
 		return err
 	}
 	return m.unregister(ctx, id)

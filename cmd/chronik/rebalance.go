@@ -76,7 +76,7 @@ func (f *adminFlags) rebalanceCluster() *cobra.Command {
 		Use: "rebalance", Short: "Spread replicas and leaders evenly over racks and nodes", Args: cobra.NoArgs,
 		Long: strings.TrimSpace(`
 Spread replicas and leaders evenly over racks and nodes, with as few copies as that takes. A partition never has fewer
-replicas in sync than before: new ones are copied first, then the others go. Nodes that are down count as gone.`),
+replicas in sync than before: new ones are copied first, then the others go. Nodes that are down, or drained, count as gone.`),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.within(cmd, m, func(ctx context.Context, m *mover) error {
 				if cancel {

@@ -8,17 +8,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
+	"chronik/cluster/controller"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
 )
 
 // describeLogDirs serves key 35, versions 0-5: how much of the data directory each of this node's partitions takes, and
-// how much the file system has. There is one directory, never cordoned. Null topics ask for all.
+// how much the file system has. There is one directory. Null topics ask for all.
 func describeLogDirs(b *Broker, _ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = b.logDir()
 	dir.TotalBytes, dir.UsableBytes = fileSystem(b.DataDir)
+	dir.IsCordoned = controller.Cordoned(b.Meta.Image(), b.Self)
 	asked := askedPartitions(req)
 	for t := range b.Meta.Image().Topics {
 		out := kmsg.NewDescribeLogDirsResponseDirTopic()

@@ -68,6 +68,19 @@ func TestDescribeLogDirs(t *testing.T) {
 			t.Errorf("%q, want %q", c.got, c.want)
 		}
 	}
+	alter := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	cordon := kmsg.NewIncrementalAlterConfigsRequestResource()
+	cordon.ResourceType, cordon.ResourceName = kmsg.ConfigResourceTypeBroker, fmt.Sprint(self)
+	cordon.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "cordoned.log.dirs", Value: kmsg.StringPtr("*")}}
+	alter.Version, alter.Resources = 1, append(alter.Resources, cordon)
+	if got := ask[*kmsg.IncrementalAlterConfigsResponse](n, alter); got.Resources[0].ErrorCode != 0 {
+		t.Errorf("%+v", got)
+	}
+	rq := kmsg.NewPtrDescribeLogDirsRequest()
+	rq.Version = 5
+	if got := ask[*kmsg.DescribeLogDirsResponse](n, rq); !got.Dirs[0].IsCordoned {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestFindCoordinator(t *testing.T) {

@@ -138,6 +138,7 @@ var brokers = newCatalogue("broker", []*Def{
 	{Name: "inter.broker.listener.name", Type: String, Unset: true, Importance: Medium, Doc: "The listener that brokers use among each other."},
 	{Name: "log.dir", Type: List, Default: "./data", Importance: High, Doc: "The data directory, when log.dirs is not set."},
 	{Name: "log.dirs", Type: List, Unset: true, Importance: High, Doc: "The data directory; there is one, and its write-ahead log is shared by all partitions."},
+	{Name: "cordoned.log.dirs", Type: List, Valid: oneOf("*"), Importance: Medium, Dynamic: true, Doc: "Whether new partitions are kept away from the node while others can hold them (KIP-1066): * or nothing, since there is one data directory. What the node has it serves."},
 
 	// Topics.
 	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true", Importance: High, Doc: "Whether asking for the metadata of a topic that does not exist creates it, if the client allows that."},
