@@ -332,7 +332,7 @@ func serveOne(m *Manager, id uuid.UUID, in *kmsg.FetchRequestTopicPartition, out
 	if err != nil {
 		return err
 	}
-	d, diverges, err := p.Followed(who, Place{in.FetchOffset, in.LastFetchedEpoch, in.CurrentLeaderEpoch})
+	d, diverges, err := p.Followed(who, Place{in.FetchOffset, in.LastFetchedEpoch, in.CurrentLeaderEpoch, in.LogStartOffset})
 	marks := p.Marks()
 	out.HighWatermark, out.LogStartOffset = marks.HighWatermark, marks.LogStart
 	if diverges {

@@ -21,6 +21,7 @@ type fetcher struct {
 	session fetchSession
 	fetched map[*Partition]*fetched // of the goroutine
 	wake    chan struct{}           // something is durable, or changed
+	looked  time.Time               // when it was looked last where the logs begin
 
 	mu      sync.Mutex // guards what follows
 	changes map[*Partition]change
@@ -43,6 +44,7 @@ type fetched struct {
 }
 
 const (
+	startLook    = time.Second            // between two looks where the logs begin
 	fetchBackoff = 100 * time.Millisecond // after an error; replica.fetch.backoff.ms is longer, and leaders are near
 	linkBackoff  = 50 * time.Millisecond  // after an error of the connection
 )
@@ -132,6 +134,7 @@ func (f *fetcher) takeChanges() {
 // something is on its way to the disk: its place is known when it is there.
 func (f *fetcher) prepare() (rest time.Duration, disk bool) {
 	now := f.m.options.Now()
+	f.lookForStarts(now)
 	for p := range f.session.waiting {
 		in := f.fetched[p]
 		if in == nil {
@@ -160,6 +163,20 @@ func (f *fetcher) prepare() (rest time.Duration, disk bool) {
 		f.session.put(in)
 	}
 	return rest, disk
+}
+
+// lookForStarts has the leader told where logs begin now in which records have expired: it sends consumers here (KIP-392),
+// and they must not be sent for what is not here any more.
+func (f *fetcher) lookForStarts(now time.Time) {
+	if now.Sub(f.looked) < startLook {
+		return
+	}
+	f.looked = now
+	for _, in := range f.session.live {
+		if in.p.log.Offsets().LogStart != in.sent.start {
+			f.session.wait(in)
+		}
+	}
 }
 
 // fetch asks the leader once and appends what it sends; rest is when there is more to ask, if not 0.
@@ -294,5 +311,5 @@ func (f *fetcher) raise(in *fetched, start int64) {
 		f.m.options.Logger.Warn("a log start could not be raised", "topic", in.p.topic, "partition", in.p.number, "error", err)
 		return
 	}
-	in.sent.start = start
+	f.session.wait(in) // the leader is told at once
 }

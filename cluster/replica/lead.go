@@ -27,6 +27,7 @@ type leading struct {
 type follower struct {
 	id       image.BrokerID
 	epoch    int64 // the broker's, -1 before it fetched
+	start    int64 // where its log begins
 	end      int64 // it has everything below, durably; -1 before it fetched in this leader epoch
 	caughtUp time.Time
 	fetched  time.Time // when it fetched last, and
@@ -123,11 +124,12 @@ type Follower struct {
 }
 
 // Place is where a follower's fetch goes on, in its leader's epoch: it has everything below Offset, durably; its last
-// record is of LastEpoch, -1 for none.
+// record is of LastEpoch, -1 for none. Its log begins at Start: records may have expired there and not here yet.
 type Place struct {
 	Offset      int64
 	LastEpoch   int32
 	LeaderEpoch int32
+	Start       int64
 }
 
 // Divergence is where a follower's log must be cut: Epoch, the newest not above its last one that the leader has, ended
@@ -151,7 +153,7 @@ func (p *Partition) Followed(who Follower, at Place) (d Divergence, diverges boo
 		p.mu.Unlock()
 		return d, diverges, err
 	}
-	f.fetches(who.Epoch, at.Offset, p.durable, now)
+	f.fetches(who.Epoch, at, p.durable, now)
 	moved, joins := p.advance(), p.joins(r, f)
 	p.mu.Unlock()
 	if moved {
@@ -198,13 +200,13 @@ func (p *Partition) compare(at Place) (d Divergence, diverges bool, err error) {
 
 // fetches notes a fetch. A follower is caught up as of now when it has everything; and as of its last fetch when it has
 // what there was then (Kafka's lastCaughtUpTimeMs).
-func (f *follower) fetches(epoch, offset, end int64, now time.Time) {
-	if offset >= end {
+func (f *follower) fetches(epoch int64, at Place, end int64, now time.Time) {
+	if at.Offset >= end {
 		f.caughtUp = now
-	} else if offset >= f.before && !f.fetched.IsZero() && f.fetched.After(f.caughtUp) {
+	} else if at.Offset >= f.before && !f.fetched.IsZero() && f.fetched.After(f.caughtUp) {
 		f.caughtUp = f.fetched
 	}
-	f.epoch, f.end, f.fetched, f.before = epoch, offset, now, end
+	f.epoch, f.start, f.end, f.fetched, f.before = epoch, at.Start, at.Offset, now, end
 }
 
 // joins says whether f should be asked into the ISR; the caller holds p.mu. It has all that is committed, and nothing less

@@ -48,3 +48,18 @@ func TestADeposedLeaderMustNotGoByAnOldHighWatermark(t *testing.T) {
 		}
 	})
 }
+
+// A leader knows where its followers' logs begin, also where nothing is produced any more.
+func TestALeaderMustNotMissThatRecordsExpireElsewhere(t *testing.T) {
+	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
+		for _, value := range []string{"a", "b"} {
+			c.node(1).produce(-1, value, time.Minute)
+		}
+		pass(3 * time.Second)
+		if err := c.node(2).part().log.SetLogStart(1); err != nil {
+			t.Fatal(err)
+		}
+		leader := c.node(1).part()
+		c.await("it knows", func() bool { return leader.InSyncExtents()[2] == Extent{1, 2} })
+	})
+}

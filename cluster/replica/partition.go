@@ -224,17 +224,20 @@ func (p *Partition) highWatermarkNow() int64 {
 // InSync says whether the broker is in the ISR.
 func (p *Partition) InSync(id image.BrokerID) bool { return slices.Contains(p.role.Load().isr, id) }
 
-// InSyncEnds is what the followers in the ISR have, by what they fetched last, while this node leads.
-func (p *Partition) InSyncEnds() map[image.BrokerID]int64 {
+// Extent is the offsets that a replica has, from Start to before End.
+type Extent struct{ Start, End int64 }
+
+// InSyncExtents is what the followers in the ISR have, by what they fetched last, while this node leads.
+func (p *Partition) InSyncExtents() map[image.BrokerID]Extent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r, ends := p.role.Load(), map[image.BrokerID]int64{}
+	r, have := p.role.Load(), map[image.BrokerID]Extent{}
 	for _, f := range p.lead.others {
 		if r.leads() && slices.Contains(r.isr, f.id) {
-			ends[f.id] = f.end
+			have[f.id] = Extent{f.start, f.end}
 		}
 	}
-	return ends
+	return have
 }
 
 // Leads says whether this node leads the partition.

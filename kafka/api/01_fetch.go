@@ -237,9 +237,9 @@ func (c *fetchCall) nearer(p *replica.Partition, offset int64) int32 {
 		return -1
 	}
 	best, most := int32(-1), offset-1
-	for id, end := range p.InSyncEnds() {
-		if end > most && in(id) {
-			best, most = int32(id), end
+	for id, has := range p.InSyncExtents() {
+		if has.Start <= offset && has.End > most && in(id) {
+			best, most = int32(id), has.End
 		}
 	}
 	return best

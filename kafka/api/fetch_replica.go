@@ -45,7 +45,9 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 		return 0, err
 	}
 	if !c.tried { // later it is still the same fetch
-		d, diverges, err := p.Followed(*c.follower, replica.Place{Offset: in.FetchOffset, LastEpoch: in.LastFetchedEpoch, LeaderEpoch: in.CurrentLeaderEpoch})
+		d, diverges, err := p.Followed(*c.follower, replica.Place{
+			Offset: in.FetchOffset, LastEpoch: in.LastFetchedEpoch, LeaderEpoch: in.CurrentLeaderEpoch, Start: in.LogStartOffset,
+		})
 		if diverges {
 			a.DivergingEpoch, a.DivergingEnd = d.Epoch, d.End
 		}

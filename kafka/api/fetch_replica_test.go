@@ -138,6 +138,29 @@ func TestFetchFromTheNearestReplica(t *testing.T) {
 	}
 }
 
+// Records expire on each node by itself. A consumer that is sent to a replica where they have is told that its offset is out of
+// range, comes back, and was sent there again, until they had expired here too.
+func TestAConsumerMustNotBeSentForWhatHasExpiredThere(t *testing.T) {
+	n := start(t, map[string]string{"replica.selector.class": config.RackAwareSelector, "broker.rack": "a"})
+	id, epoch := n.shared()
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1, 2, 3))
+	rq.Acks = 1
+	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
+	follower := followerFetch(id, epoch, 3, 0)
+	follower.Topics[0].Partitions[0].LogStartOffset = 2
+	client := n.peer.Listener
+	n.peer.Listener = image.InternalListener
+	n.fetch(follower)
+	n.peer.Listener = client
+	for offset, want := range []int32{-1, -1, 2, 2} {
+		rq := fetchRequest(17, "t", id, int64(offset))
+		rq.Rack, rq.MaxWaitMillis = "b", 0
+		if got := ask[*kmsg.FetchResponse](n, rq).Topics[0].Partitions[0].PreferredReadReplica; got != want {
+			t.Errorf("at %d: %d, want %d", offset, got, want)
+		}
+	}
+}
+
 // Right after an election a leader does not know all that is committed. It must not say that there is no record of a time, or
 // which the newest is: who looks for it would go on at the end, and never read those that there are (KIP-207).
 func TestALookUpByTimeMustNotMissWhatIsCommitted(t *testing.T) {
