@@ -153,10 +153,11 @@ func (p *Partition) Followed(who Follower, at Place) (d Divergence, diverges boo
 		p.mu.Unlock()
 		return d, diverges, err
 	}
+	begins := f.start
 	f.fetches(who.Epoch, at, p.durable, now)
 	moved, joins := p.advance(), p.joins(r, f)
 	p.mu.Unlock()
-	if moved {
+	if moved || at.Start != begins {
 		p.waiting.wake()
 	}
 	if joins {

@@ -102,7 +102,7 @@ func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 		p.lead.applied(was, r)
 		moved := p.advance()
 		p.mu.Unlock()
-		if moved || anew {
+		if moved || anew || was.version != r.version {
 			p.waiting.wake()
 		}
 		return
@@ -250,23 +250,4 @@ func (p *Partition) Read(dst []batch.Extent, from int64, maxBytes int, minOne, c
 		limit = min(limit, p.log.Offsets().LastStable)
 	}
 	return p.log.Read(dst, from, limit, maxBytes, minOne)
-}
-
-// DeleteRecords raises the log start to before (-1: the high watermark) and returns the new log start when it is durable.
-// A topic that is only compacted refuses: POLICY_VIOLATION. Beyond the high watermark it is OFFSET_OUT_OF_RANGE.
-func (p *Partition) DeleteRecords(before int64) (int64, error) {
-	hw := p.highWatermarkNow()
-	if before == -1 {
-		before = hw
-	}
-	if before < 0 || before > hw {
-		return -1, kerr.OffsetOutOfRange
-	}
-	if c := p.log.Config(); c.CompactPolicy && !c.DeletePolicy {
-		return -1, kerr.Detail(kerr.PolicyViolation, "records of a topic that is only compacted cannot be deleted")
-	}
-	if err := p.log.SetLogStart(before); err != nil {
-		return -1, err
-	}
-	return p.log.Offsets().LogStart, nil
 }

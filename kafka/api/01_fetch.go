@@ -39,7 +39,7 @@ type fetchCall struct {
 
 	follower *replica.Follower // who fetches as one, nil for a consumer
 	nodes    []wire.Node
-	stale    bool // a follower has a high watermark that has moved
+	stale    bool // a follower has a high watermark, or a log start, that has moved
 }
 
 func fetch(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {

@@ -10,7 +10,7 @@ import (
 	"chronik/metalog/image"
 )
 
-// staleWait is how long a follower may go on with a high watermark that has moved: long enough that new records, which bring
+// staleWait is how long a follower may go on with a high watermark, or a log start, that has moved: long enough that new records, which bring
 // the new one along, come first where there are any.
 const staleWait = 20 * time.Millisecond
 
@@ -62,7 +62,7 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	}
 	m := p.Marks()
 	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
-	c.stale = c.stale || a.item.told && a.item.toldHW != m.HighWatermark
+	c.stale = c.stale || a.item.told && (a.item.toldHW != m.HighWatermark || a.item.toldStart != m.LogStart)
 	if in.FetchOffset >= m.LogEnd || p.HoldsBack(c.follower.ID) {
 		return 0, nil
 	}

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -143,7 +145,8 @@ func TestFetchFromTheNearestReplica(t *testing.T) {
 func TestAConsumerMustNotBeSentForWhatHasExpiredThere(t *testing.T) {
 	n := start(t, map[string]string{"replica.selector.class": config.RackAwareSelector, "broker.rack": "a"})
 	id, epoch := n.shared()
-	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1, 2, 3))
+	now := time.Now().UnixMilli() // nothing expires by itself
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, now, now, now))
 	rq.Acks = 1
 	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
 	follower := followerFetch(id, epoch, 3, 0)
@@ -195,6 +198,44 @@ func TestALookUpByTimeMustNotMissWhatIsCommitted(t *testing.T) {
 	for ts, want := range map[int64]string{500: "1000@0/0", 1001: "-1@-1/-1", maxTimestamp: "1000@0/0", latestTimestamp: "-1@1/1"} {
 		if got := n.listOffset(11, "t", 0, ts); got != want {
 			t.Errorf("%d: %s, want %s", ts, got, want)
+		}
+	}
+}
+
+// Deleted records must not come back with another leader: the answer waits until no replica in sync has them (Kafka's
+// DelayedDeleteRecords).
+func TestDeletedRecordsMustNotComeBackWithAnotherLeader(t *testing.T) {
+	n := start(t, nil)
+	id, broker := n.shared()
+	now := time.Now().UnixMilli() // nothing expires by itself
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, now, now, now))
+	rq.Acks = 1
+	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
+	tell := func(logStart int64) {
+		fetch := followerFetch(id, broker, 3, 0)
+		fetch.Topics[0].Partitions[0].LogStartOffset = logStart
+		client := n.peer.Listener
+		n.peer.Listener = image.InternalListener
+		n.fetch(fetch)
+		n.peer.Listener = client
+	}
+	del := kmsg.NewPtrDeleteRecordsRequest()
+	del.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "t", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 2}}}}
+	impatient, end := context.WithCancel(t.Context())
+	end()
+	for _, s := range []struct {
+		start int64 // of the follower
+		want  kerr.Code
+		low   int64
+	}{{0, kerr.RequestTimedOut, -1}, {1, kerr.RequestTimedOut, -1}, {2, kerr.None, 2}, {3, kerr.None, 2}} {
+		tell(s.start)
+		resp, err := deleteRecords(n.broker, impatient, nil, del)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]
+		if kerr.Code(got.ErrorCode) != s.want || got.LowWatermark != s.low {
+			t.Errorf("the follower begins at %d: %v, low watermark %d", s.start, kerr.Code(got.ErrorCode), got.LowWatermark)
 		}
 	}
 }
