@@ -187,6 +187,7 @@ func (n *Node) openController(o Options) {
 	}
 	n.Controller = controller.New(c)
 	n.Meta.Watch(n.Controller)
+	n.Meta.Missed(n.Controller.Missed)
 	n.Meta.Lead(n.Controller.Lead)
 }
 

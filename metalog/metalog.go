@@ -69,6 +69,7 @@ type log struct {
 
 	changing chan struct{} // a token: one change of the servers at a time
 	timing   sync.Mutex    // held while raft's timers are changed
+	patience time.Duration // how long a voter among others waits, clusterTimeout; guarded by timing
 
 	noting sync.Mutex
 	was    reached     // what was noted last; needs noting
@@ -127,6 +128,16 @@ func (l *Log) Watch(w image.Watcher) { l.fsm.views.watch(w) }
 // when fn has returned. term is the controller epoch. Lead itself returns at once. An error of fn, other than that the
 // leadership has gone, fails the log (see Failed): a controller that cannot go on must not keep the others waiting.
 func (l *Log) Lead(fn func(ctx context.Context, term uint64) error) { l.tenures.lead(fn) }
+
+// Missed has fn called, where the log is led, when a node does not answer for the first time since it last did. That is
+// seen within some tens of milliseconds, and says no more than that something is to be looked after. fn must not wait.
+func (l *Log) Missed(fn func(image.BrokerID)) {
+	if l.link != nil {
+		l.link.mu.Lock()
+		l.link.missed = fn
+		l.link.mu.Unlock()
+	}
+}
 
 // Snapshot has a snapshot made now and the entries that it makes needless deleted; else that happens as the log grows.
 func (l *Log) Snapshot() error { return l.failure.await(l.raft.Snapshot().Error) }

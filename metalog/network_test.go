@@ -3,7 +3,9 @@ package metalog
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -120,6 +122,16 @@ func (f *fabric) isolate(addr string, cut bool) {
 	}
 	f.mu.Unlock()
 	for _, l := range ended {
+		_ = l.Close() // it may have been closed
+	}
+}
+
+// hangUp ends all connections; others can be opened.
+func (f *fabric) hangUp() {
+	f.mu.Lock()
+	pairs := slices.Collect(maps.Keys(f.pairs))
+	f.mu.Unlock()
+	for _, l := range pairs {
 		_ = l.Close() // it may have been closed
 	}
 }

@@ -70,8 +70,8 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	}
 	l := &Log{log{
 		identity: who, failure: s.failure, store: st, net: s.Net, logger: s.Logger, was: n.was, dir: s.Dir,
-		changing: make(chan struct{}, 1),
-		fsm:      &fsm{views: newViews(n.image, n.index), failure: s.failure},
+		changing: make(chan struct{}, 1), patience: clusterTimeout,
+		fsm: &fsm{views: newViews(n.image, n.index), failure: s.failure},
 	}}
 	l.incarnation.Store(&who.incarnation)
 	if l.cluster, _, err = st.cluster(); err != nil {
@@ -112,6 +112,7 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	if link != nil {
 		told = newHerald(l.raft, link)
 		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
+		l.lead.call(link.note)
 		l.courier = newCourier(l.identity.node, s.Net, l.book, l.lead)
 		l.lead.call(l.courier.moved)
 		s.opened(func() error { l.courier.stop(); return nil })
@@ -188,7 +189,7 @@ func (l *Log) retime() {
 	l.timing.Lock()
 	defer l.timing.Unlock()
 	config := l.raft.ReloadableConfig()
-	election := clusterTimeout
+	election := l.patience
 	if l.net == nil || onlyVoter(l.raft.GetConfiguration().Configuration().Servers, l.identity.serverID()) {
 		election = soloElection
 	}

@@ -24,6 +24,7 @@ type streams struct {
 	self   raft.ServerID
 	book   *book
 	logger *slog.Logger
+	ended  func(raft.ServerID) // a connection that this server opened has ended
 
 	ctx context.Context // ends when they are closed
 	end context.CancelFunc
@@ -121,11 +122,15 @@ func (s *streams) keep(c *stream) (net.Conn, error) {
 
 func (s *streams) drop(c *stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.open, c)
-	if c.accepted {
-		s.accepted.Done()
+	s.mu.Unlock()
+	if !c.accepted {
+		return
 	}
+	if c.from != "" && s.ctx.Err() == nil {
+		s.ended(c.from)
+	}
+	s.accepted.Done()
 }
 
 func ignoreClosed(err error) error {
@@ -152,8 +157,9 @@ type stream struct {
 	net.Conn
 	of       *streams
 	accepted bool
-	greeted  bool // an accepted one: it wants this server
-	fresh    bool // an accepted one: the next byte begins a request
+	greeted  bool          // an accepted one: it wants this server
+	from     raft.ServerID // an accepted one that was greeted: who opened it
+	fresh    bool          // an accepted one: the next byte begins a request
 	left     int64
 	once     sync.Once
 }
@@ -221,7 +227,7 @@ func (c *stream) greet() error {
 	}
 	c.of.book.hear(p.from, p.addr)
 	_ = c.Conn.SetDeadline(time.Time{})
-	c.greeted = true
+	c.greeted, c.from = true, p.from
 	_, err = c.Conn.Write([]byte{itsMe})
 	return err
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
 )
 
 // transport is Raft's own over the network. Servers go by their ids in it, also in votes: an address may change, and
@@ -21,14 +23,17 @@ type transport struct {
 	requests chan raft.RPC // to Raft, through pass
 
 	raft      atomic.Pointer[raft.Raft]
-	expecting atomic.Uint64  // the snapshot that Raft is about to be given, see sentSnapshot
-	installed raft.Log       // index and term of the last one that it was given; pass's
-	running   sync.WaitGroup // pass, and the herald's
+	expecting atomic.Uint64           // the snapshot that Raft is about to be given, see sentSnapshot
+	installed raft.Log                // index and term of the last one that it was given; pass's
+	running   sync.WaitGroup          // pass, the herald's and the heir's
+	last      atomic.Pointer[tenancy] // the heir's
+	orphaned  chan raft.ServerID      // the heir's too
 	closed    chan struct{}
 	closing   sync.Once
 
-	mu    sync.Mutex
-	peers map[raft.ServerID]chan struct{} // those whose last heartbeat failed; closed when one gets through
+	mu     sync.Mutex
+	missed func(image.BrokerID)            // see Log.Missed
+	peers  map[raft.ServerID]chan struct{} // those whose last heartbeat failed; closed when one gets through
 }
 
 var _ raft.WithPreVote = (*transport)(nil) // without it raft goes on, and a node that comes back deposes the leader
@@ -45,14 +50,16 @@ const (
 )
 
 func newTransport(s *streams, logger hclog.Logger) *transport {
-	return &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: s, MaxPool: 3, Timeout: rpcTimeout, Logger: logger,
-			MaxRPCsInFlight: 1, // pipelining can wedge a follower (hashicorp/raft 612)
-		}),
-		streams: s, self: s.self, requests: make(chan raft.RPC), closed: make(chan struct{}),
+	t := &transport{
+		streams: s, self: s.self, requests: make(chan raft.RPC), orphaned: make(chan raft.ServerID, 1), closed: make(chan struct{}),
 		peers: map[raft.ServerID]chan struct{}{},
 	}
+	s.ended = t.ended
+	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: s, MaxPool: 3, Timeout: rpcTimeout, Logger: logger,
+		MaxRPCsInFlight: 1, // pipelining can wedge a follower (hashicorp/raft 612)
+	})
+	return t
 }
 
 // Consumer, LocalAddr, EncodePeer and DecodePeer are Raft's.
@@ -117,7 +124,6 @@ func isHeartbeat(rq *raft.AppendEntriesRequest) bool {
 
 func (t *transport) answered(id raft.ServerID, yes bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	silent := t.peers[id]
 	switch {
 	case yes && silent != nil:
@@ -125,6 +131,11 @@ func (t *transport) answered(id raft.ServerID, yes bool) {
 		delete(t.peers, id)
 	case !yes && silent == nil:
 		t.peers[id] = make(chan struct{})
+	}
+	missed := t.missed
+	t.mu.Unlock()
+	if !yes && silent == nil && missed != nil {
+		missed(brokerOf(id))
 	}
 }
 
@@ -160,10 +171,10 @@ func (t *transport) hold(id raft.ServerID) {
 // there is nobody whose heartbeat could come.
 func (t *transport) start(r *raft.Raft, alone bool) {
 	t.raft.Store(r)
+	t.running.Go(t.watch)
 	t.running.Go(func() {
 		if alone {
-			now := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
-			t.ask(raft.RPC{Command: now})
+			t.stand()
 		}
 		for {
 			select {

@@ -32,6 +32,7 @@ type session struct {
 	mayShutdown  bool // there is nothing left that another broker could lead
 	refused      bool // nobody listens where it should
 	probing      bool
+	missed       bool // it is to be looked for before it has been silent for long
 }
 
 // Heartbeat answers key 63 where the metadata log leads, NOT_CONTROLLER elsewhere: BROKER_ID_NOT_REGISTERED,
@@ -162,13 +163,28 @@ func (c *Controller) silence() time.Duration {
 	return min(2*time.Duration(c.o.Config().BrokerHeartbeatIntervalMs)*time.Millisecond, c.sessionTimeout()/2)
 }
 
+// Missed is told when the metadata log's leader gets no answer from a broker: it is looked for at once.
+func (c *Controller) Missed(id image.BrokerID) {
+	t := c.tenure.Load()
+	if t == nil {
+		return
+	}
+	s := &t.sessions
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.of[id]; of != nil {
+		of.missed = true
+		t.poke()
+	}
+}
+
 // probe tries to connect to a silent broker. Where nobody listens nobody lives, and the session ends at once; anything
 // else says nothing, and it runs on.
 func (c *Controller) probe(t *tenure, b *image.Broker) {
 	ctx, cancel := context.WithTimeout(t.ctx, c.sessionTimeout()/3)
 	defer cancel()
 	begun := time.Now()
-	err := c.o.Probe(ctx, b)
+	gone := c.hasGone(ctx, b)
 	s := &t.sessions
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,8 +193,26 @@ func (c *Controller) probe(t *tenure, b *image.Broker) {
 		return
 	}
 	of.probing = false
-	if errors.Is(err, syscall.ECONNREFUSED) && !of.heard.After(begun) { // else it lives since
+	if gone && !of.heard.After(begun) { // else it lives since
 		of.refused = true
 		t.poke()
+	}
+}
+
+// probeAgain is between two attempts: a process that is ending may have its port open for a little longer.
+const probeAgain = 20 * time.Millisecond
+
+// hasGone says whether nobody listens where the broker should.
+func (c *Controller) hasGone(ctx context.Context, b *image.Broker) bool {
+	for {
+		err := c.o.Probe(ctx, b)
+		if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+			return err != nil
+		}
+		select {
+		case <-time.After(probeAgain):
+		case <-ctx.Done():
+			return false
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"syscall"
@@ -169,6 +170,45 @@ func TestRefusedConnectionFences(t *testing.T) {
 			if strings.Count(r.text.String(), want) != 1 {
 				t.Errorf("the log has no line, or several, with\n%s:\n%s", want, &r.text)
 			}
+		}
+	})
+}
+
+// Who does not answer the metadata log's leader is looked for at once, and until its port is closed too: a process closes
+// its connections one after the other when it ends.
+func TestWhoIsMissedIsLookedForAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := lead(t, 3, nil, []int32{3, 2, 1})
+		defer r.end()
+		r.pass(time.Second, 1, 2, 3)
+		asked := 0
+		r.o.Probe = func(context.Context, *image.Broker) error {
+			if asked++; asked < 3 {
+				return io.EOF
+			}
+			return syscall.ECONNREFUSED
+		}
+		r.Missed(3)
+		r.Missed(4)
+		<-time.After(3 * probeAgain)
+		synctest.Wait()
+		r.expect("before it has been silent", "3 fenced, [2 1] leader 2 epoch 1")
+	})
+}
+
+// A broker that is missed and answers goes on.
+func TestWhoIsMissedAndAnswersIsNotFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := lead(t, 3, nil, []int32{3, 2, 1})
+		defer r.end()
+		r.pass(time.Second, 1, 2, 3)
+		asked := 0
+		r.o.Probe = func(context.Context, *image.Broker) error { asked++; return nil }
+		r.Missed(3)
+		r.pass(time.Second, 1, 2, 3)
+		r.expect("it answers", "[3 2 1] leader 3 epoch 0")
+		if asked != 1 {
+			t.Errorf("it was looked for %d times", asked)
 		}
 	})
 }

@@ -139,7 +139,8 @@ func (c *Controller) judge(t *tenure, now time.Time) (next time.Time, recs []ima
 			continue
 		}
 		next = earlier(next, of.heard.Add(timeout))
-		if silent >= c.silence() {
+		if silent >= c.silence() || of.missed {
+			of.missed = false
 			c.look(t, b, of)
 			next = earlier(next, now.Add(c.silence()))
 		} else {
