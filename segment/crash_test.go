@@ -60,11 +60,35 @@ func (h *history) look(op vfs.Op) {
 			end = h.older
 		}
 		h.note(h.survives(after, end), "%s, crash at operation %d, %v", name, h.ops, op)
+		if name == "newest" {
+			h.note(h.marked(after), "killed at operation %d, %v", h.ops, op)
+		}
 		// What is synced after the crash is not in h: h.synced holds for every crash during that, too.
 		for i, fs := range again {
+			if name == "newest" {
+				h.note(h.marked(fs), "killed at operation %d, %v, and at operation %d of the recovery", h.ops, op, i)
+			}
 			h.note(h.survives(fs, end), "%s, crash at operation %d, %v, and at operation %d of the recovery", name, h.ops, op, i)
 		}
 	}
+}
+
+// marked sees that no index says that more of its data was durable than there is: a process that was killed, at whatever
+// moment, leaves nothing that looks like damage.
+func (h *history) marked(fs *vfs.Mem) error {
+	s := newSegment(fs, h.seg.dir, h.seg.base, Options{})
+	data, err := s.readAll(s.dataName())
+	if isMissing(err) {
+		return nil
+	}
+	raw, indexErr := s.readAll(s.indexName())
+	if errors.Join(err, indexErr) != nil {
+		return nil
+	}
+	if ix, ok := parseIndex(raw, s.base, math.MaxInt64); ok && ix.mark.size > int64(len(data)) {
+		return fmt.Errorf("the index says that %d bytes were durable, the file has %d", ix.mark.size, len(data))
+	}
+	return nil
 }
 
 func (h *history) note(err error, where string, args ...any) {

@@ -99,15 +99,15 @@ func (s *Segment) recover(data vfs.File, size, end int64) error {
 	if err := s.scan(data, &ix, size, end); err != nil {
 		return err
 	}
-	if end >= 0 && size > ix.mark.size {
-		if err := s.truncate(ix.mark.size); err != nil {
-			return err
-		}
-	}
 	ix.mark.sealed = ix.mark == known && known.sealed && size == known.size
 	if rest || ix.mark != known || kept == 0 {
 		// What stood after the records that were kept must not come back: it speaks of bytes that may be others soon.
 		if err := s.appendIndex(&ix, kept, true); err != nil {
+			return err
+		}
+	}
+	if end >= 0 && size > ix.mark.size { // only now: else who looks in between sees an index of more than there is
+		if err := s.truncate(ix.mark.size); err != nil {
 			return err
 		}
 	}

@@ -91,6 +91,9 @@ func Create(fs vfs.FS, dir string, base int64, o Options) (*Segment, error) {
 	if err := fs.MkdirAll(dir); err != nil {
 		return nil, s.storage("create", err)
 	}
+	if err := s.removeIndex(); err != nil { // of an older segment: it must not speak of data that goes
+		return nil, err
+	}
 	if err := s.truncate(0); err != nil {
 		return nil, err
 	}
@@ -173,10 +176,17 @@ func (s *Segment) Remove() error {
 	if err := s.fs.Remove(s.dataName()); err != nil {
 		return s.storage("remove", err)
 	}
+	if err := s.removeIndex(); err != nil {
+		return err
+	}
+	s.o.Files.drop(s) // a reader may have opened it again before the files went: its blocks would stay
+	return nil
+}
+
+func (s *Segment) removeIndex() error {
 	if err := s.fs.Remove(s.indexName()); err != nil && !isMissing(err) {
 		return s.storage("remove", err)
 	}
-	s.o.Files.drop(s) // a reader may have opened it again before the files went: its blocks would stay
 	return nil
 }
 
