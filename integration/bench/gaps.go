@@ -26,14 +26,19 @@ type blow struct {
 	heal        func(*bench, *fleet, int) error
 	times       int // of ours
 	p50, target string
+	patient     bool // the producer has the timeouts that its client has by default
 }
 
 var blows = []blow{
-	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s"},
-	{"held still, so that nothing is refused (SIGSTOP)", func(s *server) error { return s.cmd.Process.Signal(syscall.SIGSTOP) },
-		func(_ *bench, f *fleet, id int) error { return f.nodes[id-1].cmd.Process.Signal(syscall.SIGCONT) }, 5, "", "3 s"},
-	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s"},
+	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", true},
+	{"held still, so that nothing is refused (SIGSTOP), producer's timeouts 2 s", hold, goOn, 10, "", "3 s", false},
+	{"the same, its client's own timeouts of 20 s", hold, goOn, 2, "", "", true},
+	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", true},
 }
+
+func hold(s *server) error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+func goOn(_ *bench, f *fleet, id int) error { return f.nodes[id-1].cmd.Process.Signal(syscall.SIGCONT) }
 
 func startAgain(b *bench, f *fleet, id int) error { return f.startNode(b.ctx, id) }
 
@@ -70,7 +75,7 @@ func (b *bench) gaps(kafka, ours *fleet) error {
 
 // strikes are the gaps in seconds, the shortest first, of every partition that the struck nodes led.
 func (b *bench) strikes(f *fleet, blow blow, times int) (all []float64, err error) {
-	p, err := b.pulse(f)
+	p, err := b.pulse(f, blow.patient)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +123,7 @@ func (f *fleet) leads(ctx context.Context, id int) (led []int32, err error) {
 	return led, err
 }
 
-// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged, with the
-// timeouts that the client has by default: it waits 20 s for the answer of a node that is held still.
+// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged.
 type pulse struct {
 	client *kgo.Client
 	stop   context.CancelFunc
@@ -132,8 +136,13 @@ type pulse struct {
 	fail  error
 }
 
-func (b *bench) pulse(f *fleet) (*pulse, error) {
-	client, err := f.client(kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1), kgo.MaxBufferedRecords(1<<20), kgo.DefaultProduceTopic(gapsTopic))
+// pulse begins one. A patient one waits 20 s for the answer of a node that is held still, as its client does by default.
+func (b *bench) pulse(f *fleet, patient bool) (*pulse, error) {
+	opts := []kgo.Opt{kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1), kgo.MaxBufferedRecords(1 << 20), kgo.DefaultProduceTopic(gapsTopic)}
+	if !patient {
+		opts = append(opts, kgo.ProduceRequestTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second))
+	}
+	client, err := f.client(opts...)
 	if err != nil {
 		return nil, err
 	}

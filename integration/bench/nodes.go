@@ -17,7 +17,7 @@ var threeNodes = table{"Three nodes beside Apache Kafka's three",
 		"and acks=all; the loads take turns on them, warm, and only one is loaded at a time. Chronik writes to disk and syncs on\n" +
 		"each of the nodes before it acknowledges, Apache Kafka 4.3.0, with its defaults but for a heap of 1 GiB, does not. Medians\n" +
 		"with the least and the greatest of the rounds; a ratio is the median of the ratios of each round. CPU is that of all\n" +
-		"three. A producer that waits for a node that is held still has the timeouts of its client, 20 seconds.\n",
+		"three.\n",
 	"Kafka | Chronik | Chronik / Kafka"}
 
 // replicated is a topic of three replicas that keeps 256 MiB.
