@@ -71,17 +71,18 @@ func TestALostQuorumIsRecoveredFromTheLastNode(t *testing.T) {
 	if id := clusterID(t, m); id != cluster {
 		t.Errorf("it was cluster %s and is %s", cluster, id)
 	}
-	if out := cli(t, c, "status"); !strings.Contains(out, "broker 1,2 is down") || !strings.Contains(out, "chronik cluster elect --unclean TOPIC") {
+	if out := cli(t, c, "status"); !strings.Contains(out, "broker 1,2 is down") || !strings.Contains(out, ": elsewhere-0 (1 led last)\n") || !strings.Contains(out, "chronik cluster elect --unclean TOPIC") {
 		t.Error(out)
 	}
 	createAt(t, m, "later", 3, 2)
 	produceTo(t, c, "fork", kgo.LeaderAck(), "c")
 	produceTo(t, c, "later", kgo.LeaderAck(), "d")
 
-	first.Start()
+	first.Begin()
 	second.Begin()
 	second.AwaitMessage("this data directory is an older copy: its metadata log is set aside, and this node becomes another member of the cluster")
 	second.AwaitMessage("ready")
+	first.AwaitMessage("ready")
 	for topic, replicas := range map[string]int{"ledger": 3, "fork": 3, "later": 2} {
 		c.AwaitISR(topic, replicas)
 	}

@@ -36,6 +36,12 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 				for _, t := range m.Topics.Sorted() {
 					h.add(t)
 				}
+				last := lastLeaders(ctx, client, m.Topics)
+				for i, name := range h.leaderless {
+					if id, known := last[name]; known {
+						h.leaderless[i] = fmt.Sprintf("%s (%d led last)", name, id)
+					}
+				}
 				h.drained = cordoned(ctx, client, m.Brokers.NodeIDs())
 				return h.show(cmd, m)
 			})

@@ -113,7 +113,7 @@ func describedPartition(in *image.Partition, alive map[image.BrokerID]bool) kmsg
 	out := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 	out.Partition, out.LeaderID, out.LeaderEpoch = in.Number, int32(in.Leader), in.LeaderEpoch
 	out.Replicas, out.ISR = brokerIDs(in.Replicas), brokerIDs(in.ISR)
-	out.EligibleLeaderReplicas, out.LastKnownELR = brokerIDs(in.ELR), []int32{}
+	out.EligibleLeaderReplicas, out.LastKnownELR = brokerIDs(in.ELR), brokerIDs(in.LastKnownELR)
 	out.OfflineReplicas = offline(in, alive)
 	if !alive[in.Leader] {
 		out.ErrorCode, out.LeaderID = int16(kerr.LeaderNotAvailable), int32(image.NoBroker)

@@ -75,7 +75,9 @@ func (c *change) members(p *Partition, asked []ISRMember) ([]BrokerID, error) {
 
 // replace puts p in its place in t, which this change owns, with the next partition epoch.
 func (c *change) replace(t *Topic, p Partition) {
-	p.Epoch++
+	was := t.Partitions[p.Number]
+	p.Epoch = was.Epoch + 1
+	p.succeeds(was)
 	t.Partitions[p.Number] = &p
 }
 

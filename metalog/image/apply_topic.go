@@ -35,6 +35,7 @@ func (c *change) partition(r PartitionRecord) error {
 			r.Partition.Stream, c.next.nextStream)
 	}
 	p := r.Partition
+	p.LastKnownELR = nil
 	t.Partitions = append(t.Partitions, &p)
 	c.next.partitions++
 	c.next.nextStream = p.Stream + 1
@@ -59,8 +60,7 @@ func (c *change) changePartition(r PartitionChange) error {
 	case p.Stream != was.Stream:
 		return kerr.Detail(kerr.InvalidRequest, "the stream of %s-%d is %d", t.Name, p.Number, was.Stream)
 	}
-	p.Epoch = r.From + 1
-	t.Partitions[p.Number] = &p
+	c.replace(t, p)
 	return nil
 }
 

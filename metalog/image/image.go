@@ -83,6 +83,21 @@ type Partition struct {
 	Leader      BrokerID
 	LeaderEpoch int32
 	Epoch       int32 // PartitionEpoch: changes with every change of this value
+
+	// LastKnownELR is who led last, while nobody leads (KIP-966, as Kafka 4 has it). No record carries it: it follows from them.
+	LastKnownELR []BrokerID
+}
+
+// succeeds notes who led last, when p comes after was.
+func (p *Partition) succeeds(was *Partition) {
+	switch {
+	case p.Leader != NoBroker:
+		p.LastKnownELR = nil
+	case was.Leader != NoBroker:
+		p.LastKnownELR = []BrokerID{was.Leader}
+	default:
+		p.LastKnownELR = was.LastKnownELR
+	}
 }
 
 // Reassigning says whether p's replicas are being moved.

@@ -78,6 +78,7 @@ func (m *model) each(edit func(*Partition) bool) {
 		for i := range parts {
 			p := *parts[i]
 			if edit(&p) {
+				deposed(parts[i], &p)
 				p.Epoch++
 				parts[i] = &p
 			}

@@ -215,8 +215,19 @@ func (m *model) change(r PartitionChange) kerr.Code {
 		return kerr.InvalidRequest
 	}
 	r.Partition.Epoch = was.Epoch + 1
+	deposed(was, &r.Partition)
 	t.Partitions[r.Partition.Number] = &r.Partition
 	return kerr.None
+}
+
+// deposed remembers the last leader for as long as there is none.
+func deposed(was, is *Partition) {
+	if is.LastKnownELR = was.LastKnownELR; was.Leader != NoBroker {
+		is.LastKnownELR = []BrokerID{was.Leader}
+	}
+	if is.Leader != NoBroker {
+		is.LastKnownELR = nil
+	}
 }
 
 // text is all that the model holds, sorted; imageText must say the same of the image.

@@ -64,8 +64,8 @@ type (
 	}
 
 	// ... and PartitionChange replaces it when it still has PartitionEpoch From (else INVALID_UPDATE_VERSION); the new
-	// epoch is From+1 whatever Partition.Epoch says, LeaderEpoch must not go back (FENCED_LEADER_EPOCH), and Stream must
-	// stay (INVALID_REQUEST).
+	// epoch is From+1 whatever Partition.Epoch says, and LastKnownELR follows from who leads; LeaderEpoch must not go back
+	// (FENCED_LEADER_EPOCH), and Stream must stay (INVALID_REQUEST).
 	PartitionChange struct {
 		Topic     TopicID
 		From      int32

@@ -74,6 +74,8 @@ func (b *builder) add(kind item, f *fields) error {
 		b.addTopic(f)
 	case itemPartition:
 		b.addPartition(f)
+	case itemLastKnownELR:
+		b.addLastKnownELR(f)
 	case itemConfigs:
 		b.addConfigs(f)
 	case itemGroup:
@@ -115,6 +117,15 @@ func (b *builder) addPartition(f *fields) {
 	}
 	b.topic.Partitions = append(b.topic.Partitions, &p)
 	b.next.partitions++
+}
+
+// addLastKnownELR is of the partition before it.
+func (b *builder) addLastKnownELR(f *fields) {
+	if b.topic == nil || len(b.topic.Partitions) == 0 {
+		f.fail("who led last, of no partition")
+		return
+	}
+	b.topic.Partitions[len(b.topic.Partitions)-1].LastKnownELR = list(f, number[BrokerID])
 }
 
 func (b *builder) addConfigs(f *fields) {

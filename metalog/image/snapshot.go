@@ -43,6 +43,7 @@ const (
 	itemBroker2
 	itemBroker3
 	itemTurns
+	itemLastKnownELR
 )
 
 // Encode writes the image as a snapshot.
@@ -91,6 +92,9 @@ func (m *Image) encodeTopics(w *itemWriter) {
 		})
 		for _, p := range t.Partitions {
 			w.item(itemPartition, func(b []byte) []byte { return appendPartition(b, *p) })
+			if len(p.LastKnownELR) > 0 {
+				w.item(itemLastKnownELR, func(b []byte) []byte { return appendList(b, p.LastKnownELR, appendInt[BrokerID]) })
+			}
 		}
 	}
 	m.configs.Root().Walk(func(key []byte, set map[string]string) bool {
