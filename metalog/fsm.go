@@ -18,9 +18,6 @@ type fsm struct {
 	views   *views
 	failure *failure
 
-	// restoring is the entry behind which the snapshot ends that raft has just opened.
-	restoring uint64
-
 	servers atomic.Uint64          // the entry with the last configuration of Raft that was applied
 	changed atomic.Pointer[func()] // called when there is another one
 }
@@ -106,7 +103,23 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 		f.failure.set(err)
 		return err
 	}
-	f.views.publish(max(f.restoring, uint64(m.Index())), image.Between(f.views.image.Load(), m))
+	reached := uint64(m.Index())
+	if of := metaOf(from); of != nil {
+		reached = max(reached, of.Index)
+		f.noteServers(of.ConfigurationIndex) // raft does not have it stored, as it has those of entries
+	}
+	f.views.publish(reached, image.Between(f.views.image.Load(), m))
+	return nil
+}
+
+// metaOf is what is known of the snapshot that raft has opened; nil when from is no such one.
+func metaOf(from io.ReadCloser) *raft.SnapshotMeta {
+	if counted, ok := from.(raft.ReadCloserWrapper); ok {
+		from = counted.WrappedReadCloser()
+	}
+	if s, ok := from.(openSnapshot); ok {
+		return s.meta
+	}
 	return nil
 }
 

@@ -24,17 +24,22 @@ type snapshots struct {
 	failure *failure
 	store   *store
 
-	sent   func(index uint64) bool // whether the snapshot that is about to be made is a leader's; nil: none is
-	opened func(index uint64)      // told of each that is opened
+	sent func(index uint64) bool // whether the snapshot that is about to be made is a leader's; nil: none is
 }
 
-// Open says which entry the snapshot ends with before the FSM reads it.
+// Open is for the FSM, and for sending the snapshot to others.
 func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	m, from, err := s.SnapshotStore.Open(id)
-	if err == nil && s.opened != nil {
-		s.opened(m.Index)
+	if err != nil {
+		return nil, nil, err
 	}
-	return m, from, err
+	return m, openSnapshot{from, m}, nil
+}
+
+// openSnapshot is a snapshot that is being read; raft does not tell the FSM what it is otherwise.
+type openSnapshot struct {
+	io.ReadCloser
+	meta *raft.SnapshotMeta
 }
 
 // Create begins a snapshot. That a leader sends it is noted in the store before there is anything of it: a store that does

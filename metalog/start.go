@@ -85,7 +85,6 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 			link.installed = raft.Log{Index: n.index, Term: n.term}
 		}
 	}
-	files.opened = func(index uint64) { l.fsm.restoring = index }
 	changes := make(chan bool, 16)
 	config := s.config(who)
 	config.NotifyCh = changes
