@@ -187,7 +187,7 @@ func (v *Survey) Recover(to string, records []image.Record) error {
 	path := filepath.Join(to, storeFile)
 	err = beginStore(path, func(st *store) error {
 		return errors.Join(st.Set(keyIdentity, who.text()), st.Set(keyCluster, v.Cluster[:]),
-			st.SetUint64([]byte(keyTerm), term), st.noteSent(index, term))
+			st.SetUint64([]byte(keyTerm), term), st.noteSent(index, term, nil))
 	})
 	if err != nil {
 		return err

@@ -46,7 +46,11 @@ type openSnapshot struct {
 // not know of it is older than the snapshot.
 func (s *snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
 	if s.sent != nil && s.sent(index) {
-		if err := (raftStore{s.store}).noteSent(index, term); err != nil {
+		there, err := s.List()
+		if err != nil {
+			return nil, s.failed(err)
+		}
+		if err := (raftStore{s.store}).noteSent(index, term, there); err != nil {
 			return nil, err
 		}
 	}

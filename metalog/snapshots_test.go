@@ -131,3 +131,45 @@ func TestASnapshotWhoseNameIsNotSyncedIsNotLivedThrough(t *testing.T) {
 		t.Error(err, s.failure.err())
 	}
 }
+
+// A leader may try as often as it likes to send the next snapshot, and fail: this node still knows that the one which it has
+// was sent, and stands for the log that is not there. Else its next start would take the store for an older one.
+func TestASnapshotThatWasSentIsRememberedWhileItIsTheNewest(t *testing.T) {
+	under, err := openBolt(filepath.Join(t.TempDir(), storeFile), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := realSnapshots(t)
+	s.store = &store{under: under, failure: s.failure}
+	defer s.store.Close()
+	s.sent = func(uint64) bool { return true }
+	_, trans := raft.NewInmemTransport("")
+	create := func(index uint64) raft.SnapshotSink {
+		sink, err := s.Create(raft.SnapshotVersionMax, index, 3, raft.Configuration{}, 1, trans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sink
+	}
+	if err := create(100).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if err := create(200).Cancel(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, index := range []uint64{100, 200} {
+		if sent, err := s.store.wasSent(index, 3); !sent || err != nil {
+			t.Errorf("the snapshot of entry %d is not known: %v", index, err)
+		}
+	}
+	for index := uint64(300); index < 1000; index += 100 {
+		if err := create(index).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := s.store.get(keySent); len(b) > (snapshotsToKeep+1)*sentSize || err != nil {
+		t.Errorf("%d bytes remembered, %v", len(b), err)
+	}
+}

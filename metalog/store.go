@@ -219,19 +219,29 @@ func (s *store) Get(key []byte) (value []byte, err error) {
 	return value, err
 }
 
-// keySent is which snapshots a leader sent: the last few, index and term of each.
+// keySent is which snapshots a leader sent: index and term of each that is there, and of the one that comes.
 var keySent = []byte("ChronikSent")
 
 const sentSize = 16
 
-// noteSent notes that a leader sends the snapshot of that entry.
-func (s *store) noteSent(index, term uint64) error {
-	b, err := s.get(keySent)
-	if err != nil {
-		return err
+// noteSent notes that a leader sends the snapshot of that entry. Of those before only the ones that are there are
+// remembered: attempts may fail as often as they like.
+func (s *store) noteSent(index, term uint64, there []*raft.SnapshotMeta) error {
+	var b []byte
+	for _, m := range there {
+		sent, err := s.wasSent(m.Index, m.Term)
+		if err != nil {
+			return err
+		}
+		if sent {
+			b = appendSent(b, m.Index, m.Term)
+		}
 	}
-	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, index), term)
-	return s.Set(keySent, b[max(0, len(b)-(snapshotsToKeep+1)*sentSize):])
+	return s.Set(keySent, appendSent(b, index, term))
+}
+
+func appendSent(b []byte, index, term uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, index), term)
 }
 
 // wasSent says whether a leader sent the snapshot of that entry.
@@ -373,8 +383,8 @@ func (s raftStore) DeleteRange(min, max uint64) error    { return s.orEnd(s.stor
 func (s raftStore) Set(key, value []byte) error          { return s.orEnd(s.store.Set(key, value)) }
 func (s raftStore) SetUint64(key []byte, v uint64) error { return s.orEnd(s.store.SetUint64(key, v)) }
 
-func (s raftStore) noteSent(index, term uint64) error {
-	return s.orEnd(s.store.noteSent(index, term))
+func (s raftStore) noteSent(index, term uint64, there []*raft.SnapshotMeta) error {
+	return s.orEnd(s.store.noteSent(index, term, there))
 }
 
 // IsMonotonic has raft delete the whole log when it installs a snapshot that a leader sent: entries would be missing
