@@ -1,9 +1,13 @@
 package metalog
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -33,6 +37,29 @@ func (b *book) hear(id raft.ServerID, addr string) {
 		clear(b.heard)
 	}
 	b.heard[id] = addr
+}
+
+// reach dials the places where a server may be, one after the other, each with its part of the time that is left until ctx
+// ends, which must have a deadline: an address that swallows what is sent, as that of a machine which is gone does, must not
+// keep the next from being tried.
+func (b *book) reach(ctx context.Context, id raft.ServerID, configured raft.ServerAddress,
+	dial func(ctx context.Context, addr string) (net.Conn, error)) (net.Conn, error) {
+	addrs := b.find(id, configured)
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("the address of server %s is not known", id)
+	}
+	var failed error
+	end, _ := ctx.Deadline()
+	for i, addr := range addrs {
+		part, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
+		c, err := dial(part, addr)
+		cancel()
+		if err == nil {
+			return c, nil
+		}
+		failed = errors.Join(failed, fmt.Errorf("server %s at %s: %w", id, addr, err))
+	}
+	return nil, failed
 }
 
 // find is where to look for a server, the likeliest place first. configured is what Raft's configuration says; that of a

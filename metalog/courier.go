@@ -167,22 +167,16 @@ func (c *courier) open(a *attempt) {
 }
 
 func (c *courier) dial(ctx context.Context, to raft.ServerID) (net.Conn, error) {
-	addrs := c.book.find(to, c.configured(to))
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("the address of server %s is not known", to)
-	}
-	var failed error
-	for _, addr := range addrs {
+	return c.book.reach(ctx, to, c.configured(to), func(ctx context.Context, addr string) (net.Conn, error) {
 		conn, err := c.net.Dial(ctx, addr, proposeStream)
-		if err == nil {
-			if err = c.begin(ctx, conn); err == nil {
-				return conn, nil
-			}
-			err = errors.Join(err, conn.Close())
+		if err != nil {
+			return nil, err
 		}
-		failed = errors.Join(failed, fmt.Errorf("server %s: %w", to, err))
-	}
-	return nil, failed
+		if err := c.begin(ctx, conn); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return conn, nil
+	})
 }
 
 // begin asks who has been reached whether it leads, and has it drop what it still has from an older connection: whatever

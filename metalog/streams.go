@@ -54,25 +54,19 @@ func (s *streams) Dial(a raft.ServerAddress, timeout time.Duration) (net.Conn, e
 	id, configured, _ := strings.Cut(string(a), " ")
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	addrs := s.book.find(raft.ServerID(id), raft.ServerAddress(configured))
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("the address of server %s is not known", id)
+	c, err := s.book.reach(ctx, raft.ServerID(id), raft.ServerAddress(configured), func(ctx context.Context, addr string) (net.Conn, error) {
+		return s.dial(ctx, addr, raft.ServerID(id))
+	})
+	if err != nil {
+		return nil, err
 	}
-	var failed error
-	for _, addr := range addrs {
-		c, err := s.dial(ctx, addr, raft.ServerID(id))
-		if err == nil {
-			return s.keep(&stream{Conn: c, of: s, left: maxAnswer})
-		}
-		failed = errors.Join(failed, err)
-	}
-	return nil, failed
+	return s.keep(&stream{Conn: c, of: s, left: maxAnswer})
 }
 
 func (s *streams) dial(ctx context.Context, addr string, want raft.ServerID) (net.Conn, error) {
 	c, err := s.net.Dial(ctx, addr, raftStream)
 	if err != nil {
-		return nil, fmt.Errorf("server %s: %w", want, err)
+		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // the read below ends then
 	err = introduce(c, preamble{want, s.self, s.net.Addr()})
@@ -80,7 +74,7 @@ func (s *streams) dial(ctx context.Context, addr string, want raft.ServerID) (ne
 		err = errors.Join(err, ctx.Err())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("server %s at %s: %w", want, addr, err), c.Close())
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
