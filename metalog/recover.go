@@ -193,7 +193,7 @@ func (v *Survey) Recover(to string, records []image.Record) error {
 		return err
 	}
 	addr := raft.ServerAddress(v.Self.Addr)
-	if addr == "" {
+	if addr == "" || v.Self.Addr == v.Self.ID { // that of a server of which it says nothing
 		addr = raft.ServerAddress(who.serverID())
 	}
 	only := raft.Configuration{Servers: []raft.Server{{ID: who.serverID(), Address: addr}}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -56,24 +57,35 @@ func (l *Log) Hint(id, addr string) {
 }
 
 // AddServer has a server sent the log, without a vote. One that is there already gets the new address and keeps its vote.
-// Another server of the same node, or at the same address, is removed first, unless it still answers: then two nodes have
-// one id (kerr.DuplicateBrokerRegistration). As all changes of the servers it works only where the log is led
-// (kerr.NotController).
+// Another server of the same node is removed first; another node's at the same address stays, and is looked for where its
+// broker is registered or where it says that it is. If that other server still answers, nothing is changed: then two nodes
+// have one id, or one address (kerr.DuplicateBrokerRegistration). As all changes of the servers it works only where the log
+// is led (kerr.NotController).
 func (l *Log) AddServer(ctx context.Context, s Server) error {
 	if s.Node == image.NoBroker || s.Node != brokerOf(raft.ServerID(s.ID)) || s.Addr == "" {
 		return kerr.Detail(kerr.InvalidRequest, "%q at %q is no server of node %d", s.ID, s.Addr, s.Node)
 	}
 	return l.change(ctx, func(ctx context.Context, now []raft.Server) error {
+		var gone, moved []raft.Server
 		for _, old := range now {
-			if string(old.ID) == s.ID {
-				if string(old.Address) == s.Addr {
-					return nil
+			switch {
+			case string(old.ID) == s.ID && string(old.Address) == s.Addr:
+				return nil
+			case string(old.ID) == s.ID:
+			case brokerOf(old.ID) == s.Node:
+				if l.answers(old) {
+					return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s, which still answers, has the node id of server %s at %s", old.ID, s.ID, s.Addr)
 				}
-			} else if brokerOf(old.ID) == s.Node || string(old.Address) == s.Addr {
-				if err := l.replace(ctx, old, s); err != nil {
-					return err
+				gone = append(gone, old)
+			case string(old.Address) == s.Addr:
+				if l.answersAt(ctx, old.ID, s.Addr) {
+					return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s still answers at %s, the address of server %s", old.ID, s.Addr, s.ID)
 				}
+				moved = append(moved, old)
 			}
+		}
+		if err := l.giveWayTo(ctx, s, gone, moved); err != nil {
+			return err
 		}
 		l.Hint(s.ID, s.Addr)
 		return l.request(ctx, func(prev uint64, timeout time.Duration) raft.IndexFuture {
@@ -82,23 +94,54 @@ func (l *Log) AddServer(ctx context.Context, s Server) error {
 	})
 }
 
-// replace removes a server for another.
-func (l *Log) replace(ctx context.Context, old raft.Server, by Server) error {
-	if old.ID == l.identity.serverID() {
-		return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s at %s has the node id or the address of node %d, which leads",
-			by.ID, by.Addr, l.identity.node)
+// answers says whether a server is there, wherever that may be.
+func (l *Log) answers(s raft.Server) bool {
+	if s.ID == l.identity.serverID() || l.link == nil {
+		return true
 	}
-	if l.link != nil {
-		if c, err := l.link.streams.Dial(target(old.ID, old.Address), rpcTimeout); err == nil {
-			_ = c.Close()
-			return kerr.Detail(kerr.DuplicateBrokerRegistration, "server %s, which still answers, has the node id or the address of server %s at %s",
-				old.ID, by.ID, by.Addr)
+	return answered(l.link.streams.Dial(target(s.ID, s.Address), rpcTimeout))
+}
+
+// answersAt says whether the server is at that address.
+func (l *Log) answersAt(ctx context.Context, id raft.ServerID, addr string) bool {
+	if id == l.identity.serverID() || l.link == nil {
+		return l.Self().Addr == addr
+	}
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	return answered(l.link.streams.dial(ctx, addr, id))
+}
+
+func answered(c net.Conn, err error) bool {
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
+// giveWayTo removes the servers of the same node, which are gone, and takes the address from those of other nodes, which
+// have moved or will be elsewhere: Raft has no two servers at one. A server whose address is its id is found by the other
+// ways of book.find.
+func (l *Log) giveWayTo(ctx context.Context, s Server, gone, moved []raft.Server) error {
+	for _, old := range gone {
+		l.logger.Warn("metalog: a server is replaced", "node", s.Node, "old", old.ID, "new", s.ID)
+		err := l.request(ctx, func(prev uint64, timeout time.Duration) raft.IndexFuture {
+			return l.raft.RemoveServer(old.ID, prev, timeout)
+		})
+		if err != nil {
+			return err
 		}
 	}
-	l.logger.Warn("metalog: a server is replaced", "node", by.Node, "old", old.ID, "new", by.ID)
-	return l.request(ctx, func(prev uint64, timeout time.Duration) raft.IndexFuture {
-		return l.raft.RemoveServer(old.ID, prev, timeout)
-	})
+	for _, old := range moved {
+		l.logger.Warn("metalog: another server is now where one was", "address", s.Addr, "old", old.ID, "new", s.ID)
+		err := l.request(ctx, func(prev uint64, timeout time.Duration) raft.IndexFuture {
+			return l.raft.AddNonvoter(old.ID, raft.ServerAddress(old.ID), prev, timeout) // a voter keeps its vote
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Promote gives a server a vote. It should have the whole log by then: every vote is counted from the next entry on.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"chronik/kafka/kerr"
 )
 
 // Two nodes miss a change of the servers, and are sent snapshots at one time. When one of them leads later, it knows which
@@ -51,5 +53,32 @@ func TestALeaderThatWasSentASnapshotChangesTheServers(t *testing.T) {
 	}
 	if servers, err := heir.Servers(); err != nil || len(servers) != 5 {
 		t.Fatal(servers, err)
+	}
+}
+
+// A voter that is down while it moves, and a new node at the address where it was: the voter stays one.
+func TestANewServerAtAnOldAddressTakesNoVote(t *testing.T) {
+	c := founded(t, 3)
+	c.same()
+	leader := c.leader()
+	i := (leader + 1) % 3
+	voter := c.logs[i].Self()
+	c.close(i)
+	c.ports[i] = c.fabric.port("elsewhere")
+	newcomer := Server{ID: "4@754e73e9-9732-4dcd-bf6e-847bf6ccd56e", Node: 4, Addr: voter.Addr}
+	if err := c.logs[leader].AddServer(c.soon(), newcomer); err != nil {
+		t.Fatal(err)
+	}
+	servers, err := c.logs[leader].Servers()
+	if err != nil || len(servers) != 4 || !slices.ContainsFunc(servers, func(s Server) bool { return s.ID == voter.ID && s.Voter }) {
+		t.Fatal(servers, err)
+	}
+	c.open(i)
+	c.same()
+	for _, l := range c.logs { // two servers are not to be at one address while the one that was there first is
+		newcomer := Server{ID: "5@754e73e9-9732-4dcd-bf6e-847bf6ccd56e", Node: 5, Addr: l.Self().Addr}
+		if err := c.logs[c.leader()].AddServer(c.soon(), newcomer); l.Self().ID != voter.ID && kerr.Of(err) != kerr.DuplicateBrokerRegistration {
+			t.Error(err)
+		}
 	}
 }
