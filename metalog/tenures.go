@@ -141,6 +141,9 @@ func (t *tenures) readIndex(ctx context.Context) (image.Index, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errNotProposed, err)
 	}
+	if t.raft.CurrentTerm() != now.term {
+		return 0, errNotProposed // it leads in a later term, whose barrier has not passed, and the end of now was not heard of yet
+	}
 	return index, nil
 }
 
