@@ -232,7 +232,7 @@ func (f *founding) question(kind string, p pact) question {
 }
 
 // agree asks everyone who they are. It returns what they would promise, or why not all of them would, or a node that
-// belongs to a cluster already.
+// belongs to a cluster already, whoever else is away.
 func (f *founding) agree(ctx context.Context, asked []server) (p pact, why string, where []place) {
 	self := f.seat.Self()
 	set := slices.Clone(asked)
@@ -242,19 +242,25 @@ func (f *founding) agree(ctx context.Context, asked []server) (p pact, why strin
 			continue
 		}
 		a, err := f.ask(ctx, s.Addr, f.question(askWho, pact{Set: asked}))
-		if err != nil {
-			return p, fmt.Sprintf("node %d at %s does not answer: %v", s.Node, s.Addr, err), nil
-		}
-		if a.Cluster != uuid.Nil {
+		switch {
+		case err == nil && a.Cluster != uuid.Nil:
 			return p, "", []place{{a.Cluster, s.Addr}}
+		case why != "": // of one before; this one could have belonged to a cluster
+			continue
+		case err != nil:
+			why = fmt.Sprintf("node %d at %s does not answer: %v", s.Node, s.Addr, err)
+			continue
 		}
-		if why := f.objection(s, a); why != "" {
-			return p, why, nil
+		if why = f.objection(s, a); why != "" {
+			continue
 		}
 		if a.Promised != nil {
 			p = *a.Promised // an attempt before was cut short; what it was about is the same, or they refuse
 		}
 		set[i].ID = a.Self.ID
+	}
+	if why != "" {
+		return p, why, nil
 	}
 	want := pact{f.configured, set}
 	if want.Cluster == uuid.Nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"chronik/cluster/member"
 	"chronik/metalog/image"
 	"chronik/wal/campaign"
 )
@@ -322,6 +323,28 @@ func TestALostDiskJoins(t *testing.T) {
 			if n.dir.begun != nil || n.dir.joined != w.founded().Cluster || !w.servers[n.dir.id] {
 				t.Errorf("%+v, disk of node %d: %+v", p, lost+1, n.dir)
 			}
+		}
+	}
+}
+
+// The founder's new disk finds the cluster that the initial voters have founded, though there is no gossip and one of them is
+// away.
+func TestALostDiskJoinsWhileAnotherNodeIsAway(t *testing.T) {
+	for away := 1; away < 5; away++ {
+		w := newWorld(t, 1)
+		w.build(plan{founders: 5, voters: true})
+		w.startAll()
+		if !w.settleAll(3) {
+			t.Fatal("no cluster")
+		}
+		w.nodes[away].crash()
+		n := w.nodes[0]
+		n.crash()
+		n.wipe()
+		n.start()
+		n.life.founding.gossip = func() []member.Info { return nil }
+		if n.step(); !n.life.done || n.dir.joined != w.founded().Cluster {
+			t.Errorf("without node %d: %s", away+1, n.life.said)
 		}
 	}
 }
