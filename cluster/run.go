@@ -38,7 +38,7 @@ func readPast(o Options) (*past, error) {
 	note, err := metalog.ReadRun(p.path)
 	if errors.Is(err, image.ErrCorrupt) {
 		o.Logger.Error("the note of this node's last run is damaged: what the node has on its disk counts as old", "error", err)
-		note, err = &metalog.Run{Node: o.ID}, nil
+		note, err = &metalog.Run{Node: o.ID, Incarnation: metalog.IncarnationIn(filepath.Join(o.Dir, "metalog"))}, nil
 	}
 	if err == nil && note != nil && note.Node != o.ID {
 		err = fmt.Errorf("%s is of node %d, not of node %d: start it with that node-id, or give node %d a directory of its own",
@@ -185,8 +185,13 @@ func (p *past) meet(img *image.Image) error {
 	if slices.Equal(peers, p.now.Peers) {
 		return nil
 	}
+	was := p.now.Peers
 	p.now.Peers = peers
-	return p.now.Write(p.path)
+	err := p.now.Write(p.path)
+	if err != nil {
+		p.now.Peers = was // the next one to register has it tried again
+	}
+	return err
 }
 
 // others is where the other nodes are reached.

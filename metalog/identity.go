@@ -131,6 +131,12 @@ func readIdentity(path string) (identity, bool, error) {
 	return i, true, nil
 }
 
+// IncarnationIn is the incarnation of the data beside the log in dir; zero when that does not say it any more.
+func IncarnationIn(dir string) uuid.UUID {
+	i, _, _ := readIdentity(filepath.Join(dir, identityFile)) // a damaged one says nothing, and Open will say so
+	return i.incarnation
+}
+
 // writeWhole puts a file there whole or not at all, for good before it returns.
 func writeWhole(path string, content []byte) error {
 	tmp := path + ".tmp"
