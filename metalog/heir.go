@@ -3,7 +3,6 @@ package metalog
 import (
 	"context"
 	"errors"
-	"slices"
 	"syscall"
 	"time"
 
@@ -90,14 +89,13 @@ func (t *transport) stand() {
 // estate returns this server's turn among the voters that are left, those others, and whether the leader's process is gone.
 // A server without a vote does not stand.
 func (t *transport) estate(leader raft.ServerID) (turn int, others []raft.Server, gone bool) {
-	servers := t.raft.Load().GetConfiguration().Configuration().Servers
-	servers = slices.DeleteFunc(servers, func(s raft.Server) bool { return s.Suffrage != raft.Voter })
 	turn = -1
-	for _, s := range servers {
-		switch s.ID {
-		case t.self:
+	for _, s := range t.raft.Load().GetConfiguration().Configuration().Servers { // raft's own list, which others read: it stays as it is
+		switch {
+		case s.Suffrage != raft.Voter:
+		case s.ID == t.self:
 			turn = len(others)
-		case leader:
+		case s.ID == leader:
 			gone = t.isGone(s)
 		default:
 			others = append(others, s)

@@ -2,6 +2,7 @@ package metalog
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -75,5 +76,23 @@ func TestALeaderIsNotDeposedForABrokenConnection(t *testing.T) {
 		if now := l.raft.CurrentTerm(); now != term {
 			t.Errorf("node %d is in term %d, not %d", i+1, now, term)
 		}
+	}
+}
+
+// Raft hands out its own list of the servers, and who looks for a leader that has gone leaves it as it is.
+func TestLookingForAnHeirChangesNoServers(t *testing.T) {
+	c := founded(t, 3)
+	c.same()
+	leader := c.logs[c.leader()]
+	if err := leader.AddServer(c.soon(), Server{ID: "4@754e73e9-9732-4dcd-bf6e-847bf6ccd56e", Node: 4, Addr: "nowhere"}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := leader.Servers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader.link.estate("")
+	if after, err := leader.Servers(); err != nil || !slices.Equal(before, after) {
+		t.Errorf("%v, and then %v, %v", before, after, err)
 	}
 }
