@@ -65,24 +65,62 @@ func (r *Runtime[M]) Evict() {
 // Call has fn work on key's machine and waits for the answer to the ticket. It returns ctx's error when ctx ends first,
 // ErrClosed when the runtime closes; the machine is not told. ErrNotMine.
 func (r *Runtime[M]) Call(ctx context.Context, key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (any, error) {
+	c, err := r.Begin(key, fn)
+	if err != nil {
+		return nil, err
+	}
+	return c.Wait(ctx)
+}
+
+// Begin is the first half of Call. Somebody has to Wait. ErrClosed, ErrNotMine.
+func (r *Runtime[M]) Begin(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (*Calling[M], error) {
 	s := r.shard(key)
 	t, answer, err := s.call(key, fn)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case body, ok := <-answer:
-		if !ok {
-			return nil, ErrNotMine
+	return &Calling[M]{shard: s, ticket: t, answer: answer}, nil
+}
+
+// Calling is a call that waits for its answer. One goroutine at a time uses it.
+type Calling[M Machine] struct {
+	shard  *shard[M]
+	ticket Ticket
+	answer <-chan any
+	got    bool // body and ok are what came
+	body   any
+	ok     bool
+}
+
+// Ready says whether Wait would return at once.
+func (c *Calling[M]) Ready() bool {
+	if !c.got {
+		select {
+		case c.body, c.ok = <-c.answer:
+			c.got = true
+		default:
 		}
-		return body, nil
-	case <-ctx.Done():
-		s.forget(t)
-		return nil, ctx.Err()
-	case <-r.ctx.Done():
-		s.forget(t)
-		return nil, ErrClosed
 	}
+	return c.got
+}
+
+// Wait is the second half of Call.
+func (c *Calling[M]) Wait(ctx context.Context) (any, error) {
+	if !c.got {
+		select {
+		case c.body, c.ok = <-c.answer:
+		case <-ctx.Done():
+			c.shard.forget(c.ticket)
+			return nil, ctx.Err()
+		case <-c.shard.runtime.ctx.Done():
+			c.shard.forget(c.ticket)
+			return nil, ErrClosed
+		}
+	}
+	if !c.ok {
+		return nil, ErrNotMine
+	}
+	return c.body, nil
 }
 
 // Tell has fn work on key's machine. Nobody waits for an answer. ErrClosed, ErrNotMine.

@@ -19,11 +19,62 @@ const topicIDVersion = 10
 // OffsetCommit serves key 8, versions 0-10, and answers when the offsets are in the metadata log. Version 0 must come
 // with Generation -1. From version 10 on topics are named by id.
 func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
-	resp := kmsg.NewPtrOffsetCommitResponse()
-	resp.Version = version
-	commit := commitRequest{
+	return c.BeginCommit(version, rq).Wait(ctx)
+}
+
+// Commit is an OffsetCommit on its way. One goroutine at a time uses it.
+type Commit struct {
+	of      *Coordinator
+	group   string
+	resp    *kmsg.OffsetCommitResponse
+	calling *coordinator.Calling[*machine]
+	failed  error // it was not taken
+}
+
+// BeginCommit is OffsetCommit in two halves: the commits of a group take effect in the order in which they begin.
+func (c *Coordinator) BeginCommit(version int16, rq *kmsg.OffsetCommitRequest) *Commit {
+	commit := &Commit{of: c, group: rq.Group, resp: kmsg.NewPtrOffsetCommitResponse()}
+	commit.resp.Version = version
+	asked := commitRequest{
 		version: version, memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
 	}
+	commit.resp.Topics, asked.offsets = c.committable(version, rq)
+	if commit.failed = c.refuse(rq.Group); commit.failed == nil {
+		commit.calling, commit.failed = c.machines.Begin(rq.Group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+			asked.ticket = t
+			m.commit(now, asked, fx)
+		})
+	}
+	return commit
+}
+
+// Ready says whether Wait would return at once.
+func (c *Commit) Ready() bool { return c.failed != nil || c.calling.Ready() }
+
+// Wait returns the answer.
+func (c *Commit) Wait(ctx context.Context) *kmsg.OffsetCommitResponse {
+	if code := c.outcome(ctx); code != kerr.None {
+		refuseCommits(c.resp, code)
+	}
+	return c.resp
+}
+
+func (c *Commit) outcome(ctx context.Context) kerr.Code {
+	if c.failed != nil {
+		return unanswered(c.failed)
+	}
+	body, err := c.calling.Wait(ctx)
+	if err == nil {
+		err = c.of.refuse(c.group)
+	}
+	if err != nil {
+		return unanswered(err)
+	}
+	return body.(kerr.Code)
+}
+
+// committable is the answer to rq as far as it is known at once, and what is to be committed.
+func (c *Coordinator) committable(version int16, rq *kmsg.OffsetCommitRequest) (answers []kmsg.OffsetCommitResponseTopic, offsets []image.PartitionOffset) {
 	img, metadataMax := c.image(), c.config().OffsetMetadataMax
 	for _, t := range rq.Topics {
 		topic, unknown := resolve(img, version, t.TopicID, t.Topic)
@@ -32,29 +83,15 @@ func (c *Coordinator) OffsetCommit(ctx context.Context, version int16, rq *kmsg.
 		for _, p := range t.Partitions {
 			code := committable(topic, unknown, p, metadataMax)
 			if code == kerr.None {
-				commit.offsets = append(commit.offsets, offsetOf(topic.ID, p))
+				offsets = append(offsets, offsetOf(topic.ID, p))
 			}
 			answered := kmsg.NewOffsetCommitResponseTopicPartition()
 			answered.Partition, answered.ErrorCode = p.Partition, int16(code)
 			answer.Partitions = append(answer.Partitions, answered)
 		}
-		resp.Topics = append(resp.Topics, answer)
+		answers = append(answers, answer)
 	}
-	if code := c.commit(ctx, rq.Group, commit); code != kerr.None {
-		refuseCommits(resp, code)
-	}
-	return resp
-}
-
-func (c *Coordinator) commit(ctx context.Context, group string, rq commitRequest) kerr.Code {
-	body, err := c.call(ctx, group, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
-		rq.ticket = t
-		m.commit(now, rq, fx)
-	})
-	if err != nil {
-		return unanswered(err)
-	}
-	return body.(kerr.Code)
+	return answers, offsets
 }
 
 // resolve finds a topic by id or by name, as the version has it, or says with which code it is not there.

@@ -115,7 +115,7 @@ func slow[R kmsg.Request](h handler[R]) begin  { return h.begin(wire.Waits) }
 
 func (h handler[R]) begin(ready func() bool) begin {
 	return func(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
-		return wire.Pending{Ready: ready, Finish: func(ctx context.Context, r *wire.Reply) error {
+		return wire.Pending{Ready: ready, Later: true, Finish: func(ctx context.Context, r *wire.Reply) error {
 			resp, err := h(b, ctx, rq, rq.Body.(R))
 			if err != nil {
 				return err

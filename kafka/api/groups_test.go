@@ -29,6 +29,26 @@ func (n *node) commit(group, topic string, partition int32, offset int64) {
 	n.code(ask[*kmsg.OffsetCommitResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
 }
 
+// Commits that a client sends one behind another begin at once, and take effect in their order.
+func TestCommitsOfOneConnectionKeepTheirOrder(t *testing.T) {
+	n := start(t, nil)
+	n.create("t", 1)
+	const last = 200
+	var begun []pending
+	for i := range int64(last + 1) {
+		begun = append(begun, n.begin(t.Context(), commitRequest(8, "g", "t", [16]byte{}, 0, i)))
+	}
+	for _, p := range begun {
+		if _, err := n.raw(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topic, _ := n.Meta.Image().TopicNamed("t")
+	if o, ok := n.Meta.Image().Offset("g", topic.ID, 0); !ok || o.Offset != last {
+		t.Errorf("committed is %d", o.Offset)
+	}
+}
+
 func joinRequest(version int16, group, member string) *kmsg.JoinGroupRequest {
 	rq := kmsg.NewPtrJoinGroupRequest()
 	rq.Version, rq.Group, rq.MemberID, rq.ProtocolType = version, group, member, "consumer"

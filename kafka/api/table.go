@@ -42,7 +42,7 @@ func init() {
 		1:          {min: 0, max: 18, begin: fetch},
 		2:          {min: 0, max: 11, begin: quick(listOffsets)},
 		3:          {min: 0, max: 13, begin: slow(metadata)},
-		8:          {min: 0, max: 10, begin: slow(offsetCommit)},
+		8:          {min: 0, max: 10, begin: offsetCommit},
 		9:          {min: 0, max: 10, begin: slow(offsetFetch)},
 		10:         {min: 0, max: 6, begin: quick(findCoordinator)},
 		11:         {min: 0, max: 9, begin: slow(joinGroup)},

@@ -48,6 +48,7 @@ type conn struct {
 	queue  chan begun // nil until the writer is needed
 	writer sync.WaitGroup
 	begun  atomic.Int64 // requests that are queued or with the writer
+	later  atomic.Int64 // those of them that have begun in name only
 
 	asksFor  func(cost int) error // admit and dismiss: made once, they cost no allocation
 	doneWith func(*wire.Request)
@@ -184,7 +185,7 @@ func (c *conn) await(n int) {
 
 // take begins a request, and finishes it when neither it nor one before it waits.
 func (c *conn) take(rq *wire.Request) error {
-	rq.Alone = c.alone()
+	rq.Alone, rq.Behind = c.alone(), c.later.Load() > 0
 	p, err := c.begin(rq)
 	if err != nil {
 		c.dismiss(rq)
@@ -226,6 +227,9 @@ func (c *conn) enqueue(b begun) error {
 		c.writer.Go(c.write)
 	}
 	c.begun.Add(1)
+	if b.p.Later {
+		c.later.Add(1)
+	}
 	select {
 	case c.queue <- b:
 	default:
@@ -244,6 +248,9 @@ func (c *conn) write() {
 			c.settle(c.flush())
 		}
 		err := c.finish(b)
+		if b.p.Later {
+			c.later.Add(-1)
+		}
 		if !ready && c.ctx.Err() != nil {
 			c.broken.Store(true) // what it waited for was broken off with the connection: no answer is better than a wrong one
 		}

@@ -296,6 +296,42 @@ func TestARequestIsAloneWhenNoneIsBehindIt(t *testing.T) {
 	}
 }
 
+// What keeps its place among requests that are carried out when their turn has come must not begin before them.
+func TestARequestIsBehindWhatHasNotBegun(t *testing.T) {
+	gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	behind := make(chan bool, 8)
+	x := start(t, func(ctx context.Context, rq *wire.Request) wire.Pending {
+		behind <- rq.Behind
+		switch rq.CorrelationID {
+		case 0:
+			p := when(rq, gates[0])
+			p.Later = true
+			return p
+		case 2:
+			return when(rq, gates[1])
+		}
+		return echo(ctx, rq)
+	}, tcp)
+	c := x.dialTCP()
+	next := func(id int32, want bool) {
+		t.Helper()
+		c.send(heartbeat(id))
+		if got := <-behind; got != want {
+			t.Errorf("request %d is behind: %t", id, got)
+		}
+	}
+	next(0, false)
+	next(1, true)
+	close(gates[0])
+	c.expect(0, 1)
+	next(2, false)
+	next(3, false) // the one before it has begun, and waits for its answer
+	close(gates[1])
+	c.expect(2, 3)
+	c.Close()
+	x.stop()
+}
+
 func produceOf(n int) *kmsg.ProduceRequest {
 	rq := kmsg.NewPtrProduceRequest()
 	rq.Version = 9

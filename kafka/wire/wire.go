@@ -29,7 +29,10 @@ type Request struct {
 	Received      time.Time
 	// Alone says that its connection seems to have nothing else to do: Begin may take as long as a small write to disk.
 	Alone bool
-	Cost  int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
+	// Behind says that a request before it on its connection has not begun but in name (Pending.Later): what must keep its
+	// place among those begins later too.
+	Behind bool
+	Cost   int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
 
 	small *[]byte // that a small frame lies in
 }
@@ -54,9 +57,11 @@ type Peer struct {
 
 // Pending is a request that has begun. Finish completes it and fills the reply; it is called once, in the order of the
 // connection's requests, also when the connection broke in between (ctx is done then, and the reply goes nowhere).
-// Ready says whether Finish would return without waiting; nil: always. An error from Finish closes the connection.
+// Ready says whether Finish would return without waiting; nil: always. Later says that nothing has been done yet, and all is
+// Finish's. An error from Finish closes the connection.
 type Pending struct {
 	Ready  func() bool
+	Later  bool
 	Finish func(ctx context.Context, r *Reply) error
 }
 
