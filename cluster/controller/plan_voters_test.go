@@ -118,6 +118,7 @@ func TestNewPartitionsStayAwayFromCordonedBrokers(t *testing.T) {
 // fakeVoters is the members of a metadata log.
 type fakeVoters struct {
 	handedOver bool
+	fail       error // of the next change
 	mu         sync.Mutex
 	servers    []Server
 }
@@ -151,6 +152,10 @@ func (v *fakeVoters) Handover(context.Context) error { v.handedOver = true; retu
 func (v *fakeVoters) RemoveServer(_ context.Context, id string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := v.fail; err != nil {
+		v.fail = nil
+		return err
+	}
 	v.servers = slices.DeleteFunc(v.servers, func(s Server) bool { return s.ID == id })
 	return nil
 }

@@ -80,17 +80,28 @@ func (c *Controller) UnregisterBroker(ctx context.Context, id image.BrokerID) er
 	}
 	defer c.release()
 	b, ok := c.o.Log.Image().Broker(id)
-	if !ok {
+	if ok {
+		if _, err := c.o.Log.Propose(ctx, image.UnregisterBrokerRecord{ID: id, Epoch: b.Epoch}); err != nil {
+			return err
+		}
+	}
+	removed, err := c.removeServers(ctx, id)
+	if err == nil && !ok && !removed { // an attempt before this one may have come no further than the record
 		return kerr.BrokerIDNotRegistered
 	}
-	if _, err := c.o.Log.Propose(ctx, image.UnregisterBrokerRecord{ID: id, Epoch: b.Epoch}); err != nil || c.o.Voters == nil {
-		return err
+	return err
+}
+
+// removeServers takes the broker's servers out of the metadata log, and says whether there were any.
+func (c *Controller) removeServers(ctx context.Context, id image.BrokerID) (any bool, err error) {
+	if c.o.Voters == nil {
+		return false, nil
 	}
 	servers, err := c.o.Voters.Servers()
 	for _, s := range servers {
 		if err == nil && s.Node == id {
-			err = c.o.Voters.RemoveServer(ctx, s.ID)
+			any, err = true, c.o.Voters.RemoveServer(ctx, s.ID)
 		}
 	}
-	return err
+	return any, err
 }

@@ -126,3 +126,19 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("a broker that does not know the level: %v", err)
 	}
 }
+
+// A broker that was forgotten does not keep its vote because the metadata log's leader changed in between: asking again
+// completes it.
+func TestABrokerThatIsForgottenHalfIsForgottenWhole(t *testing.T) {
+	c, _ := cluster(t, 3, 3)
+	v := &fakeVoters{servers: []Server{{"a", 1, true}, {"b", 2, true}, {"c", 3, true}}, fail: kerr.NotController}
+	c.o.Voters = v
+	for i, want := range []error{kerr.NotController, nil, kerr.BrokerIDNotRegistered} {
+		if err := c.UnregisterBroker(t.Context(), 3); kerr.Of(err) != kerr.Of(want) {
+			t.Errorf("attempt %d: %v, want %v", i, err, want)
+		}
+	}
+	if got := v.text(); got != "a:true b:true " {
+		t.Error(got)
+	}
+}
