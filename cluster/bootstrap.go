@@ -103,8 +103,8 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 
 // features is what this program understands. The level of chronik.version says what may stand in the metadata log: it is
 // raised by an operator (UpdateFeatures) when no node runs a program that does not know it, and no such node registers
-// afterwards. 1 is what the first release writes.
-var features = []image.FeatureRange{{Name: "chronik.version", Min: 1, Max: 1}}
+// afterwards. A cluster in which nobody has raised it is at the level 1.
+var features = []image.FeatureRange{{Name: "chronik.version", Min: 1, Max: level}}
 
 // registersAgain says whether a registration is worth another try: another directory's may be fenced by then, and one of which
 // nobody knows what came of it, because the metadata log's leader changed, may be made twice.

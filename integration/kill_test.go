@@ -18,7 +18,9 @@ type benchResult struct {
 	Produce struct {
 		Sent, Acked int64
 		LongestGap  float64 `json:"longest_gap_seconds"`
+		Errors      map[string]int64
 	}
+	Consume  struct{ Errors map[string]int64 }
 	Verified struct{ Read, Acked, Lost, Moved, Duplicates, Reordered, Missing int64 }
 }
 

@@ -82,7 +82,7 @@ func rangeOf(features []image.FeatureRange, name string) (least, most int16) {
 func checkFeatures(img *image.Image, features []image.FeatureRange) (err error) {
 	img.Features(func(name string, level int16) bool {
 		if least, most := rangeOf(features, name); level < least || level > most {
-			err = kerr.Detail(kerr.UnsupportedVersion, "the cluster is at level %d of %s; this broker understands %d to %d", level, name, least, most)
+			err = kerr.Detail(kerr.UnsupportedVersion, "the cluster is at level %d of %s; this broker understands %d to %d: start a release that understands it", level, name, least, most)
 		}
 		return err == nil
 	})

@@ -36,20 +36,36 @@ var Commands = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", os.Getenv("CHRONIK_TAGS"), "-o", dir+"/", "chronik/cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("%w: %s", err, out)
-	}
-	return dir, nil
+	return dir, build(dir, os.Getenv("CHRONIK_TAGS"), "chronik/cmd/...")
 })
 
-var built string // by Commands
+// NextServer is the server of a release to come: it understands one level of chronik.version more. It is built once.
+var NextServer = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "chronik-next-")
+	if err != nil {
+		return "", err
+	}
+	builtNext = dir
+	return filepath.Join(dir, "chronik-server"), build(dir, os.Getenv("CHRONIK_TAGS")+",nextlevel", "chronik/cmd/chronik-server", "-ldflags", "-X main.version=next")
+})
+
+func build(dir, tags, what string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-tags", strings.TrimPrefix(tags, ","), "-o", dir + "/"}, flags...)
+	cmd := exec.Command("go", append(args, what)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+var built, builtNext string // by Commands and NextServer
 
 // Main is the TestMain of the packages that start commands.
 func Main(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(built) // of no use any more, whatever the tests said
+	_ = os.RemoveAll(builtNext)
 	os.Exit(code)
 }
 
@@ -111,6 +127,7 @@ type Broker struct {
 	KafkaPort int
 	HTTPPort  int
 	Flags     []string
+	Server    string // the program, when it is not the one that was built
 	*Process
 }
 
@@ -158,7 +175,11 @@ func (b *Broker) Start() {
 // Begin starts the process and does not wait until it is ready.
 func (b *Broker) Begin() {
 	b.t.Helper()
-	b.Process = b.Site.Start(b.t, Command(b.t, "chronik-server"), b.Args()...)
+	server := b.Server
+	if server == "" {
+		server = Command(b.t, "chronik-server")
+	}
+	b.Process = b.Site.Start(b.t, server, b.Args()...)
 }
 
 // Kill ends the process as kill -9 does.
