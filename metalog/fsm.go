@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -64,26 +63,13 @@ func (f *fsm) apply(entry *raft.Log) (applied, error) {
 	if err != nil {
 		return applied{}, err
 	}
-	done := applied{index: image.Index(entry.Index), term: entry.Term, refused: make([]error, len(proposals)), late: late}
-	now := f.views.image.Load()
-	var deltas []*image.Delta
-	for i, recs := range proposals {
-		next, d, err := now.Apply(done.index, recs)
-		if err != nil {
-			if _, ok := errors.AsType[kerr.Code](err); !ok {
-				return applied{}, err
-			}
-			done.refused[i] = err
-			continue
-		}
-		now, deltas = next, append(deltas, d)
-	}
-	var joined *image.Delta
-	if len(deltas) > 0 {
-		joined = image.Join(deltas)
+	index := image.Index(entry.Index)
+	_, joined, refused, err := f.views.image.Load().ApplyAll(index, proposals)
+	if err != nil {
+		return applied{}, err
 	}
 	f.views.publish(entry.Index, joined)
-	return done, nil
+	return applied{index: index, term: entry.Term, refused: refused, late: late}, nil
 }
 
 // Snapshot costs nothing: the image never changes.

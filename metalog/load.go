@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
-	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -86,13 +85,9 @@ func replay(st *store, index uint64, m *image.Image) (*image.Image, error) {
 	if err != nil {
 		return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
 	}
-	for _, recs := range proposals {
-		next, _, err := m.Apply(image.Index(index), recs)
-		if err == nil {
-			m = next
-		} else if _, refused := errors.AsType[kerr.Code](err); !refused {
-			return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
-		}
+	next, _, _, err := m.ApplyAll(image.Index(index), proposals)
+	if err != nil {
+		return m, fmt.Errorf("%s: entry %d: %w", st.path, index, err)
 	}
-	return m, nil
+	return next, nil
 }

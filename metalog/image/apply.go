@@ -18,12 +18,8 @@ func (m *Image) Apply(index Index, recs []Record) (*Image, *Delta, error) {
 			return nil, nil, err
 		}
 	}
-	next := c.commit()
-	return next, &Delta{
-		Old: m, New: next,
-		Topics: c.touchedTopics.list, Configs: c.touchedConfigs.list,
-		Brokers: c.touchedBrokers.list, Groups: c.touchedGroups.list,
-	}, nil
+	next, d := c.end(m)
+	return next, d, nil
 }
 
 // change is an image being made from another one. Nobody sees it before commit, and a change that fails is dropped whole.
@@ -59,6 +55,16 @@ func begin(m *Image, index Index) *change {
 	}
 	c.next.index = index
 	return c
+}
+
+// end is the image that was made of m, and what is different.
+func (c *change) end(m *Image) (*Image, *Delta) {
+	next := c.commit()
+	return next, &Delta{
+		Old: m, New: next,
+		Topics: c.touchedTopics.list, Configs: c.touchedConfigs.list,
+		Brokers: c.touchedBrokers.list, Groups: c.touchedGroups.list,
+	}
 }
 
 func (c *change) commit() *Image {

@@ -20,7 +20,6 @@ func (c *change) owned(group string, owner BrokerID, epoch, from int64) error {
 	if at := since(c.turns(), owner, group); at != from {
 		return kerr.Detail(kerr.NotCoordinator, "broker %d coordinates group %q since entry %d", owner, group, at)
 	}
-	c.noteTurns()
 	return nil
 }
 
@@ -28,6 +27,7 @@ func (c *change) group(r GroupRecord) error {
 	if err := c.owned(r.Group.ID, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
+	c.noteTurns(r.OwnerEpoch, r.OwnerSince)
 	g := r.Group
 	c.groups.put([]byte(g.ID), &g)
 	c.touchedGroups.add(g.ID)
@@ -38,6 +38,7 @@ func (c *change) removeGroup(r RemoveGroupRecord) error {
 	if err := c.owned(r.ID, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
+	c.noteTurns(r.OwnerEpoch, r.OwnerSince)
 	key := []byte(r.ID)
 	_, group := c.groups.get(key)
 	_, offsets := c.offsets.get(key)
@@ -51,6 +52,15 @@ func (c *change) removeGroup(r RemoveGroupRecord) error {
 }
 
 func (c *change) commitOffsets(r OffsetsRecord) error {
+	if err := c.mayCommit(r); err != nil {
+		return err
+	}
+	c.putOffsets(r)
+	return nil
+}
+
+// mayCommit changes nothing.
+func (c *change) mayCommit(r OffsetsRecord) error {
 	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
@@ -59,6 +69,11 @@ func (c *change) commitOffsets(r OffsetsRecord) error {
 			return kerr.Detail(kerr.InvalidRequest, "no partition %d", o.Partition)
 		}
 	}
+	return nil
+}
+
+func (c *change) putOffsets(r OffsetsRecord) {
+	c.noteTurns(r.OwnerEpoch, r.OwnerSince)
 	was, ok := c.offsets.get([]byte(r.Group))
 	if !ok {
 		was = nothingCommitted
@@ -67,13 +82,13 @@ func (c *change) commitOffsets(r OffsetsRecord) error {
 		_, ok := c.topicIDs.get(t[:])
 		return ok
 	}))
-	return nil
 }
 
 func (c *change) removeOffsets(r RemoveOffsetsRecord) error {
 	if err := c.owned(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince); err != nil {
 		return err
 	}
+	c.noteTurns(r.OwnerEpoch, r.OwnerSince)
 	if was, ok := c.offsets.get([]byte(r.Group)); ok {
 		c.setOffsets(r.Group, was, was.without(r.Partitions))
 	}

@@ -63,3 +63,23 @@ func BenchmarkApply(b *testing.B) {
 		}
 	})
 }
+
+// A commit of one offset each by many groups, in one entry.
+func BenchmarkApplyEntry(b *testing.B) {
+	m := brokers(b, 3)
+	topic := uuid.UUID{1}
+	m = applied(b, m, TopicRecord{ID: topic, Name: "t"})
+	var proposals [][]Record
+	for i := range 256 {
+		proposals = append(proposals, []Record{OffsetsRecord{Group: fmt.Sprint("group", i), Offsets: []PartitionOffset{
+			{TopicPartition{topic, 0}, Offset{Offset: int64(i)}}}, OwnerEpoch: -1, OwnerSince: -1}})
+	}
+	b.ReportAllocs()
+	for range b.N {
+		var err error
+		if m, _, _, err = m.ApplyAll(m.Index()+1, proposals); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/commit")
+}

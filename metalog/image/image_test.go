@@ -68,6 +68,50 @@ func TestImageIsItsModel(t *testing.T) {
 	})
 }
 
+// What proposals of an entry share makes no difference to what becomes of them.
+func TestProposalsOfAnEntryAreAppliedInTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Empty()
+		for index := Index(1); index < 12; index++ {
+			var proposals [][]Record
+			for range rapid.IntRange(0, 6).Draw(t, "proposals") {
+				var recs []Record
+				commits := rapid.Bool().Draw(t, "commits")
+				for range rapid.IntRange(0, 3).Draw(t, "records") {
+					if r := anyRecord(t, m); !commits {
+						recs = append(recs, r)
+					}
+					g := anyName(t, "group")
+					owner, epoch, since := anyOwner(t, m, g)
+					recs = append(recs, OffsetsRecord{g, anyOffsets(t), owner, epoch, since})
+				}
+				proposals = append(proposals, recs)
+			}
+			want, touched := m, &Delta{}
+			got, delta, refused, err := m.ApplyAll(index, proposals)
+			if err != nil || len(refused) != len(proposals) {
+				t.Fatal(refused, err)
+			}
+			for i, recs := range proposals {
+				next, d, err := want.Apply(index, recs)
+				if kerr.Of(err) != kerr.Of(refused[i]) {
+					t.Fatalf("proposal %d: %v, alone %v", i, refused[i], err)
+				}
+				if err == nil {
+					want, touched = next, d
+				}
+			}
+			if !bytes.Equal(encoded(t, got), encoded(t, want)) || (delta == nil) != (touched.New == nil) {
+				t.Fatalf("%s\nin turn\n%s", imageText(got), imageText(want))
+			}
+			if delta != nil {
+				checkDelta(t, delta, m, got)
+			}
+			m = got
+		}
+	})
+}
+
 func throughBytes(t *rapid.T, recs []Record) []Record {
 	var b []byte
 	for _, r := range recs {

@@ -57,10 +57,10 @@ func (c *change) turns() []turn {
 	return turned(c.next.turns, c.coordinators(), c.next.index)
 }
 
-// noteTurns begins to note turns. That is done by a record and not by the program, so that all nodes begin with the same
-// entry, however old the snapshots and logs are that they start from.
-func (c *change) noteTurns() {
-	if c.next.turns == nil {
+// noteTurns begins to note turns when a record was compared with them. It is done by a record and not by the program, so that
+// all nodes begin with the same entry, however old the snapshots and logs are that they start from.
+func (c *change) noteTurns(epoch, from int64) {
+	if epoch >= 1 && from >= 0 && c.next.turns == nil {
 		c.next.turns = turned(nil, c.coordinators(), 0)
 	}
 }
