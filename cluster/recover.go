@@ -71,7 +71,7 @@ func recoveryCutShort(dir string) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dir, "metalog")); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	_, err := os.Stat(filepath.Join(dir, recoveringDir))
+	_, err := os.Stat(filepath.Join(dir, recoveringDir, "node.id")) // what is written last
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -88,6 +88,12 @@ func TestOnlyADataDirectorySurvives(t *testing.T) {
 	if found, err := os.ReadDir(dir); err != nil || len(found) > 0 {
 		t.Error("it was changed:", found, err)
 	}
+	if err := os.MkdirAll(filepath.Join(dir, recoveringDir, "snapshots"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Survive(dir); err == nil {
+		t.Error("half a recovery took the place of a metadata log", s)
+	}
 }
 
 // A disk of one that was lost is another replica, however new it is: it registers under an epoch that its own note does not

@@ -36,8 +36,12 @@ was there is kept under damaged/ in the data directory. Start the node, then the
 when they join: they get votes and replicas by themselves. Disks of the lost that turn up later come back as new replicas,
 which count for nothing until they have caught up: start them only while this node runs, and never more than half of the
 old voters without it: they would go on as if nothing had happened.`),
-		Args: onePath("data directory"),
-		RunE: func(cmd *cobra.Command, args []string) error { return recoverAt(cmd, args[0], accept) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("of which node? write one data directory: chronik cluster recover DATA-DIR")
+			}
+			return recoverAt(cmd, args[0], accept)
+		},
 	}
 	cmd.Flags().BoolVar(&accept, "accept-loss", false, "do it, and lose what is said to be lost")
 	return cmd
