@@ -102,7 +102,7 @@ func (h *health) show(cmd *cobra.Command, m kadm.Metadata) error {
 		t.row(b.NodeID, fmt.Sprintf("%s:%d", b.Host, b.Port), rack, h.led[b.NodeID], h.held[b.NodeID], h.behind[b.NodeID])
 	}
 	var down []int32
-	for id := range h.held {
+	for _, id := range slices.Sorted(maps.Keys(h.held)) {
 		if !alive[id] {
 			down = append(down, id)
 			t.row(id, "down", "-", 0, h.held[id], h.behind[id])
