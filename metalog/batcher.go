@@ -324,7 +324,7 @@ func (b *batcher) commit(term uint64, batch []*proposal) {
 		answerAll(batch, answer{err: err})
 		return
 	}
-	if b.herald != nil && len(b.first)+len(b.second) == 0 { // the next entry tells of it too
+	if b.herald != nil {
 		b.herald.committed(uint64(done.index), done.term)
 	}
 	for i, p := range batch {

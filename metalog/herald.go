@@ -8,9 +8,10 @@ import (
 )
 
 // herald tells the other servers at once of an entry that is committed. Raft tells them with the next entry, or after 50
-// to 100 ms when none comes; until then they lack what somebody was promised. What it sends is what raft would: no
-// entries, behind the one that is committed. It is true for ever of that entry's term, in which this server led, so it does
-// no harm when it arrives late.
+// to 100 ms when none comes; until then they lack what somebody was promised. It tells them also when the next entry is on
+// its way already: of that they hear when it is on the leader's disk, and look at it when it is on their own. What it sends
+// is what raft would: no entries, behind the one that is committed. It is true for ever of that entry's term, in which this
+// server led, so it does no harm when it arrives late.
 type herald struct {
 	raft *raft.Raft
 	link *transport
