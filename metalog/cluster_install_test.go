@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
 
@@ -46,7 +47,7 @@ func (x *installed) attempt() {
 	c := x.trio
 	x.node = (c.leader() + 1) % 3
 	for k := range 20 { // more than stay behind a snapshot, so that some of them go when one comes
-		mustProposeAnywhere(c, topic(fmt.Sprint("before-", k)))
+		c.insist(c.logs[0], topic(fmt.Sprint("before-", k)))
 	}
 	c.same()
 	c.close(x.node)
@@ -54,7 +55,7 @@ func (x *installed) attempt() {
 	for i, l := range c.logs {
 		for k := range 20 {
 			if l != nil {
-				mustPropose(c.t, l, topic(fmt.Sprint(i, "-", k)))
+				c.insist(l, topic(fmt.Sprint(i, "-", k)))
 			}
 		}
 	}
@@ -76,6 +77,22 @@ func (x *installed) attempt() {
 	c.same()
 	c.close(x.node)
 	x.behind = readTree(c.t, c.path(x.node))
+}
+
+// insist proposes a topic until it is there. Where the leader changes, as it may on a busy machine, nobody knows what has
+// become of a proposal.
+func (c *trio) insist(l *Log, r image.TopicRecord) {
+	c.t.Helper()
+	ctx := c.soon()
+	for {
+		_, err := l.Propose(ctx, r)
+		if err == nil || kerr.Of(err) == kerr.TopicAlreadyExists {
+			return
+		}
+		if ctx.Err() != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 // start opens the node with what is left of its directory.
