@@ -78,12 +78,29 @@ func recoveryCutShort(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// checkRecovery refuses a start between the two last steps of a recovery: it would begin a new metadata log.
+// checkRecovery refuses a start between the two last steps of a recovery: it would begin a new metadata log. What one has
+// left that came less far is removed: the node goes on as it was, and should its metadata log be lost one day, nothing may
+// make it the only voter of a cluster that lives.
 func checkRecovery(dir string) error {
-	if cut, err := recoveryCutShort(dir); !cut || err != nil {
+	cut, err := recoveryCutShort(dir)
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("a recovery of the metadata log in %s was cut short: run chronik cluster recover again", dir)
+	if cut {
+		return fmt.Errorf("a recovery of the metadata log in %s was cut short: run chronik cluster recover again", dir)
+	}
+	fresh := filepath.Join(dir, recoveringDir)
+	if _, err := os.Stat(fresh); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	release, err := metalog.Lock(filepath.Join(dir, "metalog")) // else one is under way
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(fresh), syncDir(dir), release())
 }
 
 func installRecovered(dir string) error {

@@ -80,6 +80,41 @@ func TestARecoveryMayBeCutShortAtAnyStep(t *testing.T) {
 	}
 }
 
+// A recovery that was cut short before it took effect is over when the node has started as it was: were its metadata log lost
+// later, what was left of that attempt would make it the only voter of a cluster that has gone on. While one is under way,
+// the node does not start, and touches nothing of it.
+func TestAnAttemptAtARecoveryEndsWithTheNextStart(t *testing.T) {
+	o := options(t.TempDir())
+	mustClose(t, mustStart(t, o))
+	s, err := Survive(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, fresh := errors.New("cut short"), filepath.Join(o.Dir, recoveringDir)
+	err = s.recover(o.Logger, func(step string) error {
+		if step != "set the old one aside" {
+			return nil
+		}
+		if err := mustNotStart(t, o); !strings.Contains(err.Error(), "in use by another process") {
+			t.Error("amid the recovery:", err)
+		}
+		if _, err := os.Stat(filepath.Join(fresh, "raft.db")); err != nil {
+			t.Error("amid the recovery:", err)
+		}
+		return cut
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, cut) {
+		t.Fatal(err)
+	}
+	mustClose(t, mustStart(t, o))
+	if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
+		t.Error("it is still there:", err)
+	}
+}
+
 func TestOnlyADataDirectorySurvives(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Survive(dir); err == nil || !strings.Contains(err.Error(), "is no data directory") {
