@@ -60,11 +60,14 @@ func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg
 	if err != nil {
 		return err
 	}
+	known := p.HighWatermarkKnown()
 	if req.Version == 0 {
+		if !known && in.Timestamp != earliestTimestamp { // all else comes with where the log ends
+			return kerr.LeaderNotAvailable
+		}
 		out.OldStyleOffsets, err = oldOffsets(p, in)
 		return err
 	}
-	known := p.HighWatermarkKnown()
 	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
 	if err != nil {
 		return err

@@ -183,7 +183,12 @@ func TestALookUpByTimeMustNotMissWhatIsCommitted(t *testing.T) {
 			t.Errorf("%d: %s", ts, got)
 		}
 	}
-	if got := n.listOffset(4, "t", 0, 500); got != "LEADER_NOT_AVAILABLE" {
+	for version, ts := range map[int16]int64{4: 500, 1: latestTimestamp, 0: latestTimestamp} {
+		if got := n.listOffset(version, "t", 0, ts); got != "LEADER_NOT_AVAILABLE" {
+			t.Errorf("version %d: %s", version, got)
+		}
+	}
+	if got := n.listOffset(0, "t", 0, earliestTimestamp); got != "[0]" {
 		t.Error(got)
 	}
 	if got := n.listOffset(11, "t", 0, earliestTimestamp); got != "-1@0/0" {
