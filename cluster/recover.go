@@ -97,6 +97,9 @@ func checkRecovery(dir string) error {
 		return err
 	}
 	release, err := metalog.Lock(filepath.Join(dir, "metalog")) // else one is under way
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there is no log yet, and half of one never takes its place
+	}
 	if err != nil {
 		return err
 	}

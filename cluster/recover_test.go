@@ -113,6 +113,12 @@ func TestAnAttemptAtARecoveryEndsWithTheNextStart(t *testing.T) {
 	if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
 		t.Error("it is still there:", err)
 	}
+
+	empty := options(t.TempDir())
+	if err := os.MkdirAll(filepath.Join(empty.Dir, recoveringDir, "snapshots"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, mustStart(t, empty))
 }
 
 func TestOnlyADataDirectorySurvives(t *testing.T) {
