@@ -112,6 +112,7 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 		told = newHerald(l.raft, link)
 		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
 		l.lead.call(link.note)
+		link.note() // who was heard of before that
 		l.courier = newCourier(l.identity.node, s.Net, l.book, l.lead)
 		l.lead.call(l.courier.moved)
 		s.opened(func() error { l.courier.stop(); return nil })
