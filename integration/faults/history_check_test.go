@@ -64,13 +64,13 @@ type seenLog struct {
 	writes []*written
 	log    []seenBatch             // each once, by its base offset
 	begun  map[int32]time.Duration // when an epoch's first acknowledgement was in, by the epoch
-	tries  map[uint32]int          // attempts to write a batch, by its CRC
+	tries  map[uint64]int          // attempts to write a batch, by its CRC
 	first  map[int32]*written      // an epoch's first acknowledgement that only its leader can have given
 	wrong  []string
 }
 
 func newSeenLog(k partitionKey) *seenLog {
-	return &seenLog{key: k, begun: map[int32]time.Duration{}, tries: map[uint32]int{}, first: map[int32]*written{}}
+	return &seenLog{key: k, begun: map[int32]time.Duration{}, tries: map[uint64]int{}, first: map[int32]*written{}}
 }
 
 func (l *seenLog) add(format string, args ...any) {
@@ -79,7 +79,7 @@ func (l *seenLog) add(format string, args ...any) {
 
 func (l *seenLog) check() []string {
 	for _, w := range l.writes {
-		l.tries[w.crc]++
+		l.tries[w.content]++
 	}
 	l.merge()
 	l.checkLog()
@@ -121,23 +121,23 @@ func (l *seenLog) checkLog() {
 
 // checkCopies: what is in the log was sent, and no more often than it was tried and not refused.
 func (l *seenLog) checkCopies() {
-	may, copies := map[uint32]int{}, map[uint32]int{}
-	idempotent := map[uint32]bool{}
+	may, copies := map[uint64]int{}, map[uint64]int{}
+	idempotent := map[uint64]bool{}
 	for _, w := range l.writes {
 		if !refusedUnwritten[w.code] {
-			may[w.crc]++
+			may[w.content]++
 		}
-		idempotent[w.crc] = w.producer >= 0
+		idempotent[w.content] = w.producer >= 0
 	}
 	for _, b := range l.log {
-		copies[b.crc]++
-		switch n := copies[b.crc]; {
-		case l.tries[b.crc] == 0:
+		copies[b.content]++
+		switch n := copies[b.content]; {
+		case l.tries[b.content] == 0:
 			l.add("I2: nobody has sent the batch at offset %d", b.base)
-		case n > 1 && idempotent[b.crc]:
+		case n > 1 && idempotent[b.content]:
 			l.add("I4: the batch at offset %d stands there again, and its producer is idempotent", b.base)
-		case n > may[b.crc]:
-			l.add("I5: the batch at offset %d stands there %d times, of %d attempts %d may have been taken", b.base, n, l.tries[b.crc], may[b.crc])
+		case n > may[b.content]:
+			l.add("I5: the batch at offset %d stands there %d times, of %d attempts %d may have been taken", b.base, n, l.tries[b.content], may[b.content])
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (l *seenLog) checkWrites() {
 			continue
 		}
 		b, ok := l.at(w.base)
-		if !ok || b.crc != w.crc {
+		if !ok || b.content != w.content {
 			l.add("I1: what %s has acknowledged at offset %d is not there", w.broker, w.base)
 			continue
 		}
@@ -172,7 +172,7 @@ func (l *seenLog) checkWrites() {
 	}
 	for _, w := range l.writes {
 		b, ok := l.at(w.base)
-		if !w.acknowledged() || !ok || b.crc != w.crc || l.tries[w.crc] > 1 {
+		if !w.acknowledged() || !ok || b.content != w.content || l.tries[w.content] > 1 {
 			continue
 		}
 		if first := l.first[b.epoch]; first == nil {
@@ -254,7 +254,7 @@ func (l *seenLog) checkMarks() {
 		}
 	}
 	for _, w := range l.writes {
-		if b, ok := l.at(w.base); ok && w.acknowledged() && l.tries[w.crc] == 1 {
+		if b, ok := l.at(w.base); ok && w.acknowledged() && l.tries[w.content] == 1 {
 			known[b.epoch] = append(known[b.epoch], mark{w.interval, b.last + 1})
 		}
 	}

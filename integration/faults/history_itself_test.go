@@ -18,39 +18,39 @@ func TestFaultsHistoryFindsWhatIsBroken(t *testing.T) {
 		{"bytes that are no batch", "odd", func(h *history) { h.odd = []string{"odd"} }},
 
 		{"lost", "t/0: I1: what a has acknowledged at offset 3 is not there", func(h *history) { unread(h, 3) }},
-		{"other bytes in its place", "t/0: I1", func(h *history) { reread(h, 3, func(b *seenBatch) { b.crc = 99 }) }},
+		{"other bytes in its place", "t/0: I1", func(h *history) { reread(h, 3, func(b *seenBatch) { b.content = 99 }) }},
 		{"unanswered and lost", "", func(h *history) { h.wrote[5].code, h.wrote[5].end = unanswered, never; unread(h, 5) }},
 		{"refused and lost", "", func(h *history) { h.wrote[5].code = 6; unread(h, 5) }},
 
-		{"phantom", "t/0: I2", func(h *history) { reread(h, 5, func(b *seenBatch) { b.crc = 99 }) }},
+		{"phantom", "t/0: I2", func(h *history) { reread(h, 5, func(b *seenBatch) { b.content = 99 }) }},
 
 		{"two readers, two contents", "t/0: I3", func(h *history) { h.read[0].batches[0].sum++ }},
 		{"two readers, two epochs", "t/0: I3", func(h *history) { h.read[0].batches[0].epoch++ }},
 		{"two readers, batches of another size", "t/0: I3", func(h *history) { h.read[0].batches[0].last++ }},
 
 		{"a copy of an idempotent producer's", "t/0: I4: the batch at offset 5", func(h *history) {
-			h.wrote[5].crc, h.wrote[5].producer = h.wrote[4].crc, 7
+			h.wrote[5].content, h.wrote[5].producer = h.wrote[4].content, 7
 			h.wrote[4].producer = 7
-			reread(h, 5, func(b *seenBatch) { b.crc = h.wrote[4].crc })
+			reread(h, 5, func(b *seenBatch) { b.content = h.wrote[4].content })
 		}},
-		{"a retry with another offset", "t/0: I4: sequence 4", func(h *history) { retry(h, 4, func(w *written) { w.base = 5; w.crc = h.wrote[5].crc }) }},
+		{"a retry with another offset", "t/0: I4: sequence 4", func(h *history) { retry(h, 4, func(w *written) { w.base = 5; w.content = h.wrote[5].content }) }},
 		{"a retry with its offset", "", func(h *history) { retry(h, 4, func(*written) {}) }},
 
 		{"twice without a retry", "t/0: I5", func(h *history) {
 			h.wrote[4].producer, h.wrote[5].producer = -1, -1
 			h.wrote[5].to.topic = "elsewhere"
 			h.wrote[5].code = 3
-			reread(h, 5, func(b *seenBatch) { b.crc = h.wrote[4].crc })
+			reread(h, 5, func(b *seenBatch) { b.content = h.wrote[4].content })
 		}},
 		{"twice after an unknown outcome", "", func(h *history) {
 			h.wrote[4].producer, h.wrote[5].producer = -1, -1
-			h.wrote[5].crc = h.wrote[4].crc
-			reread(h, 5, func(b *seenBatch) { b.crc = h.wrote[4].crc })
+			h.wrote[5].content = h.wrote[4].content
+			reread(h, 5, func(b *seenBatch) { b.content = h.wrote[4].content })
 		}},
 		{"twice after a refusal", "t/0: I5", func(h *history) {
 			h.wrote[4].producer, h.wrote[5].producer = -1, -1
-			h.wrote[5].crc, h.wrote[5].code = h.wrote[4].crc, 19
-			reread(h, 5, func(b *seenBatch) { b.crc = h.wrote[4].crc })
+			h.wrote[5].content, h.wrote[5].code = h.wrote[4].content, 19
+			reread(h, 5, func(b *seenBatch) { b.content = h.wrote[4].content })
 		}},
 
 		{"a gap", "t/0: I6", func(h *history) { h.wrote[2].code = unanswered; unread(h, 2) }},
@@ -111,10 +111,10 @@ func goodHistory() *history {
 		if n > 3 {
 			broker, epoch = "b", 1
 		}
-		crc := uint32(n + 1)
+		content := uint64(n + 1)
 		start := time.Duration(10 * n)
-		h.wrote = append(h.wrote, &written{at(start, start+5), broker, part, int64(100 + n), 0, int32(n), crc, 0, int64(n)})
-		log = append(log, seenBatch{int64(n), int64(n), epoch, crc, uint64(crc)})
+		h.wrote = append(h.wrote, &written{at(start, start+5), broker, part, int64(100 + n), 0, int32(n), content, 0, int64(n)})
+		log = append(log, seenBatch{int64(n), int64(n), epoch, content, content})
 	}
 	h.read = []fetched{
 		{at(6, 7), "a", part, 0, 2, slices.Clone(log[:1])}, // the next one has been taken, and its answer is on its way

@@ -50,7 +50,7 @@ type written struct {
 	producer int64 // -1: not idempotent
 	epoch    int16
 	sequence int32
-	crc      uint32
+	content  uint64 // see contentOf
 	code     int16
 	base     int64
 }
@@ -74,13 +74,20 @@ type fetched struct {
 type seenBatch struct {
 	base, last int64
 	epoch      int32
-	crc        uint32
+	content    uint64 // see contentOf
 	sum        uint64 // of all its bytes
 }
 
 func newSeenBatch(b batch.Batch) seenBatch {
-	return seenBatch{b.BaseOffset(), b.LastOffset(), b.LeaderEpoch(), b.CRC(), maphash.Bytes(contentSeed, b)}
+	return seenBatch{b.BaseOffset(), b.LastOffset(), b.LeaderEpoch(), contentOf(b), maphash.Bytes(contentSeed, b)}
 }
+
+// contentOf tells one batch from another: what its producer has sent, without what a leader writes into it. The CRC of the
+// same bytes is too short for it: of some thousands of batches in a log, in hundreds of logs, two have the same.
+func contentOf(b batch.Batch) uint64 { return maphash.Bytes(contentSeed, b[checkedFrom:]) }
+
+// checkedFrom is where the bytes begin that a batch's CRC covers.
+const checkedFrom = 21
 
 // committed is one attempt to commit an offset, lookedUp is one answer to the question for it.
 type committed struct {
@@ -148,7 +155,7 @@ func (h *history) askedToWrite(q *question, broker string, rq *kmsg.ProduceReque
 			}
 			q.wrote = append(q.wrote, &written{
 				interval: interval{q.start, never}, broker: broker, to: partitionKey{h.name(t.Topic, t.TopicID), p.Partition},
-				producer: b.ProducerID(), epoch: b.ProducerEpoch(), sequence: b.BaseSequence(), crc: b.CRC(), code: unanswered,
+				producer: b.ProducerID(), epoch: b.ProducerEpoch(), sequence: b.BaseSequence(), content: contentOf(b), code: unanswered,
 			})
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func TestFaultsSiegeFindsDisksThatDiffer(t *testing.T) {
 	log := func(batches int) (all []seenBatch) {
 		for n := range batches {
-			all = append(all, seenBatch{int64(n), int64(n), 0, uint32(n), uint64(n)})
+			all = append(all, seenBatch{int64(n), int64(n), 0, uint64(n), uint64(n)})
 		}
 		return all
 	}
