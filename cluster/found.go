@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type founding struct {
 	seat        seat
 	incarnation uuid.UUID
 	gossip      func() []member.Info                        // the others; none without gossip
+	unreached   func() []string                             // of the nodes to join, and why; none without gossip
 	locate      func(image.BrokerID) (addr string, ok bool) // of a registered broker
 	ask         func(ctx context.Context, addr string, q question) (reply, error)
 	lastRun     func(image.BrokerID) (run uuid.UUID, epoch int64) // that has registered
@@ -117,19 +119,28 @@ func (f *founding) step(ctx context.Context) (done bool, err error) {
 	case len(f.voters) > 0:
 		return f.joinVoters(ctx)
 	case f.rejoins:
-		f.say("this node has belonged to a cluster and founds no other: waiting for a node that still has its metadata; " +
-			"if too few have for a quorum, see chronik cluster recover; or empty all data directories to begin anew")
+		f.say("this node has belonged to a cluster and founds no other: waiting for a node that still has its metadata; "+
+			"if too few have for a quorum, see chronik cluster recover; or empty all data directories to begin anew%s", f.missed())
 		return false, nil
 	case f.expect > 0:
 		set, why := f.expected()
 		if why == "" {
 			return f.gather(ctx, set)
 		}
-		f.say("%s", why)
+		f.say("%s%s", why, f.missed())
 		return false, nil
 	}
-	f.say("waiting for a node that belongs to a cluster: this one founds none (set bootstrap-expect or initial-voters at the first nodes)")
+	f.say("waiting for a node that belongs to a cluster: this one founds none "+
+		"(set bootstrap-expect or initial-voters at the first nodes)%s", f.missed())
 	return false, nil
+}
+
+// missed is the end of a line that says what the node waits for: the nodes to join that it does not reach.
+func (f *founding) missed() string {
+	if unreached := f.unreached(); len(unreached) > 0 {
+		return "; of join, " + strings.Join(unreached, "; ")
+	}
+	return ""
 }
 
 func (f *founding) promised() (pact, bool) {

@@ -34,13 +34,13 @@ func (w founders) info(s seat, incarnation uuid.UUID) member.Info {
 func newFounding(w founders, s seat, incarnation uuid.UUID, n *peer.Net, locate func(image.BrokerID) (string, bool), logger *slog.Logger) *founding {
 	return &founding{
 		founders: w, seat: s, incarnation: incarnation, locate: locate, ask: askOver(n), logger: logger, woken: make(chan struct{}, 1),
-		gossip: func() []member.Info { return nil }, settle: n.SetCluster,
+		gossip: func() []member.Info { return nil }, unreached: func() []string { return nil }, settle: n.SetCluster,
 	}
 }
 
 // listenTo has founding hear what gossip says, and gossip told which cluster this node belongs to.
 func (f *founding) listenTo(gossip *member.Members) {
-	f.gossip = gossip.List
+	f.gossip, f.unreached = gossip.List, gossip.Unreached
 	settle := f.settle
 	f.settle = func(cluster uuid.UUID) {
 		settle(cluster)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"chronik/cluster/member"
+	"chronik/metalog"
 	"chronik/metalog/image"
 	"chronik/wal/campaign"
 )
@@ -228,6 +229,16 @@ func TestWhatIsWaitedFor(t *testing.T) {
 			w.add(founders{})
 			w.startAll()
 		}, 1, []string{"this one founds none", "bootstrap-expect or initial-voters"}},
+		{"a join-only node that reaches nobody", func(w *world) {
+			w.add(founders{})
+			w.nodes[0].unreached = []string{"n2:7946 does not answer", "n3 is not found (no such host)"}
+			w.startAll()
+		}, 1, []string{"; of join, n2:7946 does not answer; n3 is not found"}},
+		{"a founder that reaches nobody", func(w *world) {
+			w.build(plan{founders: 3})
+			w.nodes[0].unreached = []string{"n2:7946 does not answer"}
+			w.nodes[0].start()
+		}, 1, []string{"1 of 3 nodes found", "; of join, n2:7946 does not answer"}},
 		{"a voter is down", func(w *world) {
 			w.build(plan{founders: 3, voters: true})
 			w.nodes[0].start()
@@ -346,5 +357,16 @@ func TestALostDiskJoinsWhileAnotherNodeIsAway(t *testing.T) {
 		if n.step(); !n.life.done || n.dir.joined != w.founded().Cluster {
 			t.Errorf("without node %d: %s", away+1, n.life.said)
 		}
+	}
+}
+
+// A node that was removed, and starts on its old disk, must not be told to have a quorum recovered that is there.
+func TestARemovedNodeIsNotToldToRecoverTheQuorum(t *testing.T) {
+	others := []metalog.Server{{ID: "1@a", Node: 1, Voter: true}, {ID: "2@b", Node: 2, Voter: true}}
+	if got := waitsFor("4@d", others); !strings.Contains(got, "removed") || strings.Contains(got, "recover") {
+		t.Errorf("a removed node says %q", got)
+	}
+	if got := waitsFor("2@b", others); !strings.Contains(got, "chronik cluster recover") {
+		t.Errorf("a voter says %q", got)
 	}
 }

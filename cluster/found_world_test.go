@@ -59,13 +59,14 @@ type life struct {
 }
 
 type node struct {
-	w        *world
-	number   image.BrokerID
-	moves    int
-	dir      *directory
-	life     *life // nil while it is down
-	stepping bool
-	config   founders // its flags
+	unreached []string // of the nodes to join, as it says
+	w         *world
+	number    image.BrokerID
+	moves     int
+	dir       *directory
+	life      *life // nil while it is down
+	stepping  bool
+	config    founders // its flags
 }
 
 var errDown = errors.New("connection refused")
@@ -101,6 +102,7 @@ func (n *node) start() {
 	f := founding{founders: n.config}
 	f.seat, f.gossip, f.ask, f.settle = l, l.gossip, l.ask, func(uuid.UUID) {}
 	f.locate = func(image.BrokerID) (string, bool) { return "", false }
+	f.unreached = func() []string { return n.unreached }
 	f.logger, f.woken = slog.New(slog.DiscardHandler), make(chan struct{}, 1)
 	l.founding = &f
 	n.life = l

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,11 +128,22 @@ func (p *peers) catchUp(ctx context.Context, meta *metalog.Log) error {
 			return meta.Err()
 		case <-time.After(waitingEvery):
 			servers, err := meta.Servers()
-			p.logger.Info("waiting for the other nodes: more than half of the voters must be there to agree on anything; "+
-				"if so many are lost for good, see chronik cluster recover",
-				"voters", names(voting(servers)), "error", err)
+			if err != nil {
+				return fmt.Errorf("servers of the metadata log: %w", err)
+			}
+			p.logger.Info(waitsFor(meta.Self().ID, servers), "voters", names(voting(servers)))
 		}
 	}
+}
+
+// waitsFor says why the node self hears nothing of what was agreed on, servers being the cluster's as far as it knows.
+func waitsFor(self string, servers []metalog.Server) string {
+	if len(servers) > 0 && !slices.ContainsFunc(servers, func(s metalog.Server) bool { return s.ID == self }) {
+		return "waiting to be let in: this node is not one of the cluster's; if it was removed, as chronik cluster decommission does, " +
+			"stop it, and empty its data directory before it joins again"
+	}
+	return "waiting for the other nodes: more than half of the voters must be there to agree on anything; " +
+		"if so many are lost for good, see chronik cluster recover"
 }
 
 func voting(all []metalog.Server) (some []metalog.Server) {

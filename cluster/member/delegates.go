@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,7 +46,7 @@ func (m *Members) NotifyAlive(n *memberlist.Node) error {
 	if !m.ours(i) {
 		delete(m.others, n.Name) // it may have had no cluster before
 		hint(m.changed)
-		return fmt.Errorf("it belongs to cluster %s, this node to %s", i.Cluster, m.self.Cluster)
+		return fmt.Errorf("it belongs to cluster %s, this node to %s", clusterName(i.Cluster), clusterName(m.self.Cluster))
 	}
 	return nil
 }
@@ -102,11 +103,12 @@ func (e events) NotifyLeave(n *memberlist.Node) {
 	}
 }
 
+// clusterName is an id as clients and operators see it.
 func clusterName(id uuid.UUID) string {
 	if id == uuid.Nil {
 		return "none yet"
 	}
-	return id.String()
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // lines gives memberlist's log to slog. Anyone who reaches the port can make it complain, so there is a line a second of

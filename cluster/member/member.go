@@ -60,6 +60,7 @@ type Members struct {
 	own    string          // where this node's own gossip comes from, and its port; guarded by mu
 	port   int             // guarded by mu
 	clash  time.Time       // when a conflict was last logged; guarded by mu
+	failed []string        // of Join, what the last round did not reach, and why; guarded by mu
 }
 
 // seen is another node, and where its gossip comes from.
@@ -175,6 +176,12 @@ func (m *Members) Update(self Info) error {
 	m.mu.Lock()
 	self.Node, self.Incarnation = m.self.Node, m.self.Incarnation
 	m.self = self
+	for _, o := range m.others {
+		if !m.ours(o.Info) { // it was met before this node knew its own
+			m.log.Warn("gossip: a node of another cluster is there, to which this node does not belong by its data directory",
+				"node", o.Node, "address", o.Addr, "cluster", clusterName(o.Cluster), "own", clusterName(self.Cluster))
+		}
+	}
 	m.mu.Unlock()
 	hint(m.renew)
 	hint(m.changed)
@@ -214,15 +221,17 @@ func (m *Members) spread() {
 func (m *Members) look() {
 	pause := firstPause
 	for m.ctx.Err() == nil {
-		missing := m.missing()
+		missing, failed := m.missing()
 		for _, addr := range missing {
 			if m.ctx.Err() != nil {
 				return
 			}
 			if _, err := m.list.Join([]string{addr}); err != nil {
 				m.log.Debug("gossip: not reached", "address", addr, "error", err)
+				failed = append(failed, addr+" "+refusal(err))
 			}
 		}
+		m.setFailed(failed)
 		if len(missing) == 0 {
 			pause = lastPause
 		}
@@ -236,8 +245,9 @@ func (m *Members) look() {
 	}
 }
 
-// missing is the addresses of nodes to join, as names resolve now, from which no known node comes.
-func (m *Members) missing() (list []string) {
+// missing is the addresses of nodes to join, as names resolve now, from which no known node comes; and the names that do
+// not resolve, and why.
+func (m *Members) missing() (list, unknown []string) {
 	m.mu.Lock()
 	known, port := map[string]bool{m.own: true}, m.port
 	for o := range maps.Values(m.others) {
@@ -248,6 +258,7 @@ func (m *Members) missing() (list []string) {
 		addrs, err := resolve(m.ctx, target, port)
 		if err != nil {
 			m.log.Debug("gossip: a node to join is not found", "node", target, "error", err)
+			unknown = append(unknown, fmt.Sprintf("%s is not found (%v)", target, err))
 		}
 		for _, a := range addrs {
 			if !known[a] {
@@ -256,7 +267,7 @@ func (m *Members) missing() (list []string) {
 			}
 		}
 	}
-	return list
+	return list, unknown
 }
 
 // resolve makes host:port, or host alone, a list of addresses.

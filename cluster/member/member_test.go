@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,13 +141,49 @@ func TestAnotherKeyIsKeptOut(t *testing.T) {
 	}
 }
 
+func TestItIsSaidWhyANodeIsNotReached(t *testing.T) {
+	a := start(t, info(1, uuid.Nil), nil)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	of := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	b := start(t, info(2, uuid.Nil), func(o *Options) {
+		o.Key = bytes.Repeat([]byte{8}, 32)
+		o.Join = []string{of(a.Port()), free.Addr().String(), ":1"}
+	})
+	want := []string{
+		":1 is not found (no host)",
+		of(a.Port()) + " has another cluster-key",
+		free.Addr().String() + " refuses the connection: nothing listens there",
+	}
+	deadline := time.After(20 * time.Second)
+	for !slices.Equal(b.Unreached(), want) {
+		select {
+		case <-b.Changed():
+		case <-deadline:
+			t.Fatalf("it says %q, want %q", b.Unreached(), want)
+		}
+	}
+	c := start(t, info(3, uuid.Nil), joining(a))
+	c.await(t, "1")
+	if got := c.Unreached(); len(got) != 0 {
+		t.Errorf("a node that is reached is said not to be: %q", got)
+	}
+}
+
 func TestNodesOfAnotherClusterAreKeptOut(t *testing.T) {
 	a := start(t, info(1, ours), nil)
 	other := start(t, info(3, theirs), nil)
 	if _, err := other.list.Join([]string{fmt.Sprintf("127.0.0.1:%d", a.Port())}); err != nil {
 		t.Fatal(err)
 	}
-	new := start(t, info(2, uuid.Nil), joining(a))
+	said := &memory{}
+	new := start(t, info(2, uuid.Nil), func(o *Options) {
+		joining(a)(o)
+		o.Logger = slog.New(slog.NewTextHandler(said, nil))
+	})
 	a.await(t, "2")
 	new.await(t, "1=1")
 	other.await(t, "")
@@ -155,6 +192,11 @@ func TestNodesOfAnotherClusterAreKeptOut(t *testing.T) {
 	if err := new.Update(self); err != nil { // what it knew before counts no more
 		t.Fatal(err)
 	}
+	said.mu.Lock()
+	if text := said.String(); !strings.Contains(text, "a node of another cluster is there") || !strings.Contains(text, clusterName(ours)) {
+		t.Errorf("an operator who joins the wrong cluster reads %s", text)
+	}
+	said.mu.Unlock()
 	new.await(t, "")
 	a.await(t, "")
 }
