@@ -99,7 +99,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	servers := l.raft.GetConfiguration().Configuration().Servers
 	if s.Net == nil && !onlyVoter(servers, l.identity.serverID()) {
-		return fmt.Errorf("this directory belongs to a cluster of several nodes, or to none yet: %v", servers)
+		return fmt.Errorf("this directory belongs to a cluster of several nodes, or to none yet: start it with --join and the cluster's key (%v)", servers)
 	}
 	l.lead = newLeadership(l.raft)
 	s.opened(func() error { l.lead.stop(); return nil })

@@ -22,7 +22,7 @@ type adminFlags struct {
 
 func (f *adminFlags) add(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringSliceVar(&f.brokers, "brokers", []string{"localhost:9092"}, "`addresses` of some brokers of the cluster, host:port")
-	cmd.PersistentFlags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long the whole command may take")
+	cmd.PersistentFlags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer; with --wait, that says how long for what is to be done")
 }
 
 // ask runs fn with a client of the cluster.
@@ -46,7 +46,11 @@ func (f *adminFlags) askWithin(cmd *cobra.Command, d time.Duration, fn func(cont
 	var network *net.OpError
 	var late unfinished
 	if !errors.As(err, &late) && (ctx.Err() != nil || errors.As(err, &network)) {
-		return fmt.Errorf("no answer from %s: %w", strings.Join(f.brokers, ", "), err)
+		hint := ""
+		if !cmd.Flags().Changed("brokers") {
+			hint = "; with --brokers host:port,... it asks others"
+		}
+		return fmt.Errorf("no answer from %s%s: %w", strings.Join(f.brokers, ", "), hint, err)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := &cobra.Command{Use: "cluster", Short: "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost"}
+	cmd := group("cluster", "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost")
 	f.add(cmd)
 	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.undrainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster())
 	return cmd
@@ -30,11 +32,14 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 					return err
 				}
 				h := health{led: map[int32]int{}, held: map[int32]int{}, behind: map[int32]int{}}
-				if h.moving, err = reassignments(ctx, client); err != nil {
+				if h.moving, err = h.askController(ctx, client); err != nil {
 					return err
 				}
 				for _, t := range m.Topics.Sorted() {
 					h.add(t)
+				}
+				if h.headless {
+					return h.show(cmd, m)
 				}
 				last := lastLeaders(ctx, client, m.Topics)
 				for i, name := range h.leaderless {
@@ -43,6 +48,7 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 					}
 				}
 				h.drained = cordoned(ctx, client, m.Brokers.NodeIDs())
+				h.quorum = quorumOf(ctx, client)
 				return h.show(cmd, m)
 			})
 		},
@@ -59,6 +65,19 @@ type health struct {
 	leaderless []string
 	moving     map[string]moving // by name
 	drained    map[int32]bool    // brokers that get no new partitions
+	quorum     quorum
+	headless   bool // there is no controller: what else is here may be old
+}
+
+// askController finds what is on its way, and whether there is a controller to say so.
+func (h *health) askController(ctx context.Context, client *kgo.Client) (map[string]moving, error) {
+	patient, cancel := context.WithTimeout(ctx, controllerPatience)
+	defer cancel()
+	moving, err := reassignments(patient, client)
+	if err != nil && ctx.Err() == nil && (patient.Err() != nil || errors.Is(err, kerr.NotController)) {
+		h.headless, err = true, nil
+	}
+	return moving, err
 }
 
 func (h *health) add(t kadm.TopicDetail) {
@@ -89,7 +108,13 @@ func (h *health) add(t kadm.TopicDetail) {
 
 func (h *health) show(cmd *cobra.Command, m kadm.Metadata) error {
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "cluster %s: %d brokers, %d topics, %d partitions; controller %d\n\n", m.Cluster, len(m.Brokers), len(m.Topics), h.partitions, m.Controller)
+	head := fmt.Sprintf("controller %d", m.Controller)
+	if h.headless {
+		head = "no controller"
+	} else if len(h.quorum.voters) > 0 {
+		head += ", voters " + list(h.quorum.voters)
+	}
+	fmt.Fprintf(out, "cluster %s: %d brokers, %d topics, %d partitions; %s\n\n", m.Cluster, len(m.Brokers), len(m.Topics), h.partitions, head)
 	t := newTable(cmd)
 	t.row("BROKER", "ADDRESS", "RACK", "LEADS", "REPLICAS", "BEHIND")
 	alive := map[int32]bool{}
@@ -120,6 +145,17 @@ func (h *health) show(cmd *cobra.Command, m kadm.Metadata) error {
 
 // advice is what is wrong and what to do about it, a line each.
 func (h *health) advice(down []int32) (lines []string) {
+	if h.headless {
+		return []string{
+			"there is no controller: more than half of the voters on metadata do not answer, and this is what was known before; start them again",
+			"  if so many cannot come back: chronik cluster recover has one that is left go on",
+		}
+	}
+	for _, id := range h.quorum.late {
+		if !h.drained[id] {
+			lines = append(lines, fmt.Sprintf("broker %d has no vote on metadata yet: stop no other until it has", id))
+		}
+	}
 	if len(down) > 0 {
 		lines = append(lines, fmt.Sprintf("broker %s is down: start it again; what it missed it fetches by itself", list(down)))
 	}

@@ -45,13 +45,13 @@ func elect(cmd *cobra.Command, ctx context.Context, admin *kadm.Client, client *
 	}
 	if len(topics) > 0 {
 		found, err := admin.ListTopics(ctx, topics...)
-		if err == nil {
-			err = found.Error()
-		}
 		if err != nil {
 			return err
 		}
 		for _, t := range found.Sorted() {
+			if t.Err != nil {
+				return topicError(t.Topic, t.Err)
+			}
 			rq.Topics = append(rq.Topics, kmsg.ElectLeadersRequestTopic{Topic: t.Topic, Partitions: t.Partitions.Numbers()})
 		}
 	}

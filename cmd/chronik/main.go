@@ -49,6 +49,19 @@ func command(out io.Writer) *cobra.Command {
 	return root
 }
 
+// group is a command that needs one of its own commands: a wrong name is an error, not only a help text.
+func group(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return fmt.Errorf("there is no %q: %s --help lists what there is", cmd.CommandPath()+" "+args[0], cmd.CommandPath())
+		},
+	}
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,

@@ -238,12 +238,7 @@ func (m *mover) takeVote(ctx context.Context, id int32) error {
 
 // voter says whether the node votes on metadata, and by which directory.
 func (m *mover) voter(ctx context.Context, id int32) (directory [16]byte, votes bool, err error) {
-	rq := kmsg.NewPtrDescribeQuorumRequest()
-	rq.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
-	resp, err := rq.RequestWith(ctx, m.client)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
-	}
+	resp, err := describeQuorum(ctx, m.client)
 	if err != nil {
 		return directory, false, err
 	}

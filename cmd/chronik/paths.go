@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -97,11 +96,10 @@ func onePath(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch len(args) {
 		case 0:
-			short := strings.ToLower(cmd.Short[:1]) + cmd.Short[1:]
-			return fmt.Errorf("which %s? %s PATH shows %s", what, cmd.CommandPath(), short)
+			return fmt.Errorf("which %s? %s", what, cmd.UseLine())
 		case 1:
 			return nil
 		}
-		return fmt.Errorf("one PATH at a time: %s PATH", cmd.CommandPath())
+		return fmt.Errorf("one %s at a time: %s", what, cmd.UseLine())
 	}
 }

@@ -39,6 +39,9 @@ func (f *adminFlags) within(cmd *cobra.Command, m *moveFlags, fn func(context.Co
 		return fmt.Errorf("--throttle %d: write MiB a second, or 0 for no limit", m.throttle)
 	}
 	return f.askWithin(cmd, m.wait, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
+		if err := f.controllerAnswers(ctx, client); err != nil {
+			return err
+		}
 		return fn(ctx, &mover{f: m, cmd: cmd, admin: admin, client: client})
 	})
 }

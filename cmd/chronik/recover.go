@@ -58,6 +58,9 @@ func recoverAt(cmd *cobra.Command, dir string, accept bool) error {
 		fmt.Fprintf(out, "a recovery that was cut short is finished: start node %d\n", s.Self.Node)
 		return nil
 	}
+	if alone(s) {
+		return fmt.Errorf("nothing was changed: node %d of %s is the only voter and misses nobody: start it", s.Self.Node, dir)
+	}
 	r := lookAt(s)
 	r.show(out, dir)
 	if err := nobodyAnswers(cmd.Context(), s.Addresses()); err != nil {
@@ -74,6 +77,11 @@ func recoverAt(cmd *cobra.Command, dir string, accept bool) error {
 		fmt.Fprintln(out, "chronik cluster status says what to do about the partitions that are not in sync here")
 	}
 	return nil
+}
+
+// alone says that a node needs nobody to go on.
+func alone(s *cluster.Survivor) bool {
+	return s.Self.Voter && !slices.ContainsFunc(s.Servers, func(o metalog.Server) bool { return o.Voter && o.ID != s.Self.ID })
 }
 
 // remains is what a survivor has of each partition.

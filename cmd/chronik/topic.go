@@ -8,11 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 func topicCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := &cobra.Command{Use: "topic", Short: "List, describe, create, grow and delete topics"}
+	cmd := group("topic", "List, describe, create, grow and delete topics")
 	f.add(cmd)
 	cmd.AddCommand(f.listTopics(), f.describeTopic(), f.createTopic(), f.growTopic(), f.deleteTopic())
 	return cmd
@@ -46,7 +47,7 @@ func (f *adminFlags) listTopics() *cobra.Command {
 
 func (f *adminFlags) describeTopic() *cobra.Command {
 	return &cobra.Command{
-		Use: "describe TOPIC", Short: "Show where each partition lies, who leads it and who is in sync", Args: cobra.ExactArgs(1),
+		Use: "describe TOPIC", Short: "Show where each partition lies, who leads it and who is in sync", Args: oneTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.ask(cmd, func(ctx context.Context, admin *kadm.Client) error {
 				topics, err := admin.ListTopics(ctx, args[0])
@@ -55,7 +56,7 @@ func (f *adminFlags) describeTopic() *cobra.Command {
 				}
 				topic := topics[args[0]]
 				if topic.Err != nil {
-					return fmt.Errorf("topic %s: %w", args[0], topic.Err)
+					return topicError(args[0], topic.Err)
 				}
 				t := newTable(cmd)
 				t.row("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "OFFLINE")
@@ -77,7 +78,7 @@ func leaderText(id int32) string {
 
 func (f *adminFlags) createTopic() *cobra.Command {
 	partitions, replicas, settings := int32(-1), int16(-1), []string{}
-	cmd := &cobra.Command{Use: "create TOPIC", Short: "Create a topic", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "create TOPIC", Short: "Create a topic", Args: oneTopic}
 	cmd.Flags().Int32Var(&partitions, "partitions", -1, "`number` of partitions; -1 is the broker's default")
 	cmd.Flags().Int16Var(&replicas, "replicas", -1, "`number` of replicas of each; -1 is the broker's default")
 	cmd.Flags().StringArrayVar(&settings, "config", nil, "`name=value` of a topic config; may be repeated")
@@ -104,16 +105,19 @@ func (f *adminFlags) createTopic() *cobra.Command {
 
 func (f *adminFlags) growTopic() *cobra.Command {
 	partitions := 0
-	cmd := &cobra.Command{Use: "grow TOPIC", Short: "Give a topic more partitions", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "grow TOPIC --partitions number", Short: "Give a topic more partitions", Args: oneTopic}
 	cmd.Flags().IntVar(&partitions, "partitions", 0, "`number` of partitions that it is to have in all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !cmd.Flags().Changed("partitions") {
+			return errors.New("how many? write --partitions and the number that the topic is to have in all")
+		}
 		return f.ask(cmd, func(ctx context.Context, admin *kadm.Client) error {
 			all, err := admin.UpdatePartitions(ctx, partitions, args[0])
 			if err != nil {
 				return err
 			}
 			if r := all[args[0]]; r.Err != nil {
-				return explained(r.ErrMessage, r.Err)
+				return topicError(args[0], explained(r.ErrMessage, r.Err))
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s has %d partitions\n", args[0], partitions)
 			return err
@@ -124,7 +128,7 @@ func (f *adminFlags) growTopic() *cobra.Command {
 
 func (f *adminFlags) deleteTopic() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete TOPIC...", Short: "Delete topics with their records", Args: cobra.MinimumNArgs(1),
+		Use: "delete TOPIC...", Short: "Delete topics with their records", Args: someTopics,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.ask(cmd, func(ctx context.Context, admin *kadm.Client) error {
 				all, err := admin.DeleteTopics(ctx, args...)
@@ -134,7 +138,7 @@ func (f *adminFlags) deleteTopic() *cobra.Command {
 				var failed []error
 				for _, r := range all.Sorted() {
 					if r.Err != nil {
-						failed = append(failed, fmt.Errorf("%s: %w", r.Topic, explained(r.ErrMessage, r.Err)))
+						failed = append(failed, topicError(r.Topic, explained(r.ErrMessage, r.Err)))
 					} else {
 						fmt.Fprintln(cmd.OutOrStdout(), "deleted", r.Topic)
 					}
@@ -143,6 +147,28 @@ func (f *adminFlags) deleteTopic() *cobra.Command {
 			})
 		},
 	}
+}
+
+func oneTopic(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("which topic? name one: %s", cmd.UseLine())
+	}
+	return nil
+}
+
+func someTopics(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("which topics? name them: %s", cmd.UseLine())
+	}
+	return nil
+}
+
+// topicError is what a broker says of a topic.
+func topicError(topic string, err error) error {
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("there is no topic %s", topic)
+	}
+	return fmt.Errorf("topic %s: %w", topic, err)
 }
 
 // explained is err with what the broker says of it.
