@@ -132,7 +132,9 @@ func TestNodesComeAndGo(t *testing.T) {
 	if code := leaving.Wait(); code != 0 || !strings.Contains(leaving.Out.String(), "is removed from the cluster") {
 		t.Errorf("decommission ended with %d: %s%s", code, leaving.Out.String(), leaving.Said())
 	}
-	if out := cli(t, c, "status"); !strings.Contains(out, ": 3 brokers,") || !strings.Contains(out, "every partition has a leader and all its replicas in sync") {
+	out := cli(t, c, "status")
+	whole := strings.Contains(out, "every partition has a leader and all its replicas in sync")
+	if !strings.Contains(out, ": 3 brokers,") || !whole && !strings.Contains(out, "has no vote on metadata yet") { // the newcomer's comes in time
 		t.Error(out)
 	}
 	bench.WaitFor(2 * broker.Patience)
