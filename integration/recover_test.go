@@ -2,12 +2,14 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -116,10 +118,10 @@ func createAt(t *testing.T, m *mover, topic string, replicas ...int32) {
 	asked.Topic, asked.NumPartitions, asked.ReplicationFactor = topic, -1, -1
 	asked.ReplicaAssignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: replicas}}
 	rq.Topics = append(rq.Topics, asked)
-	resp, err := rq.RequestWith(m.ctx, m.client)
-	if err != nil || resp.Topics[0].ErrorCode != 0 {
-		t.Fatalf("create %s: %+v, %v", topic, resp, err)
-	}
+	m.until("topic "+topic+" is created", func() bool { // the client may still know a controller that is gone
+		resp, err := rq.RequestWith(m.ctx, m.client)
+		return err == nil && (resp.Topics[0].ErrorCode == 0 || errors.Is(kerr.ErrorForCode(resp.Topics[0].ErrorCode), kerr.TopicAlreadyExists))
+	})
 }
 
 // topicClient is a client of the cluster that finds out soon where a topic is.
