@@ -118,7 +118,7 @@ func (b *bench) commitRate(f *fleet) (float64, error) {
 		all.Go(func() {
 			for n := int64(0); ctx.Err() == nil; n++ {
 				err := commit(ctx, clients[i%len(clients)], fmt.Sprint("group", i), n)
-				if errors.Is(err, kerr.NotCoordinator) { // it is moving: the client asks who it is before the next
+				if kerr.IsRetriable(err) { // the coordinator moves, or loads
 					continue
 				}
 				if err != nil && ctx.Err() == nil {
