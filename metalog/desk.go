@@ -73,7 +73,7 @@ func (d *desk) serve(c net.Conn) (err error) {
 	v := &visit{desk: d, conn: c, window: make(chan struct{}, messagesUnderWay)}
 	ctx, end := context.WithCancel(d.ctx)
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-	defer func() { end(); v.work.Wait(); d.gone(v); err = errors.Join(err, ignoreClosed(c.Close())) }()
+	defer func() { end(); d.gone(v); v.work.Wait(); err = errors.Join(err, ignoreClosed(c.Close())) }()
 	r := bufio.NewReaderSize(c, 64<<10)
 	for {
 		m, err := readFrame(r)

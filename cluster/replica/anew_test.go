@@ -15,15 +15,7 @@ import (
 func TestALogThatBeginsBeyondTheLeadersMustBeginAnew(t *testing.T) {
 	for _, more := range []int{1, 9} { // records of the new leader: it has not come to where the others begin, or has
 		inCluster(t, 3, 1, func(t *testing.T, c *nodes) {
-			c.node(1).produce(-1, "a", time.Minute)
-			c.cut(3)
-			for i := range 5 {
-				c.node(1).produce(1, fmt.Sprint(i), time.Minute)
-			}
-			c.await("without it", func() bool { return len(c.partition().ISR) == 2 })
-			if start, err := c.node(1).part().DeleteRecords(5); start != 5 || err != nil {
-				t.Fatal(start, err)
-			}
+			c.leaveBehind(5)
 			c.await("the log start everywhere", func() bool { return c.node(2).part().log.Offsets().LogStart == 5 })
 			c.elect(3, 3)
 			want := []string{"0/0:a"}

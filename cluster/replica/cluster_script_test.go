@@ -162,18 +162,24 @@ func TestLeaseEnds(t *testing.T) {
 	})
 }
 
+// leaveBehind has node 3 miss five of six records that node 1 takes, of which those before start are deleted then.
+func (c *nodes) leaveBehind(start int64) {
+	c.t.Helper()
+	c.node(1).produce(-1, "a", time.Minute)
+	c.cut(3)
+	for i := range 5 {
+		c.node(1).produce(1, fmt.Sprint(i), time.Minute)
+	}
+	c.await("without it", func() bool { return len(c.partition().ISR) == 2 })
+	if got, err := c.node(1).part().DeleteRecords(start); got != start || err != nil {
+		c.t.Fatal(got, err)
+	}
+}
+
 // A follower whose place the leader's log has left behind begins anew there.
 func TestAFollowerBeginsAnew(t *testing.T) {
 	inCluster(t, 3, 1, func(t *testing.T, c *nodes) {
-		c.node(1).produce(-1, "a", time.Minute)
-		c.cut(3)
-		for i := range 5 {
-			c.node(1).produce(1, fmt.Sprint(i), time.Minute)
-		}
-		c.await("without it", func() bool { return len(c.partition().ISR) == 2 })
-		if start, err := c.node(1).part().DeleteRecords(4); start != 4 || err != nil {
-			t.Fatal(start, err)
-		}
+		c.leaveBehind(4)
 		c.part(nil)
 		for _, n := range []image.BrokerID{2, 3} {
 			c.await("the log start everywhere", func() bool { return c.node(n).part().log.Offsets().LogStart == 4 })

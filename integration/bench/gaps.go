@@ -32,7 +32,7 @@ type blow struct {
 var blows = []blow{
 	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", true},
 	{"held still, so that nothing is refused (SIGSTOP), producer's timeouts 2 s", hold, goOn, 10, "", "3 s", false},
-	{"the same, its client's own timeouts of 20 s", hold, goOn, 2, "", "", true},
+	{"held still (SIGSTOP), the client's own timeouts of 20 s", hold, goOn, 2, "", "", true},
 	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", true},
 }
 
