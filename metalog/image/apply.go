@@ -33,6 +33,7 @@ type change struct {
 	features   edit[int16]
 	groups     edit[*Group]
 	offsets    edit[*committed]
+	shares     edit[*ShareState]
 
 	own map[TopicID]*Topic // copied in this change, so that it may be changed in place
 
@@ -52,6 +53,7 @@ func begin(m *Image, index Index) *change {
 		features:   edit[int16]{tree: m.features},
 		groups:     edit[*Group]{tree: m.groups},
 		offsets:    edit[*committed]{tree: m.offsets},
+		shares:     edit[*ShareState]{tree: m.shares},
 	}
 	c.next.index = index
 	return c
@@ -72,7 +74,7 @@ func (c *change) commit() *Image {
 	m.brokers = c.brokers.commit()
 	m.topicIDs, m.topicNames = c.topicIDs.commit(), c.topicNames.commit()
 	m.configs, m.features = c.configs.commit(), c.features.commit()
-	m.groups, m.offsets = c.groups.commit(), c.offsets.commit()
+	m.groups, m.offsets, m.shares = c.groups.commit(), c.offsets.commit(), c.shares.commit()
 	if len(c.touchedBrokers.list) > 0 {
 		m.coordinators = coordinatorsOf(m.Brokers())
 		if m.turns != nil {
@@ -118,6 +120,12 @@ func (c *change) apply(r Record) error {
 		return c.commitOffsets(r)
 	case RemoveOffsetsRecord:
 		return c.removeOffsets(r)
+	case GroupStateRecord:
+		return c.groupState(r)
+	case SetShareRecord:
+		return c.setShare(r)
+	case ShareRecord:
+		return c.share(r)
 	}
 	return kerr.Detail(kerr.InvalidRequest, "no metadata record: %T", r)
 }

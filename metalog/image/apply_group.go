@@ -42,6 +42,7 @@ func (c *change) removeGroup(r RemoveGroupRecord) error {
 	key := []byte(r.ID)
 	_, group := c.groups.get(key)
 	_, offsets := c.offsets.get(key)
+	c.forgetShares(sharePrefix(r.ID), func(string, TopicPartition) bool { return true })
 	if !group && !offsets {
 		return nil
 	}

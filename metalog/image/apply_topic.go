@@ -81,6 +81,7 @@ func (c *change) removeTopic(r RemoveTopicRecord) error {
 		c.touchedConfigs.add(resource)
 	}
 	c.forgetOffsets(r.ID)
+	c.forgetShares(nil, func(_ string, p TopicPartition) bool { return p.Topic == r.ID })
 	return nil
 }
 

@@ -14,7 +14,7 @@ type Delta struct {
 	Topics   []TopicID  // created, changed or deleted (compare Old and New)
 	Configs  []Resource // with a config set or removed; a deleted topic's too
 	Brokers  []BrokerID
-	Groups   []string // whose Group or offsets changed
+	Groups   []string // whose Group, offsets or share states changed
 }
 
 // Watcher is told of every delta, in order, by the goroutine that applies the log: it must be quick and must not wait
@@ -35,6 +35,10 @@ func Between(old, new *Image) *Delta {
 	}
 	groups := differing(old.groups, new.groups, same[*Group])
 	groups = append(groups, differing(old.offsets, new.offsets, same[*committed])...)
+	for _, key := range differing(old.shares, new.shares, same[*ShareState]) {
+		group, _ := shareOf(key)
+		groups = append(groups, []byte(group))
+	}
 	slices.SortFunc(groups, bytes.Compare)
 	for _, key := range slices.CompactFunc(groups, bytes.Equal) {
 		d.Groups = append(d.Groups, string(key))

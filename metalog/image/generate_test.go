@@ -110,8 +110,44 @@ func anyRecord(t *rapid.T, m *Image) Record {
 	case 17:
 		id, epoch := anyRegistered(t, m)
 		return UnregisterBrokerRecord{id, epoch}
+	case 18:
+		g := anyName(t, "group")
+		owner, epoch, since := anyOwner(t, m, g)
+		return GroupStateRecord{g, GroupKind(small(t, "kind")), anyEntries(t), owner, epoch, since}
+	case 19:
+		g := anyName(t, "group")
+		owner, epoch, since := anyOwner(t, m, g)
+		return SetShareRecord{g, TopicPartition{anyID(t, "topic"), small(t, "partition")}, small(t, "state"), []byte(anyName(t, "value")), small(t, "remove") == 0, owner, epoch, since}
+	case 20:
+		return anyShare(t, m)
 	}
 	return TopicRecord{anyID(t, "topic"), anyName(t, "name"), rapid.Bool().Draw(t, "internal")}
+}
+
+func anyEntries(t *rapid.T) []GroupEntry {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) GroupEntry {
+		e := GroupEntry{Key: []byte(anyName(t, "key"))}
+		if small(t, "set") > 0 {
+			e.Value = append([]byte{}, rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "value")...)
+		}
+		return e
+	}), 0, 4).Draw(t, "entries")
+}
+
+// anyShare mostly fits what the image holds.
+func anyShare(t *rapid.T, m *Image) ShareRecord {
+	r := ShareRecord{
+		Group: anyName(t, "group"), TopicPartition: TopicPartition{anyID(t, "topic"), small(t, "partition")}, StateEpoch: small(t, "state"),
+		Leader: BrokerID(small(t, "leader")) - 1, LeaderEpoch: small(t, "leaderEpoch"), Value: []byte(anyName(t, "value")),
+	}
+	if topic, ok := m.Topic(r.Topic); ok && len(topic.Partitions) > 0 && rapid.IntRange(0, 4).Draw(t, "fit") > 0 {
+		p := topic.Partitions[int(r.Partition)%len(topic.Partitions)]
+		r.Partition, r.Leader, r.LeaderEpoch = p.Number, p.Leader, p.LeaderEpoch
+		if s, ok := m.ShareState(r.Group, r.TopicPartition); ok {
+			r.StateEpoch = s.StateEpoch
+		}
+	}
+	return r
 }
 
 func anyOffsets(t *rapid.T) []PartitionOffset {

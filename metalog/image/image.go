@@ -135,15 +135,18 @@ type Resource struct {
 	Name string
 }
 
-// Group is the durable part of a classic consumer group (GroupMetadataValue in Kafka's __consumer_offsets).
+// Group is the durable part of a group: of a classic one what Kafka's GroupMetadataValue has, of the others their State.
 type Group struct {
 	ID           string
+	Kind         GroupKind
 	ProtocolType string
 	Generation   int32
 	Protocol     string
 	Leader       string
 	StateSince   int64 // ms
 	Members      []Member
+
+	State GroupState // of all kinds but the classic one, which has the fields above instead
 }
 
 // Member is a member of a classic group as of the last completed rebalance.
@@ -182,6 +185,7 @@ type image struct {
 	features   *iradix.Tree[int16]
 	groups     *iradix.Tree[*Group]
 	offsets    *iradix.Tree[*committed] // by group
+	shares     *iradix.Tree[*ShareState]
 }
 
 // Empty is the image before the first record.
@@ -196,6 +200,7 @@ var empty = &Image{image{
 	features:   iradix.New[int16](),
 	groups:     iradix.New[*Group](),
 	offsets:    iradix.New[*committed](),
+	shares:     iradix.New[*ShareState](),
 }}
 
 // Index is that of the entry applied last, 0 for the empty image.

@@ -1,7 +1,7 @@
 package image
 
 // maxKind is the highest number in the table.
-const maxKind = 17
+const maxKind = 20
 
 // kinds is every record that may stand in the log, by its number. A number is never used again, also when its record
 // has gone; a changed encoding gets the next version, and Decode keeps reading the versions before it, which stand behind
@@ -24,6 +24,9 @@ var kinds = [maxKind + 1]kind{
 	15: of("ISR", writeISR, readISR),
 	16: of("ControlledShutdown", writeControlledShutdown, readControlledShutdown),
 	17: of("UnregisterBroker", writeUnregisterBroker, readUnregisterBroker),
+	18: of("GroupState", writeGroupState, readGroupState),
+	19: of("SetShare", writeSetShare, readSetShare),
+	20: of("Share", writeShare, readShare),
 }
 
 func (ClusterRecord) Kind() Kind            { return 1 }
@@ -43,6 +46,9 @@ func (RemoveOffsetsRecord) Kind() Kind      { return 14 }
 func (ISRRecord) Kind() Kind                { return 15 }
 func (ControlledShutdownRecord) Kind() Kind { return 16 }
 func (UnregisterBrokerRecord) Kind() Kind   { return 17 }
+func (GroupStateRecord) Kind() Kind         { return 18 }
+func (SetShareRecord) Kind() Kind           { return 19 }
+func (ShareRecord) Kind() Kind              { return 20 }
 
 // String is the record's name, "?" for a kind that is not in the table.
 func (k Kind) String() string {

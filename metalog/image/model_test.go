@@ -21,6 +21,7 @@ type model struct {
 	features  map[string]int16
 	groups    map[string]Group
 	offsets   map[string]map[TopicPartition]Offset
+	shares    map[string]map[TopicPartition]ShareState
 	came      map[string]tenure // of each group that the tests have; nil while turns are not noted
 }
 
@@ -29,6 +30,7 @@ func newModel() *model {
 		streams: 1, cluster: TopicID{}.String(),
 		brokers: map[BrokerID]Broker{}, topics: map[TopicID]Topic{}, configs: map[Resource]map[string]string{},
 		features: map[string]int16{}, groups: map[string]Group{}, offsets: map[string]map[TopicPartition]Offset{},
+		shares: map[string]map[TopicPartition]ShareState{},
 	}
 }
 
@@ -48,6 +50,10 @@ func (m *model) clone() *model {
 	c.offsets = map[string]map[TopicPartition]Offset{}
 	for g, set := range m.offsets {
 		c.offsets[g] = maps.Clone(set)
+	}
+	c.shares = map[string]map[TopicPartition]ShareState{}
+	for g, set := range m.shares {
+		c.shares[g] = maps.Clone(set)
 	}
 	return &c
 }
@@ -102,6 +108,7 @@ func (m *model) one(index Index, r Record) kerr.Code {
 		}
 		delete(m.groups, r.ID)
 		delete(m.offsets, r.ID)
+		delete(m.shares, r.ID)
 	case OffsetsRecord:
 		if !m.owns(r.Group, r.Owner, r.OwnerEpoch, r.OwnerSince, index) {
 			return kerr.NotCoordinator
@@ -114,6 +121,12 @@ func (m *model) one(index Index, r Record) kerr.Code {
 		for _, p := range r.Partitions {
 			delete(m.offsets[r.Group], p)
 		}
+	case GroupStateRecord:
+		return m.state(r, index)
+	case SetShareRecord:
+		return m.setShare(r, index)
+	case ShareRecord:
+		return m.share(r)
 	default:
 		return m.topic(r)
 	}
@@ -175,6 +188,9 @@ func (m *model) topic(r Record) kerr.Code {
 		delete(m.configs, Resource{TopicResource, t.Name})
 		for _, set := range m.offsets {
 			maps.DeleteFunc(set, func(p TopicPartition, _ Offset) bool { return p.Topic == r.ID })
+		}
+		for _, set := range m.shares {
+			maps.DeleteFunc(set, func(p TopicPartition, _ ShareState) bool { return p.Topic == r.ID })
 		}
 	case ConfigRecord:
 		if r.Value == nil {
@@ -265,6 +281,11 @@ func (m *model) text() string {
 			ids[g] = true
 		}
 	}
+	for g, set := range m.shares {
+		for p, s := range set {
+			all = append(all, fmt.Sprintf("share %s %v %+v", g, p, s))
+		}
+	}
 	all = append(all, fmt.Sprintf("counters %s %d %d, %d topics %d partitions, groups %q",
 		m.cluster, m.streams, m.producers, len(m.topics), partitions, slices.Sorted(maps.Keys(ids))))
 	slices.Sort(all)
@@ -292,6 +313,12 @@ func imageText(m *Image) string {
 		if id, since := m.CoordinatorSince(g); m.turns != nil && id != NoBroker {
 			all = append(all, fmt.Sprintf("coordinator of %s %+v", g, tenure{id, Index(since)}))
 		}
+	}
+	for _, g := range someNames {
+		m.ShareStates(g, func(p TopicPartition, s *ShareState) bool {
+			all = append(all, fmt.Sprintf("share %s %v %+v", g, p, *s))
+			return true
+		})
 	}
 	var ids []string
 	for id := range m.Groups {

@@ -113,7 +113,8 @@ type (
 		Level int16
 	}
 
-	// GroupRecord replaces the durable part of a group; RemoveGroupRecord removes it with its offsets. They, and the two
+	// GroupRecord replaces the durable part of a classic group; RemoveGroupRecord removes a group of any kind with its offsets
+	// and share states. They, and the two
 	// below, come from the group's coordinator: refused (NOT_COORDINATOR) when the image's Coordinator is another broker
 	// than Owner, its epoch another one than OwnerEpoch, or the group has moved since OwnerSince (CoordinatorSince), which
 	// is where the sender believed it had it from. An OwnerEpoch below 1, which no broker has, is not checked at all; an
@@ -146,6 +147,43 @@ type (
 		Owner      BrokerID
 		OwnerEpoch int64
 		OwnerSince int64
+	}
+
+	// GroupStateRecord sets and removes entries of a group's State, in turn. A group that was of another kind is of GroupKind
+	// from then on, with these entries alone; a GroupRecord makes it a classic one again. Refused as GroupRecord is, and for
+	// the classic kind (INVALID_REQUEST).
+	GroupStateRecord struct {
+		Group      string
+		GroupKind  GroupKind
+		Entries    []GroupEntry
+		Owner      BrokerID
+		OwnerEpoch int64
+		OwnerSince int64
+	}
+
+	// SetShareRecord is how the coordinator of a share group begins its state of a partition, sets it anew, or removes it.
+	// Refused as GroupRecord is; UNKNOWN_TOPIC_ID; FENCED_STATE_EPOCH when there is one of StateEpoch or later ...
+	SetShareRecord struct {
+		Group string
+		TopicPartition
+		StateEpoch int32
+		Value      []byte
+		Remove     bool
+		Owner      BrokerID
+		OwnerEpoch int64
+		OwnerSince int64
+	}
+
+	// ... and ShareRecord is how the partition's leader goes on with it. Refused: UNKNOWN_TOPIC_ID and
+	// UNKNOWN_TOPIC_OR_PARTITION; FENCED_LEADER_EPOCH and NOT_LEADER_OR_FOLLOWER when the leader or its epoch is another one;
+	// GROUP_ID_NOT_FOUND when there is no state; FENCED_STATE_EPOCH when it is of another StateEpoch.
+	ShareRecord struct {
+		Group string
+		TopicPartition
+		StateEpoch  int32
+		Leader      BrokerID
+		LeaderEpoch int32
+		Value       []byte
 	}
 )
 

@@ -81,6 +81,11 @@ func (b *builder) add(kind item, f *fields) error {
 	case itemGroup:
 		g := readGroup(f)
 		b.groups.put([]byte(g.ID), &g)
+	case itemGroupState:
+		b.addGroupState(f)
+	case itemShare:
+		group, p := f.string(), readTopicPartition(f)
+		b.shares.put(shareKey(group, p), &ShareState{number[int32](f), f.bytes()})
 	case itemOffsets:
 		b.addOffsets(f)
 	default:
@@ -137,6 +142,17 @@ func (b *builder) addConfigs(f *fields) {
 		return true
 	})
 	b.configs.put(r.key(), set)
+}
+
+// addGroupState goes on with the group where it has more entries than an item.
+func (b *builder) addGroupState(f *fields) {
+	r := readGroupEntries(f)
+	g := &Group{ID: r.Group, Kind: r.GroupKind}
+	if was, ok := b.groups.get([]byte(r.Group)); ok && was.Kind == r.GroupKind {
+		g.State = was.State
+	}
+	g.State = g.State.With(r.Entries...)
+	b.groups.put([]byte(r.Group), g)
 }
 
 func (b *builder) addOffsets(f *fields) {

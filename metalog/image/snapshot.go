@@ -23,6 +23,7 @@ const (
 	// offsetsPerItem and metadataPerItem keep an item with a group's offsets far below maxItem: metadata may be long.
 	offsetsPerItem  = 64
 	metadataPerItem = 64 << 10 // bytes, before the last offset
+	statePerItem    = 64 << 10 // bytes, before the last entry
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -44,6 +45,8 @@ const (
 	itemBroker3
 	itemTurns
 	itemLastKnownELR
+	itemGroupState
+	itemShare
 )
 
 // Encode writes the image as a snapshot.
@@ -58,6 +61,7 @@ func (m *Image) Encode(to io.Writer) error {
 	m.encodeCluster(w)
 	m.encodeTopics(w)
 	m.encodeGroups(w)
+	m.encodeShares(w)
 	w.item(itemEnd, func(b []byte) []byte { return binary.AppendUvarint(b, w.count) })
 	w.write(binary.BigEndian.AppendUint32(nil, w.crc))
 	if w.err != nil {
@@ -109,7 +113,11 @@ func (m *Image) encodeTopics(w *itemWriter) {
 
 func (m *Image) encodeGroups(w *itemWriter) {
 	m.groups.Root().Walk(func(_ []byte, g *Group) bool {
-		w.item(itemGroup, func(b []byte) []byte { return appendGroup(b, *g) })
+		if g.Kind == ClassicGroup {
+			w.item(itemGroup, func(b []byte) []byte { return appendGroup(b, *g) })
+		} else {
+			encodeState(w, g)
+		}
 		return w.err != nil
 	})
 	m.offsets.Root().Walk(func(group []byte, c *committed) bool {
@@ -130,6 +138,35 @@ func (m *Image) encodeGroups(w *itemWriter) {
 		if len(chunk) > 0 {
 			flush()
 		}
+		return w.err != nil
+	})
+}
+
+// encodeState writes a group's entries in items of a bounded size, and one at least: a group may have none.
+func encodeState(w *itemWriter, g *Group) {
+	r, size := GroupStateRecord{Group: g.ID, GroupKind: g.Kind}, 0
+	flush := func() {
+		w.item(itemGroupState, func(b []byte) []byte { return writeGroupEntries(b, r) })
+		r.Entries, size = r.Entries[:0], 0
+	}
+	g.State.Walk(nil, func(e GroupEntry) bool {
+		r.Entries = append(r.Entries, e)
+		if size += len(e.Key) + len(e.Value); size >= statePerItem {
+			flush()
+		}
+		return true
+	})
+	if len(r.Entries) > 0 || g.State.Len() == 0 {
+		flush()
+	}
+}
+
+func (m *Image) encodeShares(w *itemWriter) {
+	m.shares.Root().Walk(func(key []byte, s *ShareState) bool {
+		w.item(itemShare, func(b []byte) []byte {
+			group, p := shareOf(key)
+			return appendString(appendInt(appendTopicPartition(appendString(b, group), p), s.StateEpoch), s.Value)
+		})
 		return w.err != nil
 	})
 }
