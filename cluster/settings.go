@@ -76,3 +76,8 @@ func (s *Settings) Topic(img *image.Image, name string) *config.Topic {
 	}
 	return t
 }
+
+// Group is the compiled configuration of the group with that id, of whatever kind it is.
+func (s *Settings) Group(img *image.Image, id string) config.Group {
+	return s.Broker().Group(img.Configs(image.Resource{Type: image.GroupResource, Name: id}))
+}

@@ -76,7 +76,7 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		{brokerType, "", change(set, "unknown.thing", "2"), "INVALID_CONFIG Unknown broker config name: unknown.thing"},
 		{brokerType, "1", change(del, "nope", "NULL"), "ok"},
 		{groupType, "g", change(set, "consumer.session.timeout.ms", "46000"), "ok"},
-		{groupType, "g", change(set, "consumer.session.timeout.ms", "1"), "INVALID_CONFIG consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"},
+		{groupType, "g", change(set, "consumer.session.timeout.ms", "1"), "INVALID_CONFIG consumer.session.timeout.ms must be in the range 45000 to 60000 inclusive."},
 		{groupType, "", change(set, "consumer.session.timeout.ms", "46000"), "INVALID_REQUEST Default group resources are not allowed."},
 		{groupType, "g", change(set, "nope", "1"), "INVALID_CONFIG Unknown group config name: nope"},
 		{77, "g", change(set, "nope", "1"), "INVALID_REQUEST Unknown resource type 77"},

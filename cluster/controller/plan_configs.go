@@ -169,8 +169,8 @@ func checkResult(img *image.Image, cfg *config.Broker, r image.Resource, is map[
 	return nil
 }
 
-// checkBroker compiles what brokers would run with, and every topic and group that has configs of its own on top of that:
-// a default may not make invalid what stands on it.
+// checkBroker compiles what brokers would run with, and every topic that has configs of its own on top of that: a default
+// may not make invalid what stands on it. Groups are held within the bounds that a broker has; see config.Broker.Group.
 func checkBroker(img *image.Image, cfg *config.Broker, name string, is map[string]string) error {
 	if name != "" {
 		id, _ := strconv.ParseInt(name, 10, 32) // see checkResource
@@ -197,11 +197,6 @@ func checkAbove(img *image.Image, cfg *config.Broker, dynamicDefault, dynamicBro
 	for _, r := range img.ConfigResources(image.TopicResource) {
 		if _, err := b.CompileTopic(img.Configs(r)); err != nil {
 			return kerr.Detail(kerr.Of(err), "Topic '%s': %s", r.Name, kerr.Message(err))
-		}
-	}
-	for _, r := range img.ConfigResources(image.GroupResource) {
-		if _, err := b.CompileGroup(img.Configs(r)); err != nil {
-			return kerr.Detail(kerr.Of(err), "Group '%s': %s", r.Name, kerr.Message(err))
 		}
 	}
 	return nil

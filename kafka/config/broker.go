@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"chronik/kafka/kerr"
 )
@@ -44,11 +45,18 @@ type Broker struct {
 	GroupMaxSessionTimeoutMs        int32
 	GroupMaxSize                    int32
 	GroupMinSessionTimeoutMs        int32
-	ConsumerGroupMaxSize            int32
 	OffsetMetadataMaxBytes          int32
 	OffsetsCommitTimeoutMs          int32
 	OffsetsRetentionCheckIntervalMs int64
 	OffsetsRetentionMs              int64
+
+	ConsumerAssignors    []string // that members may ask for; the first is the default
+	ConsumerDowngrade    bool     // a consumer group with members may become a classic one
+	ConsumerUpgrade      bool     // and the other way round
+	ConsumerGroupMaxSize int32
+	ShareGroupMaxSize    int32
+	ShareMaxSessions     int32
+	StreamsGroupMaxSize  int32
 
 	ProducerIDExpirationMs    int64
 	TransactionMaxTimeoutMs   int32
@@ -67,11 +75,9 @@ type Broker struct {
 	ReplicaLagTimeMaxMs          int64
 	RackAwareReads               bool // replica.selector.class
 
-	layers   [3]layer // in order of precedence
-	topic    draft    // what topics' configs default to
-	group    Group    // what groups' configs default to
-	groupMin Group
-	groupMax Group
+	layers [3]layer // in order of precedence
+	topic  draft    // what topics' configs default to
+	group  Group    // what groups' configs default to
 }
 
 // layer is where values come from, below a resource's own ones.
@@ -102,7 +108,7 @@ func CompileBroker(static Static, dynamicDefault, dynamicBroker map[string]strin
 	if err := b.compileTopicDefaults(); err != nil {
 		return nil, err
 	}
-	return b, b.checkGroup(b.group)
+	return b, b.compileGroupDefaults()
 }
 
 // With is what the same static configs give below other dynamic ones.
@@ -154,19 +160,26 @@ func (b *Broker) raw(name string) (string, bool) {
 }
 
 // inherited is the value that a topic's or a group's config has when it is not set: that of the first synonym that has
-// one, in the config's own unit.
-func (b *Broker) inherited(d *Def) value {
+// one, in the config's own unit; ok is false when it is null.
+func (b *Broker) inherited(d *Def) (v value, ok bool) {
 	for _, s := range d.Synonyms {
 		if v, ok := b.effective(brokers.by[s.Name]); ok {
 			v.kind = d.Type
 			if s.Millis != 0 && v.int > 0 {
 				v.int *= s.Millis
 			}
-			return v
+			return v, true
 		}
 	}
-	v, _ := d.parse(d.Default)
-	return v
+	if !d.Unset {
+		v, _ = d.parse(d.Default) // in the catalogue's test
+	}
+	return v, !d.Unset
+}
+
+func (b *Broker) setMigration(policy string) {
+	b.ConsumerDowngrade = policy == "downgrade" || policy == "bidirectional"
+	b.ConsumerUpgrade = policy == "upgrade" || policy == "bidirectional"
 }
 
 var brokerFields = map[string]func(*Broker, value){
@@ -196,21 +209,21 @@ var brokerFields = map[string]func(*Broker, value){
 	"socket.request.max.bytes":                  func(b *Broker, v value) { b.SocketRequestMaxBytes = int32(v.int) },
 	"socket.send.buffer.bytes":                  func(b *Broker, v value) { b.SocketSendBufferBytes = int32(v.int) },
 
-	"group.initial.rebalance.delay.ms":         func(b *Broker, v value) { b.GroupInitialRebalanceDelayMs = int32(v.int) },
-	"group.max.session.timeout.ms":             func(b *Broker, v value) { b.GroupMaxSessionTimeoutMs = int32(v.int) },
-	"group.max.size":                           func(b *Broker, v value) { b.GroupMaxSize = int32(v.int) },
-	"group.min.session.timeout.ms":             func(b *Broker, v value) { b.GroupMinSessionTimeoutMs = int32(v.int) },
-	"group.consumer.heartbeat.interval.ms":     func(b *Broker, v value) { b.group.HeartbeatIntervalMs = int32(v.int) },
-	"group.consumer.max.heartbeat.interval.ms": func(b *Broker, v value) { b.groupMax.HeartbeatIntervalMs = int32(v.int) },
-	"group.consumer.max.session.timeout.ms":    func(b *Broker, v value) { b.groupMax.SessionTimeoutMs = int32(v.int) },
-	"group.consumer.max.size":                  func(b *Broker, v value) { b.ConsumerGroupMaxSize = int32(v.int) },
-	"group.consumer.min.heartbeat.interval.ms": func(b *Broker, v value) { b.groupMin.HeartbeatIntervalMs = int32(v.int) },
-	"group.consumer.min.session.timeout.ms":    func(b *Broker, v value) { b.groupMin.SessionTimeoutMs = int32(v.int) },
-	"group.consumer.session.timeout.ms":        func(b *Broker, v value) { b.group.SessionTimeoutMs = int32(v.int) },
-	"offset.metadata.max.bytes":                func(b *Broker, v value) { b.OffsetMetadataMaxBytes = int32(v.int) },
-	"offsets.commit.timeout.ms":                func(b *Broker, v value) { b.OffsetsCommitTimeoutMs = int32(v.int) },
-	"offsets.retention.check.interval.ms":      func(b *Broker, v value) { b.OffsetsRetentionCheckIntervalMs = v.int },
-	"offsets.retention.minutes":                func(b *Broker, v value) { b.OffsetsRetentionMs = v.int * minute },
+	"group.initial.rebalance.delay.ms":    func(b *Broker, v value) { b.GroupInitialRebalanceDelayMs = int32(v.int) },
+	"group.max.session.timeout.ms":        func(b *Broker, v value) { b.GroupMaxSessionTimeoutMs = int32(v.int) },
+	"group.max.size":                      func(b *Broker, v value) { b.GroupMaxSize = int32(v.int) },
+	"group.min.session.timeout.ms":        func(b *Broker, v value) { b.GroupMinSessionTimeoutMs = int32(v.int) },
+	"group.consumer.assignors":            func(b *Broker, v value) { b.ConsumerAssignors = v.list },
+	"group.consumer.max.size":             func(b *Broker, v value) { b.ConsumerGroupMaxSize = int32(v.int) },
+	"group.consumer.migration.policy":     func(b *Broker, v value) { b.setMigration(strings.ToLower(v.text)) },
+	"group.share.max.share.sessions":      func(b *Broker, v value) { b.ShareMaxSessions = int32(v.int) },
+	"group.share.max.size":                func(b *Broker, v value) { b.ShareGroupMaxSize = int32(v.int) },
+	"group.streams.assignors":             func(b *Broker, v value) { b.group.Streams.Assignor = v.list[0] },
+	"group.streams.max.size":              func(b *Broker, v value) { b.StreamsGroupMaxSize = int32(v.int) },
+	"offset.metadata.max.bytes":           func(b *Broker, v value) { b.OffsetMetadataMaxBytes = int32(v.int) },
+	"offsets.commit.timeout.ms":           func(b *Broker, v value) { b.OffsetsCommitTimeoutMs = int32(v.int) },
+	"offsets.retention.check.interval.ms": func(b *Broker, v value) { b.OffsetsRetentionCheckIntervalMs = v.int },
+	"offsets.retention.minutes":           func(b *Broker, v value) { b.OffsetsRetentionMs = v.int * minute },
 
 	"producer.id.expiration.ms":      func(b *Broker, v value) { b.ProducerIDExpirationMs = v.int },
 	"transaction.max.timeout.ms":     func(b *Broker, v value) { b.TransactionMaxTimeoutMs = int32(v.int) },

@@ -126,7 +126,7 @@ var topics = newCatalogue("topic", []*Def{
 
 const noTiering = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."
 
-var brokers = newCatalogue("broker", []*Def{
+var brokers = newCatalogue("broker", slices.Concat(groupDefaults, []*Def{
 	// Who the node is. The server fills these in from its own settings.
 	{Name: "node.id", Type: Int, Unset: true, Valid: atLeast(0), Importance: High, Doc: "The node's number, unique in the cluster."},
 	{Name: "broker.id", Type: Int, Default: "-1", Importance: High, Doc: "The node's number, under its old name."},
@@ -209,13 +209,6 @@ var brokers = newCatalogue("broker", []*Def{
 	{Name: "group.max.session.timeout.ms", Type: Int, Default: "1800000", Valid: atLeast(0), Importance: Medium, Doc: "The longest session timeout that a member of a classic group may ask for."},
 	{Name: "group.max.size", Type: Int, Default: maxInt, Valid: atLeast(1), Importance: Medium, Doc: "How many members a classic group may have."},
 	{Name: "group.min.session.timeout.ms", Type: Int, Default: "6000", Valid: atLeast(0), Importance: Medium, Doc: "The shortest session timeout that a member of a classic group may ask for."},
-	{Name: "group.consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Valid: atLeast(1), Importance: Medium, Doc: "How often members of a consumer group (KIP-848) are told to send heartbeats."},
-	{Name: "group.consumer.max.heartbeat.interval.ms", Type: Int, Default: "15000", Valid: atLeast(1), Importance: Medium, Doc: "The largest consumer.heartbeat.interval.ms that a group may be given."},
-	{Name: "group.consumer.max.session.timeout.ms", Type: Int, Default: "60000", Valid: atLeast(1), Importance: Medium, Doc: "The largest consumer.session.timeout.ms that a group may be given."},
-	{Name: "group.consumer.max.size", Type: Int, Default: maxInt, Valid: atLeast(1), Importance: Medium, Doc: "How many members a consumer group (KIP-848) may have."},
-	{Name: "group.consumer.min.heartbeat.interval.ms", Type: Int, Default: "5000", Valid: atLeast(1), Importance: Medium, Doc: "The smallest consumer.heartbeat.interval.ms that a group may be given."},
-	{Name: "group.consumer.min.session.timeout.ms", Type: Int, Default: "45000", Valid: atLeast(1), Importance: Medium, Doc: "The smallest consumer.session.timeout.ms that a group may be given."},
-	{Name: "group.consumer.session.timeout.ms", Type: Int, Default: "45000", Valid: atLeast(1), Importance: Medium, Doc: "How long a member of a consumer group (KIP-848) may be silent before it is removed."},
 	{Name: "offset.metadata.max.bytes", Type: Int, Default: "4096", Valid: atLeast(0), Importance: High, Doc: "The longest text that may be committed with an offset."},
 	{Name: "offsets.commit.timeout.ms", Type: Int, Default: "5000", Valid: atLeast(1), Importance: High, Doc: "How long a commit may take before it fails."},
 	{Name: "offsets.retention.check.interval.ms", Type: Long, Default: "600000", Valid: atLeast(1), Importance: High, Doc: "How often committed offsets are looked at for expiry."},
@@ -239,16 +232,7 @@ var brokers = newCatalogue("broker", []*Def{
 	{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500", Valid: atLeast(0), Importance: High, Doc: "How long a follower's fetch may wait; less than replica.lag.time.max.ms."},
 	{Name: "replica.selector.class", Type: String, Unset: true, Valid: oneOf(LeaderSelector, RackAwareSelector), Importance: Medium, Doc: "Whom consumers that say in which rack they are read from: without any, or with LeaderSelector, the leader; with RackAwareReplicaSelector a replica in their rack (KIP-392)."},
 	{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Valid: atLeast(1), Importance: High, Doc: "How long a follower may lag behind before it is no longer in sync."},
-})
-
-var groups = newCatalogue("group", []*Def{
-	{Name: "consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Valid: atLeast(1), Importance: Medium,
-		Synonyms: same("group.consumer.heartbeat.interval.ms"),
-		Doc:      "How often the group's members are told to send heartbeats."},
-	{Name: "consumer.session.timeout.ms", Type: Int, Default: "45000", Valid: atLeast(1), Importance: Medium,
-		Synonyms: same("group.consumer.session.timeout.ms"),
-		Doc:      "How long a member of the group may be silent before it is removed."},
-})
+}))
 
 func newCatalogue(kind string, defs []*Def) *catalogue {
 	c := &catalogue{kind: kind, defs: defs, by: make(map[string]*Def, len(defs))}

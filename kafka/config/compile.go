@@ -7,12 +7,6 @@ import (
 	"chronik/kafka/kerr"
 )
 
-// Group is a group's configuration, compiled. Times are milliseconds.
-type Group struct {
-	HeartbeatIntervalMs int32
-	SessionTimeoutMs    int32
-}
-
 // draft is a Topic on its way: the level counts only for the codec that is chosen in the end.
 type draft struct {
 	Topic
@@ -38,28 +32,11 @@ func (b *Broker) CompileTopic(overrides map[string]string) (*Topic, error) {
 	return &t.Topic, t.finish()
 }
 
-// CompileGroup checks and compiles a group's own configs over the broker's defaults. The error is a kerr.InvalidConfig.
-func (b *Broker) CompileGroup(overrides map[string]string) (Group, error) {
-	g := b.group
-	for _, name := range slices.Sorted(maps.Keys(overrides)) {
-		v, err := groups.parse(name, overrides[name])
-		if err != nil {
-			return Group{}, err
-		}
-		switch name {
-		case "consumer.heartbeat.interval.ms":
-			g.HeartbeatIntervalMs = int32(v.int)
-		case "consumer.session.timeout.ms":
-			g.SessionTimeoutMs = int32(v.int)
-		}
-	}
-	return g, b.checkGroup(g)
-}
-
 func (b *Broker) compileTopicDefaults() error {
 	for _, d := range topics.defs {
 		if set := topicFields[d.Name]; set != nil {
-			set(&b.topic, b.inherited(d))
+			v, _ := b.inherited(d) // topics' configs all have a default
+			set(&b.topic, v)
 		}
 	}
 	return b.topic.finish()
@@ -79,25 +56,6 @@ func (t *draft) finish() error {
 	if t.MinCompactionLagMs > t.MaxCompactionLagMs {
 		return kerr.Detail(kerr.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
 			t.MinCompactionLagMs, t.MaxCompactionLagMs)
-	}
-	return nil
-}
-
-func (b *Broker) checkGroup(g Group) error {
-	const heartbeat, session = "consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"
-	for _, c := range []struct {
-		ok      bool
-		problem string
-	}{
-		{g.HeartbeatIntervalMs >= b.groupMin.HeartbeatIntervalMs, heartbeat + " must be greater than or equal to group.consumer.min.heartbeat.interval.ms"},
-		{g.HeartbeatIntervalMs <= b.groupMax.HeartbeatIntervalMs, heartbeat + " must be less than or equal to group.consumer.max.heartbeat.interval.ms"},
-		{g.SessionTimeoutMs >= b.groupMin.SessionTimeoutMs, session + " must be greater than or equal to group.consumer.min.session.timeout.ms"},
-		{g.SessionTimeoutMs <= b.groupMax.SessionTimeoutMs, session + " must be less than or equal to group.consumer.max.session.timeout.ms"},
-		{g.SessionTimeoutMs > g.HeartbeatIntervalMs, session + " must be greater than " + heartbeat},
-	} {
-		if !c.ok {
-			return kerr.Detail(kerr.InvalidConfig, "%s", c.problem)
-		}
 	}
 	return nil
 }

@@ -87,20 +87,16 @@ func TestCompressionLevelBelongsToTheCodec(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	b := compile(t, nil, nil, nil)
 	_, topic := b.CompileTopic(map[string]string{"min.compaction.lag.ms": "9", "max.compaction.lag.ms": "8"})
-	_, group := b.CompileGroup(map[string]string{"consumer.session.timeout.ms": "1"})
 	_, static := CompileBroker(Static{"num.partitons": "3"}, nil, nil)
 	_, dynamic := CompileBroker(nil, map[string]string{"num.partitions": "3"}, nil)
-	_, session := CompileBroker(Static{"group.consumer.session.timeout.ms": "1"}, nil, nil)
 	for _, c := range []struct {
 		err  error
 		code kerr.Code
 		want string
 	}{
 		{topic, kerr.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (9) > max.compaction.lag.ms (8)"},
-		{group, kerr.InvalidConfig, "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"},
 		{static, kerr.InvalidConfig, "Unknown broker config name: num.partitons"},
 		{dynamic, kerr.InvalidRequest, "Cannot update these configs dynamically: [num.partitions]"},
-		{session, kerr.InvalidConfig, "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"},
 	} {
 		if kerr.Of(c.err) != c.code || kerr.Message(c.err) != c.want {
 			t.Errorf("got %v, want %v: %s", c.err, c.code, c.want)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ var unlikeKafka = map[string]string{
 }
 
 func TestCatalogueAgreesWithKafka(t *testing.T) {
-	f, err := os.Open("testdata/kafka-4.3.0.txt")
+	f, err := os.Open("testdata/kafka-4.4.0.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +140,26 @@ func TestEveryFieldIsInTheCatalogue(t *testing.T) {
 			t.Errorf("topic %s is not in the catalogue", name)
 		}
 	}
+	for _, i := range groupInts {
+		if groups.by[i.name] == nil || brokers.by["group."+i.name] == nil {
+			t.Errorf("%s is not in the catalogue of groups, or its default not in that of brokers", i.name)
+		}
+	}
+	for _, d := range groups.defs {
+		number := slices.ContainsFunc(groupInts, func(i groupInt) bool { return i.name == d.Name })
+		if number == (groupFields[d.Name] != nil) {
+			t.Errorf("group %s is bound to no field", d.Name)
+		}
+	}
 }
 
 func TestWhatTopicsInheritIsWhatTheirDefaultsSay(t *testing.T) {
 	b := compile(t, nil, nil, nil)
 	for _, c := range []*catalogue{topics, groups} {
 		for _, d := range c.defs {
-			if got := b.inherited(d).String(); got != d.Default {
-				t.Errorf("%s %s: inherits %s, default is %s", c.kind, d.Name, got, d.Default)
+			v, ok := b.inherited(d)
+			if got := v.String(); got != d.Default || ok == d.Unset {
+				t.Errorf("%s %s: inherits %s %v, default is %s", c.kind, d.Name, got, ok, d.Default)
 			}
 		}
 	}

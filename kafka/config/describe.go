@@ -80,14 +80,15 @@ func (b *Broker) DescribeDynamicDefault() (all []Described) {
 func (b *Broker) describeOver(c *catalogue, own Source, overrides map[string]string) []Described {
 	all := make([]Described, 0, len(c.defs))
 	for _, d := range c.defs {
-		v, from := b.inherited(d), b.sourcesOf(d)
+		v, has := b.inherited(d)
+		from := b.sourcesOf(d)
 		if raw, ok := overrides[d.Name]; ok {
 			if parsed, err := d.parse(raw); err == nil {
-				v = parsed
+				v, has = parsed, true
 			}
 			from = slices.Insert(from, 0, DescribedSynonym{d.Name, shown(d, v), own})
 		}
-		all = append(all, describe(d, v, true, false, from))
+		all = append(all, describe(d, v, has, false, from))
 	}
 	return all
 }

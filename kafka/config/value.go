@@ -154,6 +154,38 @@ func oneOf(words ...string) Valid {
 	}}
 }
 
+// anyCase is oneOf whatever the case of the letters.
+func anyCase(words ...string) Valid {
+	all := strings.ToUpper(strings.Join(words, ", "))
+	return Valid{"(case insensitive) [" + all + "]", func(name string, v value) string {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, v.text) }) {
+			return ""
+		}
+		return invalidText(name, v, "String must be one of (case insensitive): "+all)
+	}}
+}
+
+// someOf is oneOf for a list that may not be empty.
+func someOf(words ...string) Valid {
+	in := oneOf(words...)
+	return Valid{in.Text, func(name string, v value) string {
+		if len(v.list) == 0 {
+			return "Configuration '" + name + "' must not be empty. Valid values include: any non-empty value"
+		}
+		return in.check(name, v)
+	}}
+}
+
+// tags is a list without repetitions.
+var tags = Valid{"", func(name string, v value) string {
+	for i, s := range v.list {
+		if slices.Contains(v.list[:i], s) {
+			return name + " must not contain duplicate tag keys."
+		}
+	}
+	return ""
+}}
+
 // gzipLevels are zlib's: -1 is its own default, and 0, no compression, makes no sense here.
 var gzipLevels = Valid{"[1,...,9] or -1", func(name string, v value) string {
 	if v.int == -1 || v.int >= 1 && v.int <= 9 {
