@@ -110,6 +110,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	n.openReplicas(o)
 	g := group.Options{
 		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
+		Group: func(id string) config.Group { return n.Settings.Group(n.Meta.Image(), id) },
 	}
 	if n.peers != nil {
 		g.Shared, g.Sync = true, n.Meta.Sync
@@ -203,6 +204,10 @@ func (n *Node) groupConfig() group.Config {
 		CommitTimeout:         ms(b.OffsetsCommitTimeoutMs),
 		OffsetsRetention:      Millis(b.OffsetsRetentionMs),
 		OffsetsCheckInterval:  Millis(b.OffsetsRetentionCheckIntervalMs),
+		ConsumerMaxSize:       int(b.ConsumerGroupMaxSize),
+		ConsumerAssignors:     b.ConsumerAssignors,
+		Upgrade:               b.ConsumerUpgrade,
+		Downgrade:             b.ConsumerDowngrade,
 	}
 }
 

@@ -1,7 +1,3 @@
-// Package group is consumer groups of the classic protocol with their committed offsets. Each group is a deterministic
-// state machine (machine.go and the files about one request each): given a request and the time it says what to record
-// and what to answer, now or later. Coordinator runs the machines over cluster/coordinator and translates between names
-// of topics and their ids. The package knows no socket, no clock and no disk; what lasts is records in the metadata log.
 package group
 
 import (
@@ -9,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/cluster/coordinator"
+	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
@@ -36,6 +34,11 @@ type Config struct {
 	CommitTimeout         time.Duration // offsets.commit.timeout.ms, also for groups' own records; asked for once
 	OffsetsRetention      time.Duration // offsets.retention.minutes
 	OffsetsCheckInterval  time.Duration // offsets.retention.check.interval.ms; 0: ten minutes
+
+	ConsumerMaxSize   int      // group.consumer.max.size, members
+	ConsumerAssignors []string // group.consumer.assignors; the first is the default
+	Upgrade           bool     // group.consumer.migration.policy lets a classic group become a consumer group ...
+	Downgrade         bool     // ... and a consumer group a classic one
 }
 
 // Options of New.
@@ -54,6 +57,7 @@ type Options struct {
 	Sync func(ctx context.Context) error
 
 	Config      func() Config                // asked for every request: one atomic load
+	Group       func(id string) config.Group // a group's own configs
 	Now         func() time.Time             // time.Now
 	NewMemberID func(clientID string) string // a fresh member id; for a static member clientID is its group.instance.id
 	Logger      *slog.Logger
@@ -62,7 +66,7 @@ type Options struct {
 // Client is who sent a request, as DescribeGroups shows it.
 type Client struct{ ID, Host string }
 
-// Coordinator answers the requests of classic groups. All methods may be called concurrently. They take requests in the
+// Coordinator answers the requests of groups. All methods may be called concurrently. They take requests in the
 // form of kmsg's highest version, whatever version the client spoke; version says which behaviour it expects. The answer
 // has Version set to it. It may share the request's bytes; what outlives the call is copied.
 //
@@ -73,7 +77,8 @@ type Coordinator struct {
 	newMemberID func(clientID string) string
 	catchUp     func(ctx context.Context) error // Options.Sync
 	machines    *coordinator.Runtime[*machine]
-	moved       chan struct{} // holds one token when groups may have come or gone
+	moved       chan struct{} // holds one token when groups may have come or gone ...
+	changed     chan struct{} // ... and when topics have
 	stop        chan struct{}
 	moving      sync.WaitGroup
 }
@@ -81,8 +86,8 @@ type Coordinator struct {
 // New starts with the groups that the image holds: members of a stable group have a full session timeout to be heard of.
 func New(o Options) *Coordinator {
 	c := &Coordinator{
-		env:         env{image: o.Log.Image, config: o.Config, self: o.Self, shared: o.Shared, serves: o.Serves},
-		newMemberID: o.NewMemberID, catchUp: o.Sync, moved: make(chan struct{}, 1), stop: make(chan struct{}),
+		env:         env{image: o.Log.Image, config: o.Config, group: o.Group, self: o.Self, shared: o.Shared, serves: o.Serves},
+		newMemberID: o.NewMemberID, catchUp: o.Sync, moved: make(chan struct{}, 1), changed: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
 		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.tenure,
@@ -96,24 +101,42 @@ func New(o Options) *Coordinator {
 	return c
 }
 
-// Apply is image.Watcher's: with the brokers, groups come and go.
+// Apply is image.Watcher's: with the brokers, groups come and go; with the topics, what their members have to share.
 func (c *Coordinator) Apply(d *image.Delta) {
-	if len(d.Brokers) == 0 {
-		return
+	if len(d.Brokers) > 0 {
+		signal(c.moved)
 	}
+	if slices.ContainsFunc(d.Topics, func(id image.TopicID) bool { return resized(d, id) }) {
+		signal(c.changed)
+	}
+}
+
+func signal(to chan<- struct{}) {
 	select {
-	case c.moved <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
 
-// move lets groups go and takes groups on, behind the goroutine that applies the metadata: an image can hold many.
+// resized says whether a topic came, went, or has another number of partitions: who leads them is nothing to groups.
+func resized(d *image.Delta, id image.TopicID) bool {
+	was, before := d.Old.Topic(id)
+	is, after := d.New.Topic(id)
+	return before != after || before && len(was.Partitions) != len(is.Partitions)
+}
+
+// move lets groups go and takes groups on, and tells those that are there of topics, behind the goroutine that applies the
+// metadata: an image can hold many.
 func (c *Coordinator) move() {
 	for {
 		select {
 		case <-c.moved:
 			c.machines.Evict()
 			c.load()
+		case <-c.changed:
+			for _, id := range c.machines.Keys() {
+				_ = c.machines.Tell(id, (*machine).topicsChanged) // its coordinator does
+			}
 		case <-c.stop:
 			return
 		}
@@ -124,7 +147,7 @@ func (c *Coordinator) move() {
 func (c *Coordinator) load() {
 	img := c.image()
 	for id := range img.Groups {
-		if g, ok := img.Group(id); ok && len(g.Members) > 0 && c.coordinates(id) {
+		if g, ok := img.Group(id); ok && len(g.Members)+g.State.Len() > 0 && c.coordinates(id) {
 			c.machines.Load(id)
 		}
 	}

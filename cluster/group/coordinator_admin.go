@@ -9,11 +9,10 @@ import (
 
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 const (
-	classic = "classic"
-
 	// describeNotFoundVersion of DescribeGroups is the first that has a code for groups that are not there (KIP-1043).
 	describeNotFoundVersion = 6
 )
@@ -22,16 +21,15 @@ const (
 func (c *Coordinator) ListGroups(_ context.Context, version int16, rq *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := kmsg.NewPtrListGroupsResponse()
 	resp.Version = version
-	if !named(rq.TypesFilter, classic) {
-		return resp
-	}
 	for _, id := range c.ids() {
 		c.machines.View(id, func(m *machine) {
-			if !m.exists() || !named(rq.StatesFilter, m.state.String()) {
+			state, protocolType := m.kind.summary()
+			is := strings.ToLower(m.kind.is().String())
+			if !m.exists() || !named(rq.StatesFilter, state) || !named(rq.TypesFilter, is) {
 				return
 			}
 			g := kmsg.NewListGroupsResponseGroup()
-			g.Group, g.ProtocolType, g.GroupState, g.GroupType = id, m.protocolType, m.state.String(), classic
+			g.Group, g.ProtocolType, g.GroupState, g.GroupType = id, protocolType, state, is
 			resp.Groups = append(resp.Groups, g)
 		})
 	}
@@ -70,16 +68,30 @@ func (c *Coordinator) DescribeGroups(_ context.Context, version int16, rq *kmsg.
 	return resp
 }
 
-// describe fills g. What members are and have is only told while it is settled.
+// describe fills g. A group of another kind is as good as none to who asks for classic ones.
 func (m *machine) describe(g *kmsg.DescribeGroupsResponseGroup, version int16) {
-	if !m.exists() {
-		g.State = dead.String()
-		if version >= describeNotFoundVersion {
-			g.ErrorCode = int16(kerr.GroupIDNotFound)
-			g.ErrorMessage = text("Group " + m.id + " not found.")
-		}
+	is, ok := m.kind.(*classicGroup)
+	if ok && m.exists() {
+		is.describe(g)
 		return
 	}
+	g.State = "Dead"
+	if version >= describeNotFoundVersion {
+		g.ErrorCode = int16(kerr.GroupIDNotFound)
+		g.ErrorMessage = text(m.missing(image.ClassicGroup))
+	}
+}
+
+// missing says why there is no group of the kind that somebody asked for.
+func (m *machine) missing(asked image.GroupKind) string {
+	if m.exists() && m.kind.is() != asked {
+		return "Group " + m.id + " is not a " + strings.ToLower(asked.String()) + " group."
+	}
+	return "Group " + m.id + " not found."
+}
+
+// describe fills g. What members are and have is only told while it is settled.
+func (m *classicGroup) describe(g *kmsg.DescribeGroupsResponseGroup) {
 	g.State, g.ProtocolType = m.state.String(), m.protocolType
 	if m.state == stable {
 		g.Protocol = m.protocol

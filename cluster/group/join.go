@@ -29,10 +29,8 @@ type joinRequest struct {
 }
 
 // join is answered when the rebalance that it leads to has gathered its members.
-func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	switch {
-	case m.state == dead:
-		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.CoordinatorNotAvailable))
 	case j.memberID != "" && !m.exists():
 		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.UnknownMemberID))
 	case !m.accepts(j.memberID):
@@ -52,7 +50,7 @@ func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.E
 
 // accepts counts those that have joined again while a rebalance is being prepared, so that a group that is larger than
 // allowed (the limit was lowered) loses those that come last; then it counts the members.
-func (m *machine) accepts(memberID string) bool {
+func (m *classicGroup) accepts(memberID string) bool {
 	limit := m.config().MaxSize
 	mem := m.byID[memberID]
 	switch m.state {
@@ -70,7 +68,7 @@ func (m *machine) accepts(memberID string) bool {
 	return true
 }
 
-func (m *machine) joinNew(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) joinNew(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	if j.instance != "" {
 		if old := m.static[j.instance]; old != nil {
 			m.replaceStatic(now, old, j, fx)
@@ -87,7 +85,7 @@ func (m *machine) joinNew(now coordinator.Instant, j joinRequest, fx *coordinato
 	m.addMember(now, j.newMemberID, j, fx)
 }
 
-func (m *machine) joinKnown(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) joinKnown(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	if _, ok := m.pending[j.memberID]; ok && j.instance == "" {
 		delete(m.pending, j.memberID)
 		m.addMember(now, j.memberID, j, fx)
@@ -109,7 +107,7 @@ func (m *machine) joinKnown(now coordinator.Instant, j joinRequest, fx *coordina
 	m.rebalance(now, fx)
 }
 
-func (m *machine) addMember(now coordinator.Instant, id string, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) addMember(now coordinator.Instant, id string, j joinRequest, fx *coordinator.Effects) {
 	mem := &member{id: id, instance: j.instance, fresh: true, expires: now.Up + newMemberTimeout}
 	if len(m.members) == 0 {
 		m.protocolType = j.protocolType
@@ -124,7 +122,7 @@ func (m *machine) addMember(now coordinator.Instant, id string, j joinRequest, f
 }
 
 // update takes over what a member says about itself, and that it waits.
-func (m *machine) update(mem *member, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) update(mem *member, j joinRequest, fx *coordinator.Effects) {
 	// The member asks again because it gave up on the request before; that one's answer only has to come.
 	m.answerJoin(mem, joinRefused(mem.id, kerr.RebalanceInProgress), fx)
 	mem.client, mem.protocols = j.from, j.protocols
@@ -132,13 +130,13 @@ func (m *machine) update(mem *member, j joinRequest, fx *coordinator.Effects) {
 	mem.join = j.ticket
 }
 
-func (m *machine) answerJoin(mem *member, r *kmsg.JoinGroupResponse, fx *coordinator.Effects) {
+func (m *classicGroup) answerJoin(mem *member, r *kmsg.JoinGroupResponse, fx *coordinator.Effects) {
 	fx.Answer(mem.join, r)
 	mem.join = 0
 }
 
 // joined tells mem the present generation, the leader who is in it.
-func (m *machine) joined(mem *member) *kmsg.JoinGroupResponse {
+func (m *classicGroup) joined(mem *member) *kmsg.JoinGroupResponse {
 	r := kmsg.NewPtrJoinGroupResponse()
 	r.Generation, r.LeaderID, r.MemberID = m.generation, m.leader, mem.id
 	r.ProtocolType, r.Protocol = text(m.protocolType), text(m.protocol)
@@ -148,7 +146,7 @@ func (m *machine) joined(mem *member) *kmsg.JoinGroupResponse {
 	return r
 }
 
-func (m *machine) roll() []kmsg.JoinGroupResponseMember {
+func (m *classicGroup) roll() []kmsg.JoinGroupResponseMember {
 	list := make([]kmsg.JoinGroupResponseMember, len(m.members))
 	for i, mem := range m.members {
 		list[i] = kmsg.NewJoinGroupResponseMember()

@@ -9,11 +9,7 @@ import (
 type leaver struct{ memberID, instance string }
 
 // leave removes members and answers with a code for each of them, or with the one code of all.
-func (m *machine) leave(now coordinator.Instant, t coordinator.Ticket, leavers []leaver, fx *coordinator.Effects) {
-	if m.state == dead {
-		fx.Answer(t, kerr.CoordinatorNotAvailable)
-		return
-	}
+func (m *classicGroup) leave(now coordinator.Instant, t coordinator.Ticket, leavers []leaver, fx *coordinator.Effects) {
 	codes := make([]kerr.Code, len(leavers))
 	left := false
 	for i, l := range leavers {
@@ -30,7 +26,7 @@ func (m *machine) leave(now coordinator.Instant, t coordinator.Ticket, leavers [
 	m.afterRemoval(now, fx)
 }
 
-func (m *machine) leaveOne(l leaver, fx *coordinator.Effects) kerr.Code {
+func (m *classicGroup) leaveOne(l leaver, fx *coordinator.Effects) kerr.Code {
 	if _, ok := m.pending[l.memberID]; ok {
 		delete(m.pending, l.memberID)
 		return kerr.None
@@ -49,10 +45,7 @@ func (m *machine) leaveOne(l leaver, fx *coordinator.Effects) kerr.Code {
 }
 
 // heartbeat keeps a member's session and tells it of a rebalance.
-func (m *machine) heartbeat(now coordinator.Instant, memberID, instance string, generation int32) kerr.Code {
-	if m.state == dead {
-		return kerr.CoordinatorNotAvailable
-	}
+func (m *classicGroup) heartbeat(now coordinator.Instant, memberID, instance string, generation int32) kerr.Code {
 	if code := m.checkMember(memberID, instance); code != kerr.None {
 		return code
 	}

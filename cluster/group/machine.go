@@ -1,170 +1,124 @@
 package group
 
 import (
-	"math"
-	"slices"
 	"time"
 
 	"chronik/cluster/coordinator"
+	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
-)
-
-// state is where a group stands between two generations. Kafka's names.
-type state int8
-
-const (
-	empty               state = iota // no members, perhaps offsets
-	preparingRebalance               // members are asked to join again
-	completingRebalance              // they joined, the leader works out who gets what
-	stable                           // everybody may know its assignment
-	dead                             // being removed
-)
-
-func (s state) String() string {
-	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}[s]
-}
-
-const (
-	// newMemberTimeout ends the waiting of a member that was never answered: it has no session yet.
-	newMemberTimeout = 5 * time.Minute
-
-	// recordRetry is how long to wait after a record failed that nobody waits for.
-	recordRetry = 5 * time.Second
-
-	never = time.Duration(math.MaxInt64)
 )
 
 // env is what a machine may ask besides its own state.
 type env struct {
 	image  func() *image.Image
 	config func() Config
+	group  func(id string) config.Group
 
 	shared bool // see Options
 	self   image.BrokerID
 	serves func() bool
 }
 
-// machine is one classic group. Its methods are the requests, each in the file of its name; they decide by the state, the
-// request, the time, the image and the configuration alone. Members' timeouts are told in Instant.Up.
+// machine is one group id. What depends on how the members share the work is its kind's; offsets, deletion and the way into
+// the log are the same for all. Members' timeouts are told in Instant.Up.
 type machine struct {
 	env
-	id           string
-	since        int64 // when this broker's tenure of the group began
-	state        state
-	stateSince   int64  // ms, wall
-	protocolType string // "" for a group that only keeps offsets
-	protocol     string // chosen for this generation
-	generation   int32
-	leader       string // id of a member, "" when there is none
+	id    string
+	since int64 // when this broker's tenure of the group began
+	kind  kind
 
-	members []*member // in the order in which they joined
-	byID    map[string]*member
-	static  map[string]*member       // by group.instance.id
-	pending map[string]time.Duration // ids given out with MEMBER_ID_REQUIRED, until when they count
-
-	// While preparingRebalance.
-	joinBy    time.Duration // when the rebalance goes on without those that have not joined
-	initial   bool          // the group was empty before: wait for more members even when all have joined
-	grown     bool          // somebody came since joinBy was set
-	delay     time.Duration // that led to joinBy
-	remaining time.Duration // how often it may still be put off
-
-	syncBy     time.Duration // when members that have not synced are removed
-	recordBy   time.Duration // when to try again to record that the group is empty
-	storing    bool          // the leader's assignment is on its way into the log
-	recording  int           // group records in flight
-	committing int           // offset commits in flight
+	dead       bool // being removed: what is asked meanwhile is to be asked again
+	committing int  // offset commits and removals in flight
+	recording  int  // records of the group itself in flight
 }
 
-// newMachine is the group as the image has it. Members get a full session timeout to be heard of: they could not have
-// reached a coordinator that was not there.
+// kind is a protocol by which members share the work, with the state of a group of it; doc.go says how to add one. Its
+// methods decide by the state, the request, the time, the image and the configuration alone.
+type kind interface {
+	is() image.GroupKind
+	summary() (state, protocolType string) // as ListGroups shows them
+	occupied() bool                        // has members: it cannot be deleted
+	idle() bool                            // the image holds all that there is to know, and no timeout runs
+
+	deadline() time.Duration                                 // when expire is due, by Instant.Up, or never
+	expire(now coordinator.Instant, fx *coordinator.Effects) // what was not heard of in time goes
+	topicsChanged(coordinator.Instant, *coordinator.Effects) // topics came, grew or went, or a config of the group's changed
+	stop(now coordinator.Instant, fx *coordinator.Effects)   // the group is being removed ...
+	revive(now coordinator.Instant, fx *coordinator.Effects) // ... and then was not
+
+	checkCommit(c commitRequest) kerr.Code              // whether the sender may commit
+	committed(now coordinator.Instant, memberID string) // one of whose commits was taken
+	checkFetch(memberID string, epoch int32) kerr.Code  // whether a member that says that it is one may read offsets
+	checkOffsetDeletion() kerr.Code                     // whether offsets may be deleted at all
+	subscribes(topic string) bool                       // whether its offsets of topic are in use
+
+	// offsetsExpire says whether offsets of topics that nobody subscribes to do after their retention, and with the last of
+	// them an empty group. The time counts from since if that is later than the commit.
+	offsetsExpire() (since int64, expire bool)
+}
+
+// kinds make a group of a kind: as g in the image has it, or a new one when g is nil.
+var kinds = [...]func(m *machine, g *image.Group, now coordinator.Instant) kind{
+	image.ClassicGroup: newClassicGroup,
+}
+
+// newMachine is the group as the image has it; one that is not there is an empty classic group.
 func newMachine(e env, id string, since int64, now coordinator.Instant) *machine {
-	m := &machine{env: e, id: id, since: since, joinBy: never, syncBy: never, recordBy: never}
-	g, ok := e.image().Group(id)
-	if !ok {
-		return m
-	}
-	m.generation, m.protocolType, m.stateSince = g.Generation, g.ProtocolType, g.StateSince
-	if len(g.Members) == 0 {
-		return m
-	}
-	m.state, m.protocol, m.leader = stable, g.Protocol, g.Leader
-	for _, is := range g.Members {
-		was := memberOf(is, g.Protocol)
-		was.expires = now.Up + was.session
-		m.enlist(was)
-	}
+	m := &machine{env: e, id: id, since: since}
+	m.restore(now)
 	return m
+}
+
+// restore forgets all that the image does not have.
+func (m *machine) restore(now coordinator.Instant) {
+	is := image.ClassicGroup
+	g, ok := m.image().Group(m.id)
+	if ok && int(g.Kind) < len(kinds) && kinds[g.Kind] != nil {
+		is = g.Kind
+	} else {
+		g = nil
+	}
+	m.kind = kinds[is](m, g, now)
+}
+
+// become makes the group one of another kind. It is so in memory at once; the new kind's first record makes it last.
+func (m *machine) become(is kind, now coordinator.Instant, fx *coordinator.Effects) {
+	m.kind.stop(now, fx)
+	m.kind = is
 }
 
 // Deadline is the runtime's question when to call Expire.
 func (m *machine) Deadline() (time.Duration, bool) {
-	at := min(m.joinBy, m.syncBy, m.recordBy)
-	for _, until := range m.pending {
-		at = min(at, until)
+	if m.dead {
+		return never, false
 	}
-	for _, mem := range m.members {
-		at = min(at, mem.expires)
-	}
+	at := m.kind.deadline()
 	return at, at != never
 }
 
-// Expire removes whoever was not heard of in time, and goes on with a rebalance that has waited long enough.
+// Expire is what the runtime calls then.
 func (m *machine) Expire(now coordinator.Instant, fx *coordinator.Effects) {
-	forgotten := m.expirePending(now)
-	if m.expireSessions(now, fx) || forgotten && m.state == preparingRebalance {
-		m.afterRemoval(now, fx)
+	if !m.dead {
+		m.kind.expire(now, fx)
 	}
-	if m.joinBy <= now.Up {
-		m.joinExpired(now, fx)
-	}
-	if m.syncBy <= now.Up {
-		m.syncExpired(now, fx)
-	}
-	if m.recordBy <= now.Up {
-		m.recordEmpty(now, fx)
-	}
-}
-
-// expirePending forgets ids that nobody joined with. Only a rebalance that is being prepared waits for them: the members
-// of a group that is not need not hear of a client that asked and went away.
-func (m *machine) expirePending(now coordinator.Instant) (forgotten bool) {
-	for id, until := range m.pending {
-		if until <= now.Up {
-			delete(m.pending, id)
-			forgotten = true
-		}
-	}
-	return forgotten
-}
-
-func (m *machine) expireSessions(now coordinator.Instant, fx *coordinator.Effects) (removed bool) {
-	for _, mem := range slices.Clone(m.members) {
-		if mem.expires > now.Up {
-			continue
-		}
-		mem.expires = never
-		// Whoever waits for an answer cannot send heartbeats; its session begins again with the answer.
-		if mem.fresh || !mem.waits() {
-			m.remove(mem, fx)
-			removed = true
-		}
-	}
-	return removed
 }
 
 // Idle is the runtime's question whether it may forget the machine.
-func (m *machine) Idle() bool {
-	return m.state == dead || m.state == empty && len(m.pending) == 0 && m.recordBy == never
+func (m *machine) Idle() bool { return m.dead || m.kind.idle() }
+
+func (m *machine) topicsChanged(now coordinator.Instant, fx *coordinator.Effects) {
+	if !m.dead {
+		m.kind.topicsChanged(now, fx)
+	}
 }
 
 // exists says whether there is such a group, for those who ask and do not join.
 func (m *machine) exists() bool {
-	if m.state == dead {
+	if m.dead {
 		return false
 	}
-	if !m.Idle() {
+	if !m.kind.idle() {
 		return true
 	}
 	_, ok := m.image().Group(m.id)
@@ -177,75 +131,4 @@ func (m *machine) hasOffsets() (found bool) {
 		return false
 	})
 	return found
-}
-
-func (m *machine) enter(s state, now coordinator.Instant) {
-	m.state, m.stateSince = s, now.Wall
-}
-
-func (m *machine) enlist(mem *member) {
-	if m.byID == nil { // not before: groups that only keep offsets come and go with every commit
-		m.byID, m.static = map[string]*member{}, map[string]*member{}
-	}
-	m.members = append(m.members, mem)
-	m.byID[mem.id] = mem
-	if mem.instance != "" {
-		m.static[mem.instance] = mem
-	}
-}
-
-// remove takes mem out of the group; whatever it waits for is answered with UNKNOWN_MEMBER_ID, so that it joins anew if
-// it is still there. The caller goes on with the rebalance.
-func (m *machine) remove(mem *member, fx *coordinator.Effects) {
-	m.answerJoin(mem, joinRefused("", kerr.UnknownMemberID), fx)
-	m.answerSync(mem, syncRefused(kerr.UnknownMemberID), fx)
-	m.members = slices.DeleteFunc(m.members, func(other *member) bool { return other == mem })
-	delete(m.byID, mem.id)
-	if m.static[mem.instance] == mem {
-		delete(m.static, mem.instance)
-	}
-	if m.leader == mem.id {
-		m.leader = ""
-		if len(m.members) > 0 {
-			m.leader = m.members[0].id
-		}
-	}
-}
-
-// checkMember says whether the sender of a request is the member that it says it is.
-func (m *machine) checkMember(id, instance string) kerr.Code {
-	if instance != "" {
-		switch holder := m.static[instance]; {
-		case holder == nil:
-			return kerr.UnknownMemberID
-		case holder.id != id:
-			return kerr.FencedInstanceID
-		}
-	}
-	if m.byID[id] == nil {
-		return kerr.UnknownMemberID
-	}
-	return kerr.None
-}
-
-// record is the group as it is to last, with the members' assignments as assigned has them.
-func (m *machine) record(assigned func(*member) []byte) image.GroupRecord {
-	g := image.Group{
-		ID: m.id, ProtocolType: m.protocolType, Generation: m.generation,
-		Protocol: m.protocol, Leader: m.leader, StateSince: m.stateSince,
-	}
-	for _, mem := range m.members {
-		g.Members = append(g.Members, mem.durable(m.protocol, assigned(mem)))
-	}
-	owner, epoch, since := m.owner()
-	return image.GroupRecord{Group: g, Owner: owner, OwnerEpoch: epoch, OwnerSince: since}
-}
-
-// propose records the group; then is told the outcome.
-func (m *machine) propose(r image.GroupRecord, fx *coordinator.Effects, then func(now coordinator.Instant, err error, fx *coordinator.Effects)) {
-	m.recording++
-	fx.Propose(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
-		m.recording--
-		then(now, err, fx)
-	}, r)
 }

@@ -79,20 +79,20 @@ func (mem *member) matches(protocols []protocol) bool {
 }
 
 // supports says whether a member with these protocols could be in the group: one of them must be known to everybody.
-func (m *machine) supports(protocolType string, protocols []protocol) bool {
+func (m *classicGroup) supports(protocolType string, protocols []protocol) bool {
 	if m.state == empty {
 		return protocolType != "" && len(protocols) > 0
 	}
 	return protocolType == m.protocolType && slices.ContainsFunc(protocols, func(p protocol) bool { return m.common(p.name) })
 }
 
-func (m *machine) common(protocol string) bool {
+func (m *classicGroup) common(protocol string) bool {
 	return !slices.ContainsFunc(m.members, func(mem *member) bool { return !mem.supports(protocol) })
 }
 
 // selectProtocol has each member vote for the first of its protocols that all know. Of those with the most votes the one
 // that was voted for first wins.
-func (m *machine) selectProtocol() string {
+func (m *classicGroup) selectProtocol() string {
 	votes := map[string]int{}
 	winner := ""
 	var order []string

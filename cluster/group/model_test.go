@@ -219,10 +219,10 @@ func (c *chaos) hear(label string, body any) {
 			var id string
 			at := slices.Index(r.MemberAssignment, '@')
 			id = string(r.MemberAssignment[:at])
-			if _, err := fmt.Sscan(string(r.MemberAssignment[at+1:]), &generation); err != nil || generation != c.m.generation {
-				c.t.Fatalf("%s in generation %d was given an assignment of another: %s", label, c.m.generation, r.MemberAssignment)
+			if _, err := fmt.Sscan(string(r.MemberAssignment[at+1:]), &generation); err != nil || generation != c.classic().generation {
+				c.t.Fatalf("%s in generation %d was given an assignment of another: %s", label, c.classic().generation, r.MemberAssignment)
 			}
-			if holder := c.m.byID[id]; holder == nil && b.instance == "" {
+			if holder := c.classic().byID[id]; holder == nil && b.instance == "" {
 				c.t.Fatalf("%s was given the assignment of %s, who is not a member", label, id)
 			}
 		}
@@ -238,8 +238,8 @@ func (c *chaos) joined(b *believer, r *kmsg.JoinGroupResponse) {
 	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.GroupMaxSizeReached:
 		b.id, b.generation = "", 0
 	}
-	if r.ErrorCode == 0 && c.m.state != completingRebalance && c.m.state != stable {
-		c.t.Fatalf("%s was told generation %d in %s", b.name, r.Generation, c.m.state)
+	if r.ErrorCode == 0 && c.classic().state != completingRebalance && c.classic().state != stable {
+		c.t.Fatalf("%s was told generation %d in %s", b.name, r.Generation, c.classic().state)
 	}
 	if r.ErrorCode != 0 || len(r.Members) == 0 || r.SkipAssignment {
 		return
@@ -255,7 +255,7 @@ func (c *chaos) joined(b *believer, r *kmsg.JoinGroupResponse) {
 
 // check looks at the machine between two steps.
 func (c *chaos) check() {
-	m := c.m
+	m := c.classic()
 	if m.generation < c.highest {
 		c.t.Fatalf("the generation went from %d to %d", c.highest, m.generation)
 	}
@@ -263,7 +263,7 @@ func (c *chaos) check() {
 	if inside := m.byID[m.leader] != nil; inside != (len(m.members) > 0) {
 		c.t.Fatalf("leader %q of %d members", m.leader, len(m.members))
 	}
-	if settled := m.state == empty || m.state == dead; settled != (len(m.members) == 0) {
+	if settled := m.state == empty; settled != (len(m.members) == 0) {
 		c.t.Fatalf("%s with %d members", m.state, len(m.members))
 	}
 	if len(m.byID) != len(m.members) {
@@ -278,18 +278,18 @@ func (c *chaos) check() {
 // checkTickets says that whoever waits for members or an assignment is known to wait, once.
 func (c *chaos) checkTickets() {
 	waiting := map[coordinator.Ticket]bool{}
-	for _, mem := range c.m.members {
+	for _, mem := range c.classic().members {
 		for _, t := range []coordinator.Ticket{mem.join, mem.sync} {
 			if t != 0 && (waiting[t] || c.open[t] == "") {
 				c.t.Fatalf("%s waits with ticket %d, which is %q", mem.id, t, c.open[t])
 			}
 			waiting[t] = true
 		}
-		if mem.join != 0 && c.m.state != preparingRebalance && c.m.recording == 0 {
-			c.t.Fatalf("%s waits to join in %s", mem.id, c.m.state)
+		if mem.join != 0 && c.classic().state != preparingRebalance && c.m.recording == 0 {
+			c.t.Fatalf("%s waits to join in %s", mem.id, c.classic().state)
 		}
-		if mem.sync != 0 && c.m.state != completingRebalance {
-			c.t.Fatalf("%s waits for its assignment in %s", mem.id, c.m.state)
+		if mem.sync != 0 && c.classic().state != completingRebalance {
+			c.t.Fatalf("%s waits for its assignment in %s", mem.id, c.classic().state)
 		}
 	}
 	for t, label := range c.open {
@@ -308,8 +308,8 @@ func (c *chaos) calmDown() {
 	c.check()
 	c.wait(newMemberTimeout + 3*(20+40)*time.Second)
 	c.check()
-	if len(c.open) > 0 || c.m.state != empty {
-		c.t.Fatalf("stuck in %s: %v", c.m.state, c.open)
+	if len(c.open) > 0 || c.classic().state != empty {
+		c.t.Fatalf("stuck in %s: %v", c.classic().state, c.open)
 	}
 	if g, ok := c.img.Group("g"); ok && len(g.Members) > 0 {
 		c.t.Fatalf("the image still has members of generation %d", g.Generation)

@@ -1,10 +1,7 @@
 package group
 
 import (
-	"encoding/binary"
 	"slices"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
@@ -13,9 +10,6 @@ import (
 
 // consumerProtocol is the protocol type whose metadata the coordinator can read: topics that a member subscribes to.
 const consumerProtocol = "consumer"
-
-// groupIDNotFoundVersion of OffsetCommit is the first that says that there is no such group.
-const groupIDNotFoundVersion = 9
 
 // commitRequest is OffsetCommit with those of its partitions that may be committed.
 type commitRequest struct {
@@ -29,13 +23,15 @@ type commitRequest struct {
 
 // commit is answered with a code when the offsets are in the log.
 func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinator.Effects) {
-	if code := m.checkCommit(c); code != kerr.None {
+	code := kerr.CoordinatorNotAvailable
+	if !m.dead {
+		code = m.kind.checkCommit(c)
+	}
+	if code != kerr.None {
 		fx.Answer(c.ticket, code)
 		return
 	}
-	if mem := m.byID[c.memberID]; mem != nil {
-		mem.heard(now)
-	}
+	m.kind.committed(now, c.memberID)
 	if len(c.offsets) == 0 {
 		fx.Answer(c.ticket, kerr.None)
 		return
@@ -55,32 +51,6 @@ func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinat
 	}, image.OffsetsRecord{Group: m.id, Offsets: c.offsets, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
 }
 
-func (m *machine) checkCommit(c commitRequest) kerr.Code {
-	switch {
-	case m.state == dead:
-		return kerr.CoordinatorNotAvailable
-	case c.generation < 0 && m.state == empty:
-		return kerr.None
-	case m.state == empty && !m.exists():
-		if c.version >= groupIDNotFoundVersion {
-			return kerr.GroupIDNotFound
-		}
-		return kerr.IllegalGeneration
-	case c.generation < 0 && c.memberID == "" && c.instance == "":
-		return kerr.UnknownMemberID // members own the partitions
-	}
-	if code := m.checkMember(c.memberID, c.instance); code != kerr.None {
-		return code
-	}
-	if c.generation != m.generation {
-		return kerr.IllegalGeneration
-	}
-	if m.state == completingRebalance {
-		return kerr.RebalanceInProgress
-	}
-	return kerr.None
-}
-
 // offsetDeletion is an OffsetDelete request with those of its partitions that exist.
 type offsetDeletion struct {
 	ticket coordinator.Ticket
@@ -94,18 +64,18 @@ type deletedOffsets struct {
 }
 
 func (m *machine) deleteOffsets(_ coordinator.Instant, d offsetDeletion, fx *coordinator.Effects) {
-	switch {
-	case !m.exists():
-		fx.Answer(d.ticket, deletedOffsets{code: kerr.GroupIDNotFound})
-		return
-	case m.state != empty && m.protocolType != consumerProtocol:
-		fx.Answer(d.ticket, deletedOffsets{code: kerr.NonEmptyGroup})
+	code := kerr.GroupIDNotFound
+	if m.exists() {
+		code = m.kind.checkOffsetDeletion()
+	}
+	if code != kerr.None {
+		fx.Answer(d.ticket, deletedOffsets{code: code})
 		return
 	}
 	subscribed := map[string]bool{}
 	var partitions []image.TopicPartition
 	for name, listed := range d.topics {
-		if m.subscribes(name) {
+		if m.kind.subscribes(name) {
 			subscribed[name] = true
 		} else {
 			partitions = append(partitions, listed...)
@@ -136,12 +106,12 @@ func (m *machine) removeOffsets(partitions []image.TopicPartition, fx *coordinat
 }
 
 // deleteGroup answers with a code. A group that is being removed is dead: what is asked of it meanwhile is to be asked
-// again. Members that only have an id do not keep a group.
+// again.
 func (m *machine) deleteGroup(now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
 	switch {
 	case !m.exists():
 		fx.Answer(t, kerr.GroupIDNotFound)
-	case m.state != empty:
+	case m.kind.occupied():
 		fx.Answer(t, kerr.NonEmptyGroup)
 	default:
 		m.die(now, t, fx)
@@ -150,9 +120,9 @@ func (m *machine) deleteGroup(now coordinator.Instant, t coordinator.Ticket, fx 
 
 // die removes the group. A commit that was given up may still be on its way, and what goes ahead of commits would undo it
 // only to see it come back: so something goes behind it first.
-func (m *machine) die(_ coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
-	clear(m.pending)
-	m.state, m.recordBy = dead, never
+func (m *machine) die(now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+	m.dead = true
+	m.kind.stop(now, fx)
 	m.removeOffsets(nil, fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if err != nil {
 			m.survive(now, t, err, fx)
@@ -170,40 +140,33 @@ func (m *machine) die(_ coordinator.Instant, t coordinator.Ticket, fx *coordinat
 }
 
 func (m *machine) survive(now coordinator.Instant, t coordinator.Ticket, err error, fx *coordinator.Effects) {
-	m.state = empty
-	m.recordLater(now)
+	m.dead = false
+	m.kind.revive(now, fx)
 	fx.Answer(t, stored(err))
 }
 
 // expireOffsets removes offsets that nobody has used for the retention time, and the group when it is empty and none is
 // left. It leaves groups alone that have something in flight: it would undo a commit that it does not see yet.
 func (m *machine) expireOffsets(now coordinator.Instant, fx *coordinator.Effects) {
-	if m.committing > 0 || m.recording > 0 || len(m.pending) > 0 || !m.exists() {
+	from, expire := m.kind.offsetsExpire()
+	if !expire || m.committing > 0 || m.recording > 0 || !m.exists() {
 		return
 	}
-	expired, kept := m.expired(now)
+	expired, kept := m.expired(now, from)
 	switch {
-	case m.state == empty && !kept:
+	case m.kind.idle() && !kept:
 		m.die(now, 0, fx)
 	case len(expired) > 0:
 		m.removeOffsets(expired, fx, func(coordinator.Instant, error, *coordinator.Effects) {})
 	}
 }
 
-// expired lists the offsets that have expired and says whether there are others. In a group without members the time
-// counts from when the last of them left, for topics that the members of a stable group do not read from the commit.
-// While members of other kinds exist, or a rebalance goes on, nothing expires.
-func (m *machine) expired(now coordinator.Instant) (list []image.TopicPartition, kept bool) {
+// expired lists the offsets that have expired and says whether there are others.
+func (m *machine) expired(now coordinator.Instant, from int64) (list []image.TopicPartition, kept bool) {
 	img, retention := m.image(), m.config().OffsetsRetention.Milliseconds()
-	mayExpire := m.state == empty || m.state == stable && m.protocolType == consumerProtocol
 	img.Offsets(m.id, func(topic image.TopicID, partition int32, o image.Offset) bool {
-		since := o.CommittedAt
-		if m.state == empty && m.protocolType != "" {
-			// An offset that was set for an empty group would be gone at once if only the group's age counted.
-			since = max(since, m.stateSince)
-		}
 		t, known := img.Topic(topic)
-		if mayExpire && now.Wall-since >= retention && !(known && m.subscribes(t.Name)) {
+		if now.Wall-max(from, o.CommittedAt) >= retention && !(known && m.kind.subscribes(t.Name)) {
 			list = append(list, image.TopicPartition{Topic: topic, Partition: partition})
 		} else {
 			kept = true
@@ -211,37 +174,4 @@ func (m *machine) expired(now coordinator.Instant) (list []image.TopicPartition,
 		return true
 	})
 	return list, kept
-}
-
-// subscribes says whether members read topic. Those whose metadata cannot be read may.
-func (m *machine) subscribes(topic string) bool {
-	if m.protocolType != consumerProtocol {
-		return false
-	}
-	for _, mem := range m.members {
-		for _, p := range mem.protocols {
-			if m.protocol != "" && p.name != m.protocol {
-				continue
-			}
-			if topics, ok := subscription(p.metadata); !ok || slices.Contains(topics, topic) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// subscription reads the topics from a member's metadata. They come first in every version of the format, so it is read
-// as its version 0, which later versions continue (ConsumerProtocolSubscription.json).
-func subscription(metadata []byte) (topics []string, ok bool) {
-	if len(metadata) < 2 {
-		return nil, false
-	}
-	v0 := slices.Clone(metadata)
-	binary.BigEndian.PutUint16(v0, 0)
-	s := kmsg.NewConsumerMemberMetadata()
-	if err := s.ReadFrom(v0); err != nil {
-		return nil, false
-	}
-	return s.Topics, true
 }

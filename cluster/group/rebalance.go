@@ -9,7 +9,7 @@ import (
 )
 
 // rebalance begins one, or goes on with the one that is being prepared when all have joined.
-func (m *machine) rebalance(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) rebalance(now coordinator.Instant, fx *coordinator.Effects) {
 	if m.state == preparingRebalance {
 		if !m.initial && m.allJoined() {
 			m.complete(now, fx)
@@ -21,7 +21,7 @@ func (m *machine) rebalance(now coordinator.Instant, fx *coordinator.Effects) {
 
 // afterRemoval goes on when a member is gone. A first rebalance does not wait for more members when nobody is left to
 // join.
-func (m *machine) afterRemoval(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) afterRemoval(now coordinator.Instant, fx *coordinator.Effects) {
 	switch m.state {
 	case stable, completingRebalance:
 		m.prepare(now, fx)
@@ -33,7 +33,7 @@ func (m *machine) afterRemoval(now coordinator.Instant, fx *coordinator.Effects)
 }
 
 // prepare asks everybody to join again: heartbeats and syncs answer REBALANCE_IN_PROGRESS from now on.
-func (m *machine) prepare(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) prepare(now coordinator.Instant, fx *coordinator.Effects) {
 	if m.state == completingRebalance {
 		m.refuseSyncs(now, kerr.RebalanceInProgress, fx)
 	}
@@ -57,7 +57,7 @@ func (m *machine) prepare(now coordinator.Instant, fx *coordinator.Effects) {
 }
 
 // joinExpired puts a first rebalance off once more if somebody came meanwhile; any other goes on with who is there.
-func (m *machine) joinExpired(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) joinExpired(now coordinator.Instant, fx *coordinator.Effects) {
 	if !m.initial || !m.grown || m.remaining == 0 {
 		m.complete(now, fx)
 		return
@@ -71,7 +71,7 @@ func (m *machine) joinExpired(now coordinator.Instant, fx *coordinator.Effects) 
 
 // complete begins the next generation with those that have joined. Static members may be away for as long as their
 // session lasts (KIP-345); others are no longer members.
-func (m *machine) complete(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) complete(now coordinator.Instant, fx *coordinator.Effects) {
 	m.initial = false
 	for _, mem := range slices.Clone(m.members) {
 		if mem.join == 0 && mem.instance == "" {
@@ -98,7 +98,7 @@ func (m *machine) complete(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 }
 
-func (m *machine) becomeEmpty(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) becomeEmpty(now coordinator.Instant, fx *coordinator.Effects) {
 	m.protocol, m.leader = "", ""
 	m.enter(empty, now)
 	m.recordEmpty(now, fx)
@@ -106,7 +106,7 @@ func (m *machine) becomeEmpty(now coordinator.Instant, fx *coordinator.Effects) 
 
 // recordEmpty tries until it has succeeded or the group has members again. Nobody waits for it: should it fail for good,
 // the members of the generation before stand there again after a restart, are not heard of, and are removed once more.
-func (m *machine) recordEmpty(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) recordEmpty(now coordinator.Instant, fx *coordinator.Effects) {
 	m.recordBy = never
 	generation := m.generation
 	m.propose(m.record((*member).assigned), fx, func(now coordinator.Instant, err error, _ *coordinator.Effects) {
@@ -118,7 +118,7 @@ func (m *machine) recordEmpty(now coordinator.Instant, fx *coordinator.Effects) 
 
 // recordLater keeps the machine until the image has the group as it is: one made from the image would have members or
 // the generation of long ago.
-func (m *machine) recordLater(now coordinator.Instant) {
+func (m *classicGroup) recordLater(now coordinator.Instant) {
 	g, ok := m.image().Group(m.id)
 	if recorded := ok && g.Generation == m.generation && len(g.Members) == 0; !recorded && m.generation > 0 {
 		m.recordBy = now.Up + recordRetry
@@ -126,7 +126,7 @@ func (m *machine) recordLater(now coordinator.Instant) {
 }
 
 // electLeader makes sure that the leader has joined.
-func (m *machine) electLeader() bool {
+func (m *classicGroup) electLeader() bool {
 	if leader := m.byID[m.leader]; leader != nil && leader.join != 0 {
 		return true
 	}
@@ -139,7 +139,7 @@ func (m *machine) electLeader() bool {
 }
 
 // allJoined waits for those too that were only given an id, unless nobody else is there.
-func (m *machine) allJoined() bool {
+func (m *classicGroup) allJoined() bool {
 	if len(m.members) == 0 {
 		return true
 	}
@@ -147,7 +147,7 @@ func (m *machine) allJoined() bool {
 }
 
 // rebalanceTimeout is the longest that a member asked for.
-func (m *machine) rebalanceTimeout() (longest time.Duration) {
+func (m *classicGroup) rebalanceTimeout() (longest time.Duration) {
 	for _, mem := range m.members {
 		longest = max(longest, mem.rebalance)
 	}

@@ -97,7 +97,11 @@ func onlyComments(text string) bool {
 }
 
 func (s *script) describe() string {
-	return fmt.Sprintf("%s generation=%d", s.m.state, s.m.generation)
+	state, _ := s.m.kind.summary()
+	if s.m.dead {
+		state = "Dead"
+	}
+	return fmt.Sprintf("%s generation=%d", state, s.classic().generation)
 }
 
 func (s *script) command(words []string) {

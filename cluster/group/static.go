@@ -9,7 +9,7 @@ import (
 
 // replaceStatic lets a static member in again that came back without its member id: it takes the place of old, which is
 // fenced from now on (KIP-345). In a stable group nothing is rebalanced as long as the choice of protocol stays.
-func (m *machine) replaceStatic(now coordinator.Instant, old *member, j joinRequest, fx *coordinator.Effects) {
+func (m *classicGroup) replaceStatic(now coordinator.Instant, old *member, j joinRequest, fx *coordinator.Effects) {
 	leader := m.leader
 	m.answerJoin(old, joinRefused(old.id, kerr.FencedInstanceID), fx)
 	m.answerSync(old, syncRefused(kerr.FencedInstanceID), fx)
@@ -31,7 +31,7 @@ func (m *machine) replaceStatic(now coordinator.Instant, old *member, j joinRequ
 
 // storeStatic answers mem when its new id will last: had it been told one that is forgotten, it would be fenced by its
 // own former self.
-func (m *machine) storeStatic(now coordinator.Instant, old, mem *member, leader string, version int16, fx *coordinator.Effects) {
+func (m *classicGroup) storeStatic(now coordinator.Instant, old, mem *member, leader string, version int16, fx *coordinator.Effects) {
 	ticket, generation := mem.join, m.generation
 	m.propose(m.record((*member).assigned), fx, func(now coordinator.Instant, err error, fx *coordinator.Effects) {
 		if m.byID[mem.id] != mem || mem.join != ticket || m.state != stable || m.generation != generation {
@@ -56,7 +56,7 @@ func (m *machine) storeStatic(now coordinator.Instant, old, mem *member, leader 
 }
 
 // substitute puts is in the place of was.
-func (m *machine) substitute(was, is *member) {
+func (m *classicGroup) substitute(was, is *member) {
 	m.members[slices.Index(m.members, was)] = is
 	delete(m.byID, was.id)
 	m.byID[is.id] = is

@@ -19,7 +19,7 @@ type syncRequest struct {
 }
 
 // sync is answered with the member's assignment when the leader's sync has brought it and it will last.
-func (m *machine) sync(now coordinator.Instant, s syncRequest, fx *coordinator.Effects) {
+func (m *classicGroup) sync(now coordinator.Instant, s syncRequest, fx *coordinator.Effects) {
 	if code := m.checkSync(s); code != kerr.None {
 		fx.Answer(s.ticket, syncRefused(code))
 		return
@@ -37,10 +37,7 @@ func (m *machine) sync(now coordinator.Instant, s syncRequest, fx *coordinator.E
 	}
 }
 
-func (m *machine) checkSync(s syncRequest) kerr.Code {
-	if m.state == dead {
-		return kerr.CoordinatorNotAvailable
-	}
+func (m *classicGroup) checkSync(s syncRequest) kerr.Code {
 	if code := m.checkMember(s.memberID, s.instance); code != kerr.None {
 		return code
 	}
@@ -57,7 +54,7 @@ func (m *machine) checkSync(s syncRequest) kerr.Code {
 
 // storeAssignments makes the group stable when its record is in the log. A rebalance that begins before that has the
 // last word: the record is then one of a generation that is over, as any is.
-func (m *machine) storeAssignments(now coordinator.Instant, assignments map[string][]byte, fx *coordinator.Effects) {
+func (m *classicGroup) storeAssignments(now coordinator.Instant, assignments map[string][]byte, fx *coordinator.Effects) {
 	m.storing = true
 	generation := m.generation
 	r := m.record(func(mem *member) []byte { return assignments[mem.id] })
@@ -83,7 +80,7 @@ func (m *machine) storeAssignments(now coordinator.Instant, assignments map[stri
 }
 
 // syncExpired removes members that joined and then did not ask what for.
-func (m *machine) syncExpired(now coordinator.Instant, fx *coordinator.Effects) {
+func (m *classicGroup) syncExpired(now coordinator.Instant, fx *coordinator.Effects) {
 	for i := len(m.members) - 1; i >= 0; i-- {
 		if mem := m.members[i]; mem.unsynced {
 			m.remove(mem, fx)
@@ -93,7 +90,7 @@ func (m *machine) syncExpired(now coordinator.Instant, fx *coordinator.Effects) 
 }
 
 // synced notes that mem has asked.
-func (m *machine) synced(mem *member) {
+func (m *classicGroup) synced(mem *member) {
 	mem.unsynced = false
 	for _, other := range m.members {
 		if other.unsynced {
@@ -103,7 +100,7 @@ func (m *machine) synced(mem *member) {
 	m.syncBy = never
 }
 
-func (m *machine) refuseSyncs(now coordinator.Instant, code kerr.Code, fx *coordinator.Effects) {
+func (m *classicGroup) refuseSyncs(now coordinator.Instant, code kerr.Code, fx *coordinator.Effects) {
 	for _, mem := range m.members {
 		mem.assignment = nil
 		if mem.sync != 0 {
@@ -113,12 +110,12 @@ func (m *machine) refuseSyncs(now coordinator.Instant, code kerr.Code, fx *coord
 	}
 }
 
-func (m *machine) answerSync(mem *member, r *kmsg.SyncGroupResponse, fx *coordinator.Effects) {
+func (m *classicGroup) answerSync(mem *member, r *kmsg.SyncGroupResponse, fx *coordinator.Effects) {
 	fx.Answer(mem.sync, r)
 	mem.sync = 0
 }
 
-func (m *machine) assignment(mem *member) *kmsg.SyncGroupResponse {
+func (m *classicGroup) assignment(mem *member) *kmsg.SyncGroupResponse {
 	r := kmsg.NewPtrSyncGroupResponse()
 	r.ProtocolType, r.Protocol, r.MemberAssignment = text(m.protocolType), text(m.protocol), mem.assignment
 	return r

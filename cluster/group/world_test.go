@@ -73,6 +73,8 @@ func (w *world) make() {
 	w.m = newMachine(e, "g", 0, w.now)
 }
 
+func (w *world) classic() *classicGroup { return w.m.kind.(*classicGroup) }
+
 func (w *world) ticket(label string) coordinator.Ticket {
 	w.last++
 	w.open[w.last] = label
