@@ -68,6 +68,8 @@ func init() {
 		45:         controlled(0, 1, alterPartitionReassignments),
 		46:         controlled(0, 0, listPartitionReassignments),
 		47:         {min: 0, max: 0, begin: slow(offsetDelete)},
+		48:         {min: 0, max: 1, begin: quick(describeClientQuotas)},
+		49:         controlled(0, 1, alterClientQuotas),
 		55:         controlled(0, 2, describeQuorum),
 		57:         controlled(0, 2, updateFeatures),
 		58:         between(0, 0, slow(envelope)),

@@ -185,6 +185,11 @@ func (s sample) adjust(rq kmsg.Request) {
 		if s.topic == "t" {
 			q.Topics[0].Topic = metadataTopic
 		}
+	case *kmsg.DescribeClientQuotasRequest:
+		q.Components[0].EntityType, q.Components[0].Match = "user", &s.topic
+	case *kmsg.AlterClientQuotasRequest:
+		q.Entries[0].Entity[0].Type, q.Entries[0].Entity[0].Name = "user", &s.topic
+		q.Entries[0].Ops[0].Key, q.Entries[0].Ops[0].Value = "producer_byte_rate", 1e9
 	case *kmsg.DescribeTopicPartitionsRequest:
 		q.ResponsePartitionLimit = 100
 	}
