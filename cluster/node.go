@@ -39,6 +39,7 @@ type Options struct {
 	ClusterID string // minted when empty; a data directory keeps its own and refuses another
 	Endpoints []image.Endpoint
 	Peers     *Peers // nil: a node alone, that no other reaches
+	InFile    bool   // the metadata log is a file, without Raft: for a node alone only
 
 	Static map[string]string // Kafka broker configs given at start, by name
 
@@ -148,6 +149,9 @@ func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_
 	if n.peers == nil {
 		if err := checkLostMetadata(o); err != nil {
 			return nil, err
+		}
+		if o.InFile {
+			return metalog.OpenFile(m)
 		}
 		return metalog.Open(m)
 	}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -87,7 +89,7 @@ func checkRecovery(dir string) error {
 		return err
 	}
 	if cut {
-		return fmt.Errorf("a recovery of the metadata log in %s was cut short: run chronik cluster recover again", dir)
+		return fmt.Errorf("the metadata log in %s was about to be replaced, and that was cut short: run chronik cluster recover, or migrate-metadata, again", dir)
 	}
 	fresh := filepath.Join(dir, recoveringDir)
 	if _, err := os.Stat(fresh); err != nil {
@@ -151,13 +153,40 @@ func (s *Survivor) recover(logger *slog.Logger, next func(step string) error) er
 	if err != nil {
 		return fmt.Errorf("plan the recovery: %w", err)
 	}
+	return s.replaceLog(logger, func(fresh string) error { return s.Survey.Recover(fresh, recs) }, next)
+}
+
+// Migrate has the node keep its metadata in a file of its own, without Raft, or in Raft's store, from its next start on. It
+// must be alone. What was there is kept under damaged/; a crash leaves what one of Recover's leaves.
+func (s *Survivor) Migrate(file bool, logger *slog.Logger) error {
+	if !s.Alone() {
+		return fmt.Errorf("node %d of %s is one of several (%s): their metadata is agreed on by Raft, and nothing else will do; "+
+			"remove the others first, with chronik cluster decommission", s.Self.Node, s.dir, s.company())
+	}
+	return s.replaceLog(logger, func(fresh string) error { return s.Move(fresh, file) }, func(string) error { return nil })
+}
+
+// company is the nodes that the node is one of.
+func (s *Survivor) company() string {
+	nodes := map[image.BrokerID]bool{}
+	for _, b := range s.Image.Brokers() {
+		nodes[b.ID] = true
+	}
+	for _, other := range s.Servers {
+		nodes[other.Node] = true
+	}
+	return fmt.Sprint(slices.Sorted(maps.Keys(nodes)))
+}
+
+// replaceLog puts what write makes of it in the place of the metadata log.
+func (s *Survivor) replaceLog(logger *slog.Logger, write, next func(string) error) error {
 	fresh := filepath.Join(s.dir, recoveringDir)
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
 		{"remove what an earlier attempt has left", func() error { return os.RemoveAll(fresh) }},
-		{"write the new metadata log", func() error { return s.Survey.Recover(fresh, recs) }},
+		{"write the new metadata log", func() error { return write(fresh) }},
 		{"set the old one aside", func() error { return setAside(Options{Dir: s.dir, Logger: logger}, "metalog") }},
 		{"put the new one in its place", func() error { return installRecovered(s.dir) }},
 	} {

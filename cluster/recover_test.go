@@ -56,7 +56,7 @@ func TestARecoveryMayBeCutShortAtAnyStep(t *testing.T) {
 				t.Fatal(stop, err)
 			}
 		case stop == 3:
-			if err := mustNotStart(t, o); !strings.Contains(err.Error(), "run chronik cluster recover again") {
+			if err := mustNotStart(t, o); !strings.Contains(err.Error(), "run chronik cluster recover, or migrate-metadata, again") {
 				t.Fatal(err)
 			}
 			if s, err = Survive(o.Dir); err != nil || !s.Resumed {

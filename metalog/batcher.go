@@ -19,7 +19,7 @@ import (
 // company for the others. One entry is in flight at a time. On a node that does not lead, an entry's worth of them goes
 // to the leader as one message.
 type batcher struct {
-	raft    *raft.Raft
+	raft    engine
 	lead    *leadership
 	courier *courier // nil, as the herald, without a network
 	herald  *herald
@@ -59,7 +59,7 @@ type answer struct {
 	refused bool // err is what image.Apply said
 }
 
-func newBatcher(r *raft.Raft, l *leadership, c *courier, h *herald, v *views, f *failure) *batcher {
+func newBatcher(r engine, l *leadership, c *courier, h *herald, v *views, f *failure) *batcher {
 	b := &batcher{
 		raft: r, lead: l, courier: c, herald: h, views: v, failure: f,
 		first: make(chan *proposal, queued), second: make(chan *proposal, queued),

@@ -21,6 +21,7 @@ type courier struct {
 	net    Network
 	book   *book
 	lead   *leadership
+	raft   *raft.Raft
 	ctx    context.Context // ends with the courier
 	end    context.CancelFunc
 	window chan struct{} // a token for each message under way
@@ -58,8 +59,8 @@ const (
 // errNotProposed: it is certain that no leader's log has the proposal, nor will have it.
 var errNotProposed = errors.New("not proposed")
 
-func newCourier(self image.BrokerID, n Network, b *book, l *leadership) *courier {
-	c := &courier{self: self, net: n, book: b, lead: l, window: make(chan struct{}, messagesUnderWay)}
+func newCourier(self image.BrokerID, n Network, b *book, l *leadership, r *raft.Raft) *courier {
+	c := &courier{self: self, net: n, book: b, lead: l, raft: r, window: make(chan struct{}, messagesUnderWay)}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -200,7 +201,7 @@ func (c *courier) begin(ctx context.Context, conn net.Conn) error {
 }
 
 func (c *courier) configured(id raft.ServerID) raft.ServerAddress {
-	for _, s := range c.lead.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range c.raft.GetConfiguration().Configuration().Servers {
 		if s.ID == id {
 			return s.Address
 		}

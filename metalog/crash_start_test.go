@@ -139,14 +139,14 @@ func (s *starts) goesOn(what string, left tree, check func(l *Log) error) {
 	}
 }
 
-// The steps of a first start (open.go: identify, begin, agree): raft.db.tmp is written and closed, synced, renamed, the
+// The steps of a first start (open.go: beginStored, agree): raft.db.tmp is written and closed, synced, renamed, the
 // directory synced; node.id.tmp written, synced, renamed, the directory synced; the directory of the snapshots made.
 func (s *starts) first() {
 	begun := quietStart(filepath.Join(s.dir, "begun"))
 	if err := os.MkdirAll(begun.Dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	who, err := begun.identify()
+	who, err := begun.beginStored()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func newStoreCrashes(t *testing.T, seed uint64) *storeCrashes {
 			t.Fatal(err)
 		}
 	}
-	who, err := s.identify()
+	who, err := s.beginStored()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func newStoreCrashes(t *testing.T, seed uint64) *storeCrashes {
 		}
 	}
 	c.open()
-	var first raft.Log // the configuration that identify has put there
+	var first raft.Log // the configuration that beginStored has put there
 	if err := c.st.GetLog(1, &first); err != nil {
 		t.Fatal(err)
 	}
@@ -170,15 +170,11 @@ func (c *storeCrashes) opened(dir string, left cut, old, next raftState) (*store
 	c.counts["states"]++
 	left.left.write(c.t, filepath.Join(dir, storeFile))
 	s := quietStart(dir)
-	who, _, err := readIdentity(filepath.Join(dir, identityFile))
-	if err != nil {
-		return nil, old, err
-	}
 	st, err := s.openStore(nil)
 	if err != nil {
 		return nil, old, err
 	}
-	if _, err = s.agree(st, who); err == nil {
+	if _, err = s.agreeStored(st); err == nil {
 		err = c.whole(st, left, &old, next)
 	}
 	if err = errors.Join(err, s.failure.err()); err != nil {

@@ -284,7 +284,7 @@ func TestFirstStartCutShort(t *testing.T) {
 	other := t.TempDir()
 	s := &starting{Options: Options{Dir: other, NodeID: 1}, logger: &raftLogger{to: slog.New(slog.DiscardHandler)}, failure: newFailure()}
 	s.hclog = s.logger.hclog()
-	who, err := s.identify()
+	who, err := s.beginStored()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // leadership wakes those who wait for a leader.
 type leadership struct {
-	raft     *raft.Raft
+	raft     engine
 	seen     chan raft.Observation
 	observer *raft.Observer
 
@@ -19,7 +19,7 @@ type leadership struct {
 	stopping, stopped chan struct{}
 }
 
-func newLeadership(r *raft.Raft) *leadership {
+func newLeadership(r engine) *leadership {
 	l := &leadership{
 		raft: r, seen: make(chan raft.Observation, 1), changed: make(chan struct{}),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),

@@ -22,6 +22,9 @@ type Contents struct {
 // start would. Entries that no other node has seen yet count: in a cluster of one there are no others, and a node of a larger
 // one cannot tell.
 func Load(dir string) (c Contents, err error) {
+	if v, err := examineFile(dir); v != nil || err != nil {
+		return v.contents(), err
+	}
 	path := filepath.Join(dir, storeFile)
 	if err := checkBolt(path); err != nil {
 		return c, err
@@ -37,11 +40,6 @@ func Load(dir string) (c Contents, err error) {
 }
 
 func load(dir string, st *store) (c Contents, err error) {
-	file := filepath.Join(dir, identityFile)
-	who, found, err := readIdentity(file)
-	if err != nil {
-		return c, err
-	}
 	stored, err := st.identity()
 	if err != nil {
 		return c, err
@@ -55,13 +53,11 @@ func load(dir string, st *store) (c Contents, err error) {
 	if n.stale {
 		last = n.index // the next start deletes the log
 	}
-	switch {
-	case err != nil:
+	if err == nil {
+		err = checkAgreed(filepath.Join(dir, identityFile), stored, st.path, last > 1)
+	}
+	if err != nil {
 		return c, err
-	case found && !who.isOf(stored):
-		return c, fmt.Errorf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID())
-	case !found && last > 1:
-		return c, fmt.Errorf("%s is missing although the log in %s was in use", file, st.path)
 	}
 	for index := n.index + 1; index <= last; index++ {
 		if c.Image, err = replay(st, index, c.Image); err != nil {

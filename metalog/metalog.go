@@ -49,7 +49,9 @@ type log struct {
 	dir      string
 	logger   *slog.Logger
 	store    *store
-	raft     *raft.Raft
+	raft     *raft.Raft  // nil where a file stands for it, and that is file
+	file     *fileEngine // nil else
+	engine   engine      // the one or the other
 	fsm      *fsm
 	batcher  *batcher
 	tenures  *tenures
@@ -90,7 +92,11 @@ func (l *Log) Renew() error {
 	if err != nil {
 		return err
 	}
-	if err := l.store.Set(keyIdentity, who.text()); err != nil { // this is what counts, should node.id still be the one before
+	keep := func(who identity) error { return l.store.Set(keyIdentity, who.text()) }
+	if l.file != nil {
+		keep = l.file.renew
+	}
+	if err := keep(who); err != nil { // this is what counts, should node.id still be the one before
 		return err
 	}
 	l.incarnation.Store(&who.incarnation)
@@ -140,11 +146,16 @@ func (l *Log) Missed(fn func(image.BrokerID)) {
 }
 
 // Snapshot has a snapshot made now and the entries that it makes needless deleted; else that happens as the log grows.
-func (l *Log) Snapshot() error { return l.failure.await(l.raft.Snapshot().Error) }
+func (l *Log) Snapshot() error {
+	if l.file != nil {
+		return l.failure.await(l.file.snapshot)
+	}
+	return l.failure.await(l.raft.Snapshot().Error)
+}
 
 // Leader is the node that leads, image.NoBroker when unknown.
 func (l *Log) Leader() image.BrokerID {
-	_, id := l.raft.LeaderWithID()
+	_, id := l.engine.LeaderWithID()
 	return brokerOf(id)
 }
 

@@ -30,14 +30,22 @@ const startTimeout = 60 * time.Second
 
 // open is Open with something between the store and its file, when between is not nil.
 func open(o Options, between func(backend) backend) (*Log, error) {
+	s := newStarting(o)
+	return s.finish(s.open(between))
+}
+
+func newStarting(o Options) *starting {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &starting{Options: o, logger: &raftLogger{to: o.Logger}, failure: newFailure()}
 	s.hclog = s.logger.hclog()
-	l, err := s.open(between)
+	return s
+}
+
+func (s *starting) finish(l *Log, err error) (*Log, error) {
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the metalog in %s: %w", o.Dir, err), s.undo())
+		return nil, errors.Join(fmt.Errorf("open the metalog in %s: %w", s.Dir, err), s.undo())
 	}
 	s.logger.settled.Store(true)
 	l.close = sync.OnceValue(s.undo)
@@ -65,21 +73,18 @@ func (s *starting) undo() error {
 }
 
 func (s *starting) open(between func(backend) backend) (*Log, error) {
-	if s.NodeID < 0 {
-		return nil, fmt.Errorf("node id %d is negative", s.NodeID)
-	}
 	if err := s.lockDir(); err != nil {
 		return nil, err
 	}
-	who, err := s.identify()
-	if err != nil {
+	if _, err := s.beginStored(); err != nil {
 		return nil, err
 	}
 	st, err := s.openStore(between)
 	if err != nil {
 		return nil, err
 	}
-	if who, err = s.agree(st, who); err != nil {
+	who, err := s.agreeStored(st)
+	if err != nil {
 		return nil, err
 	}
 	return s.start(who, st)
@@ -87,6 +92,9 @@ func (s *starting) open(between func(backend) backend) (*Log, error) {
 
 // lockDir keeps a second process out, also while the store is not there yet to be locked itself.
 func (s *starting) lockDir() error {
+	if s.NodeID < 0 {
+		return fmt.Errorf("node id %d is negative", s.NodeID)
+	}
 	if err := makeDir(filepath.Clean(s.Dir)); err != nil {
 		return err
 	}
@@ -116,32 +124,35 @@ func makeDir(path string) error {
 	return syncFile(parent)
 }
 
-// identify reads node.id, or begins a directory that nothing is in. The store is put there before node.id, so that with
-// node.id and without a store something has been lost. The identity is zero when only the store knows it.
-func (s *starting) identify() (identity, error) {
+// beginStored makes the store of a directory that nothing is in. It is put there before node.id, so that with node.id and
+// without a store something has been lost. The identity is zero when there was a store.
+func (s *starting) beginStored() (who identity, err error) {
 	path := filepath.Join(s.Dir, storeFile)
-	who, known, err := readIdentity(filepath.Join(s.Dir, identityFile))
-	if err != nil {
+	if err := s.refuse(recordsFile, "holds the metadata, without Raft: start with --file-metadata, "+
+		"or run chronik cluster migrate-metadata --to raft"); err != nil {
 		return who, err
 	}
-	_, err = os.Stat(path)
-	switch {
-	case err == nil:
-		return who, nil
-	case !errors.Is(err, os.ErrNotExist):
+	if found, err := exists(path); found || err != nil {
 		return who, err
-	case known:
-		return who, damage(fmt.Sprintf("%s is missing although %s says that this directory was in use", path, identityFile))
 	}
-	for _, sign := range []string{filepath.Join(snapshotsDir, "*"), reachedFile} {
-		if found, err := filepath.Glob(filepath.Join(s.Dir, sign)); err != nil || len(found) > 0 {
-			return who, errors.Join(err, damage(fmt.Sprintf("%s is missing although there are signs of use: %v", path, found)))
-		}
-	}
-	if who, err = mint(s.NodeID, s.Incarnation); err != nil {
+	if who, err = s.identityOfNew(storeFile); err != nil {
 		return who, err
 	}
 	return who, s.begin(path, who)
+}
+
+// identityOfNew is who a directory is that begins, unless something says that file has been there.
+func (s *starting) identityOfNew(file string) (who identity, err error) {
+	for _, sign := range []string{identityFile, filepath.Join(snapshotsDir, "*"), reachedFile} {
+		found, err := filepath.Glob(filepath.Join(s.Dir, sign))
+		if err == nil && len(found) > 0 {
+			err = damage(fmt.Sprintf("%s is missing although there are signs of use: %v", filepath.Join(s.Dir, file), found))
+		}
+		if err != nil {
+			return who, err
+		}
+	}
+	return mint(s.NodeID, s.Incarnation)
 }
 
 // begin makes the store with the identity in it, and gives it its name when that is on disk. Without a network the first
@@ -196,37 +207,46 @@ func (s *starting) openStore(between func(backend) backend) (*store, error) {
 	return st, nil
 }
 
-// agree holds node.id against the store and against the node id that was asked for. A node.id that is not there is
-// written again only when the log holds nothing but its beginning: then it is the first start that was cut short.
-func (s *starting) agree(st *store, who identity) (identity, error) {
-	file := filepath.Join(s.Dir, identityFile)
+// agreeStored is agree with Raft's store.
+func (s *starting) agreeStored(st *store) (identity, error) {
 	stored, err := st.identity()
 	if err != nil {
-		return who, err
-	}
-	if stored.node != s.NodeID {
-		return who, fmt.Errorf("this directory belongs to node %d, not to node %d: "+
-			"start it with node id %d, or give node %d a directory of its own", stored.node, s.NodeID, stored.node, s.NodeID)
-	}
-	_, err = os.Stat(file)
-	if err == nil {
-		if stored.isOf(who) && stored != who { // Renew was cut short
-			return stored, writeWhole(file, stored.text())
-		}
-		if stored != who {
-			return who, damage(fmt.Sprintf("%s and %s are of different nodes (%s, %s)", file, st.path, who.serverID(), stored.serverID()))
-		}
-		return who, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return who, err
+		return stored, err
 	}
 	last, err := st.LastIndex()
 	if err != nil {
-		return who, err
+		return stored, err
 	}
-	if last > 1 {
-		return who, damage(fmt.Sprintf("%s is missing although the log in %s was in use", file, st.path))
+	return s.agree(stored, st.path, last > 1)
+}
+
+// agree holds node.id against what the store says, and against the node id that was asked for. A node.id that is not there is
+// written again only when the log was not used yet: then it is the first start that was cut short.
+func (s *starting) agree(stored identity, store string, used bool) (identity, error) {
+	if stored.node != s.NodeID {
+		return stored, fmt.Errorf("this directory belongs to node %d, not to node %d: "+
+			"start it with node id %d, or give node %d a directory of its own", stored.node, s.NodeID, stored.node, s.NodeID)
 	}
-	return stored, writeWhole(file, stored.text())
+	file := filepath.Join(s.Dir, identityFile)
+	if err := checkAgreed(file, stored, store, used); err != nil {
+		return stored, err
+	}
+	if who, _, err := readIdentity(file); err != nil || who == stored {
+		return stored, err
+	}
+	return stored, writeWhole(file, stored.text()) // it is not there, or Renew was cut short
+}
+
+// checkAgreed holds the file node.id against what the store says.
+func checkAgreed(file string, stored identity, store string, used bool) error {
+	who, known, err := readIdentity(file)
+	switch {
+	case err != nil:
+		return err
+	case !known && used:
+		return damage(fmt.Sprintf("%s is missing although the log in %s was in use", file, store))
+	case known && !stored.isOf(who):
+		return damage(fmt.Sprintf("%s and %s are of different nodes (%s, %s)", file, store, who.serverID(), stored.serverID()))
+	}
+	return nil
 }

@@ -36,9 +36,22 @@ func parseReached(b []byte) (r reached, err error) {
 	return r, nil
 }
 
-// checkReached holds the log against the note, if there is one: directories of older versions of this program have none.
-// sent is the entry behind which a leader's snapshot ends that stands for the log.
-func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
+// checkStored holds the log against the note. sent is the entry behind which a leader's snapshot ends that stands for the log.
+func checkStored(dir string, st *store, sent uint64) (was reached, err error) {
+	last, err := st.LastIndex()
+	if err != nil {
+		return was, err
+	}
+	term, err := st.GetUint64([]byte(keyTerm))
+	if known(err) != nil {
+		return was, err
+	}
+	return checkReached(dir, st.path, reached{term, max(last, sent)})
+}
+
+// checkReached holds how far a log goes against the note, if there is one: directories of older versions of this program have
+// none.
+func checkReached(dir, store string, is reached) (was reached, err error) {
 	path := filepath.Join(dir, reachedFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -50,17 +63,9 @@ func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
 	if was, err = parseReached(b); err != nil {
 		return was, fmt.Errorf("%s: %w", path, err)
 	}
-	last, err := st.LastIndex()
-	if err != nil {
-		return was, err
-	}
-	term, err := st.GetUint64([]byte(keyTerm))
-	if known(err) != nil {
-		return was, err
-	}
-	if term < was.term || max(last, sent) < was.committed {
+	if is.term < was.term || is.committed < was.committed {
 		return was, damage(fmt.Sprintf("%s ends with entry %d in term %d, and %s says that entry %d was committed in term %d: "+
-			"it is older than the files beside it", st.path, last, term, reachedFile, was.committed, was.term))
+			"it is older than the files beside it", store, is.committed, is.term, reachedFile, was.committed, was.term))
 	}
 	return was, nil
 }
@@ -71,7 +76,7 @@ func checkReached(dir string, st *store, sent uint64) (was reached, err error) {
 func (l *Log) note() error {
 	l.noting.Lock()
 	defer l.noting.Unlock()
-	now := reached{max(l.was.term, l.raft.CurrentTerm()), max(l.was.committed, l.raft.CommitIndex(), l.raft.AppliedIndex())}
+	now := reached{max(l.was.term, l.engine.CurrentTerm()), max(l.was.committed, l.engine.CommitIndex(), l.engine.AppliedIndex())}
 	path := filepath.Join(l.dir, reachedFile)
 	err := writeWhole(path, now.text())
 	if !outOfSpace(err) {

@@ -3,6 +3,7 @@ package metalog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"chronik/metalog/image"
+	"chronik/wal/vfs"
 )
 
 // Survey is what the directory of a stopped log holds.
@@ -30,11 +32,48 @@ type Survey struct {
 	Image *image.Image
 
 	votedIn uint64 // the newest term that the server has heard of
+	file    bool   // it is in a file of its own, without Raft
+}
+
+// InFile says whether the log is a file of a node that is alone for good.
+func (v *Survey) InFile() bool { return v.file }
+
+// contents of no survey are none.
+func (v *Survey) contents() Contents {
+	if v == nil {
+		return Contents{}
+	}
+	return Contents{v.Self.Node, v.Incarnation, v.Image}
+}
+
+// examineFile is Examine of a directory whose log is a file; nil of another one. It fails where a start would.
+func examineFile(dir string) (*Survey, error) {
+	r := &recordReplay{failure: newFailure()}
+	records, found, err := readRecords(dir, r)
+	if !found || err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, recordsFile)
+	if err := checkAgreed(filepath.Join(dir, identityFile), r.who, path, records.index > 0); err != nil {
+		return nil, err
+	}
+	if _, err := checkReached(dir, path, reached{records.term, records.index}); err != nil {
+		return nil, err
+	}
+	self := Server{ID: string(r.who.serverID()), Node: r.who.node, Addr: string(r.who.serverID()), Voter: true}
+	img := r.fsm.views.image.Load()
+	return &Survey{
+		Self: self, Incarnation: r.who.incarnation, Cluster: img.ClusterID(), Servers: []Server{self},
+		Index: records.index, Term: records.term, Image: img, file: true,
+	}, nil
 }
 
 // Examine reads a stopped log without changing anything. Errors wrap image.ErrCorrupt where it is damaged, and name the
 // file; a log that is in use is refused.
 func Examine(dir string) (*Survey, error) {
+	if v, err := examineFile(dir); v != nil || err != nil {
+		return v, err
+	}
 	path := filepath.Join(dir, storeFile)
 	if err := checkBolt(path); err != nil {
 		return nil, err
@@ -172,11 +211,59 @@ const Leap = 1 << 32
 // The same server with another configuration (raft's RecoverCluster) would take entries, or a snapshot, from a leader of those
 // that are thought to be lost: it looks at the term alone. Nobody knows the other server.
 func (v *Survey) Recover(to string, records []image.Record) error {
-	index, term := v.Index+Leap, max(v.Term, v.votedIn)+1
+	index := v.Index + Leap
 	img, _, err := v.Image.Apply(image.Index(index), records)
 	if err != nil {
 		return fmt.Errorf("change the metadata: %w", err)
 	}
+	return v.writeRaft(to, img, index)
+}
+
+// Move begins in the directory to, which must not be there, a log with what the stopped one holds: in a file, or for Raft.
+// The node must have been alone (Alone). The directory is whole when Move returns, and of no use before.
+func (v *Survey) Move(to string, file bool) error {
+	if file {
+		return v.writeFile(to)
+	}
+	return v.writeRaft(to, v.Image, v.Index+1)
+}
+
+// Alone says whether the node has never met another one, or none is left.
+func (v *Survey) Alone() bool {
+	other := func(s Server) bool { return s.Node != v.Self.Node }
+	for _, b := range v.Image.Brokers() {
+		if b.ID != v.Self.Node {
+			return false
+		}
+	}
+	return v.Self.Voter && !slices.ContainsFunc(v.Servers, other)
+}
+
+func (v *Survey) writeFile(to string) error {
+	who, err := mint(v.Self.Node, v.Incarnation)
+	if err == nil {
+		err = makeDir(filepath.Clean(to))
+	}
+	if err != nil {
+		return err
+	}
+	disk, err := vfs.OS(to)
+	if err != nil {
+		return err
+	}
+	r := recordFile{disk: disk}
+	if err = r.begin(base{who, v.Image}, v.Index, max(v.Term, v.votedIn)); err == nil {
+		err = r.file.Close()
+	}
+	if err = errors.Join(err, disk.(io.Closer).Close()); err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(to, identityFile), who.text())
+}
+
+// writeRaft is of another server of Raft, with a vote and nobody beside it.
+func (v *Survey) writeRaft(to string, img *image.Image, index uint64) error {
+	term := max(v.Term, v.votedIn) + 1
 	who, err := mint(v.Self.Node, v.Incarnation)
 	if err != nil {
 		return err

@@ -194,13 +194,13 @@ func (n *newest) checkLog(dir string, st *store) (err error) {
 	if n.sent = sent && len(n.damaged) == 0; n.sent {
 		n.stale, err = stale(st, n.index, n.term)
 		if err == nil {
-			n.was, err = checkReached(dir, st, n.index)
+			n.was, err = checkStored(dir, st, n.index)
 		}
 		if err != nil || n.stale {
 			return err
 		}
 	} else {
-		n.was, err = checkReached(dir, st, 0)
+		n.was, err = checkStored(dir, st, 0)
 	}
 	return cmp.Or(continues(st, n.index, n.sent), err)
 }

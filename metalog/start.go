@@ -91,6 +91,7 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 	if l.raft, err = s.newRaft(config, l.fsm, st, files, trans); err != nil {
 		return nil, err
 	}
+	l.engine = l.raft
 	s.opened(func() error { return s.shutdown(l, link) })
 	return l, s.run(l, link, changes)
 }
@@ -101,25 +102,32 @@ func (s *starting) run(l *Log, link *transport, changes <-chan bool) error {
 	if s.Net == nil && !onlyVoter(servers, l.identity.serverID()) {
 		return fmt.Errorf("this directory belongs to a cluster of several nodes, or to none yet: start it with --join and the cluster's key (%v)", servers)
 	}
-	l.lead = newLeadership(l.raft)
-	s.opened(func() error { l.lead.stop(); return nil })
 	retime := l.retime
 	retime()
 	l.fsm.changed.Store(&retime)
-	l.lead.call(retime)
+	return s.serve(l, link, changes)
+}
+
+// serve starts what goes by the engine.
+func (s *starting) serve(l *Log, link *transport, changes <-chan bool) error {
+	l.lead = newLeadership(l.engine)
+	s.opened(func() error { l.lead.stop(); return nil })
+	if l.raft != nil {
+		l.lead.call(l.retime)
+	}
 	var told *herald
 	if link != nil {
 		told = newHerald(l.raft, link)
-		link.start(l.raft, onlyVoter(servers, l.identity.serverID()))
+		link.start(l.raft, onlyVoter(l.raft.GetConfiguration().Configuration().Servers, l.identity.serverID()))
 		l.lead.call(link.note)
 		link.note() // who was heard of before that
-		l.courier = newCourier(l.identity.node, s.Net, l.book, l.lead)
+		l.courier = newCourier(l.identity.node, s.Net, l.book, l.lead, l.raft)
 		l.lead.call(l.courier.moved)
 		s.opened(func() error { l.courier.stop(); return nil })
 	}
-	l.tenures = newTenures(l.raft, l.lead, &reads{raft: l.raft, store: raftStore{l.store}, views: l.fsm.views}, changes, s.failure)
+	l.tenures = newTenures(l.engine, l.lead, &reads{raft: l.engine, store: raftStore{l.store}, views: l.fsm.views}, changes, s.failure)
 	s.opened(func() error { l.tenures.stop(); return nil })
-	l.batcher = newBatcher(l.raft, l.lead, l.courier, told, l.fsm.views, s.failure)
+	l.batcher = newBatcher(l.engine, l.lead, l.courier, told, l.fsm.views, s.failure)
 	s.opened(func() error { l.batcher.stop(); return nil })
 	if link != nil {
 		d := newDesk(s.Net.Listen(proposeStream), l.batcher, l.tenures, s.Logger)
@@ -244,14 +252,14 @@ func (s *starting) newRaft(c *raft.Config, f *fsm, st *store, snaps raft.Snapsho
 func (s *starting) replayed(l *Log) error {
 	stuck := time.NewTicker(startTimeout)
 	defer stuck.Stop()
-	for at := l.raft.AppliedIndex(); ; {
+	for at := l.engine.AppliedIndex(); ; {
 		select {
 		case <-l.tenures.begun:
 			return nil
 		case <-s.failure.happened:
 			return s.failure.err()
 		case <-stuck.C:
-			now := l.raft.AppliedIndex()
+			now := l.engine.AppliedIndex()
 			if now == at {
 				return fmt.Errorf("no leader, or nothing applied, for %s; entry %d was the last", startTimeout, at)
 			}

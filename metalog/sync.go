@@ -16,7 +16,7 @@ import (
 // reads finds the last committed entry that the FSM is given. Others (a leader's first, barriers) it never hears of, so
 // nobody could wait for them.
 type reads struct {
-	raft  *raft.Raft
+	raft  engine
 	store raftStore
 	views *views
 

@@ -15,7 +15,7 @@ import (
 // tenures runs what Lead was given from the beginning of each leadership to its end. A new tenure begins when all that
 // ran in the last one has returned.
 type tenures struct {
-	raft    *raft.Raft
+	raft    engine
 	watch   *leadership
 	reads   *reads
 	failure *failure
@@ -37,7 +37,7 @@ type tenure struct {
 	runs sync.WaitGroup
 }
 
-func newTenures(r *raft.Raft, l *leadership, reads *reads, changes <-chan bool, f *failure) *tenures {
+func newTenures(r engine, l *leadership, reads *reads, changes <-chan bool, f *failure) *tenures {
 	t := &tenures{
 		raft: r, watch: l, reads: reads, failure: f, changes: changes,
 		begun: make(chan struct{}), stopping: make(chan struct{}), stopped: make(chan struct{}),

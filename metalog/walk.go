@@ -31,7 +31,12 @@ type Item struct {
 // the errors of those items and the first of visit's, which ends it.
 func Walk(dir string, visit func(Item) error) error {
 	w := &walk{dir: dir, visit: visit}
-	err := errors.Join(w.node(), w.store(), w.snapshots())
+	err := w.node()
+	if inFile, e := exists(filepath.Join(dir, recordsFile)); inFile || e != nil {
+		err = errors.Join(err, e, w.records())
+	} else {
+		err = errors.Join(err, w.store(), w.snapshots())
+	}
 	if w.stopped != nil {
 		return w.stopped
 	}
@@ -85,6 +90,46 @@ func (w *walk) store() error {
 	}
 	st := &store{path: path, under: under, failure: newFailure()}
 	return errors.Join(w.votes(st), w.entries(st), st.Close())
+}
+
+// records shows a log that is a file.
+func (w *walk) records() error {
+	r := &shownRecords{walk: w, path: filepath.Join(w.dir, recordsFile)}
+	if _, _, err := readRecords(w.dir, r); err != nil && !r.told {
+		return w.show(Item{File: r.path, Name: "entry", Index: r.last + 1, Err: err})
+	}
+	return r.all
+}
+
+// shownRecords is a reader that goes on past what it cannot read in an entry.
+type shownRecords struct {
+	*walk
+	path string
+	last uint64
+	all  error
+	told bool // visit has ended it
+}
+
+func (r *shownRecords) base(b base, index, term uint64) error {
+	r.last = index
+	r.note(r.show(Item{File: r.path, Name: "node", Values: values(b.who)}))
+	return r.note(r.show(Item{File: r.path, Name: "snapshot", Index: index, Term: term, Image: b.image}))
+}
+
+func (r *shownRecords) entry(index, term uint64, data []byte) error {
+	r.last = index
+	i := Item{File: r.path, Name: "entry", Index: index, Term: term, Type: raft.LogCommand.String()}
+	i.Proposals, _, i.Err = openEntry(&raft.Log{Index: index, Term: term, Data: data})
+	return r.note(r.show(i))
+}
+
+// note is an error when visit wants no more.
+func (r *shownRecords) note(err error) error {
+	r.all = errors.Join(r.all, err)
+	if r.stopped != nil {
+		r.told = true
+	}
+	return r.stopped
 }
 
 // votes shows what raft keeps beside the log; raft's own names of it are not exported.

@@ -145,6 +145,7 @@ func (b *broker) nodeOptions() cluster.Options {
 		ClusterID: c.ClusterID,
 		Endpoints: []image.Endpoint{{Name: listener, Host: host, Port: int32(c.clientPort(portOf(b.socket.Addr())))}},
 		Peers:     c.peers(),
+		InFile:    c.FileMetadata,
 		Static:    c.static(portOf(b.socket.Addr())),
 		Pool:      b.pool, WALFileSize: c.WALFileSize, WALBudget: c.WALSize, Sync: c.WALSync, SyncEvery: c.WALSyncInterval,
 		Logger: b.logger,

@@ -43,6 +43,8 @@ type Config struct {
 	ClusterAddr     string          // that other nodes reach this one by; empty: bind-addr, or the machine's own
 	ClusterKey      string          // the secret that the nodes of a cluster share; empty for a node alone
 
+	FileMetadata bool // one plain file instead of Raft's store
+
 	LogLevel  slog.Level
 	LogFormat string // text or json
 
@@ -120,6 +122,9 @@ var settings = []setting{
 		func(c *Config, v string) error { c.ClusterKey = v; return checkKey(v) }},
 	{"cluster-key-file", "", "`file` to read cluster-key from; nobody but its owner may be allowed to read it",
 		func(c *Config, v string) error { return readKey(&c.ClusterKey, v) }},
+	{"file-metadata", "false", "the metadata is kept in one plain file instead of Raft's store; for a standalone node only, and chronik cluster " +
+		"migrate-metadata moves what is there: true or false; the flag alone is true",
+		func(c *Config, v string) error { return parseBool(&c.FileMetadata, v) }},
 	{"log-level", "info", "`level` of the log: debug, info, warn or error",
 		func(c *Config, v string) error { return parseLevel(&c.LogLevel, v) }},
 	{"log-format", "text", "`format` of the log: text or json",

@@ -64,6 +64,10 @@ func (c *Config) checkCluster() error {
 		errs = append(errs, errors.New("cluster-key is missing: nodes of a cluster prove by it that they belong together; "+
 			"write the same secret at each of them, as in CHRONIK_CLUSTER_KEY=$(openssl rand -hex 16)"))
 	}
+	if c.clustered() && c.FileMetadata {
+		errs = append(errs, errors.New("file-metadata is for a standalone node, and this one is to be one of several: "+
+			"nodes agree on their metadata by Raft; leave file-metadata out, or join, bootstrap-expect and initial-voters"))
+	}
 	if c.BootstrapExpect > 0 && len(c.InitialVoters) > 0 {
 		errs = append(errs, errors.New("bootstrap-expect and initial-voters both say who founds the cluster: leave one of them out"))
 	}

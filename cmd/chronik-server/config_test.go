@@ -89,6 +89,7 @@ var examples = map[string]struct {
 	"cluster-addr":      {"n1.example.org", "192.0.2.1", func(c *Config) { c.ClusterAddr = "n1.example.org" }},
 	"cluster-key":       {"0123456789abcdef0", "fedcba98765432100", func(c *Config) { c.ClusterKey = "0123456789abcdef0" }},
 	"cluster-key-file":  {"", "", func(c *Config) { c.ClusterKey = someKey }},
+	"file-metadata":     {"true", "false", func(c *Config) { c.FileMetadata = true }},
 	"log-level":         {"debug", "error", func(c *Config) { c.LogLevel = slog.LevelDebug }},
 	"log-format":        {"json", "text", func(c *Config) { c.LogFormat = "json" }},
 	"wal-sync":          {"interval", "never", func(c *Config) { c.WALSync = wal.SyncInterval }},
