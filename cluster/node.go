@@ -210,6 +210,7 @@ func (n *Node) groupConfig() group.Config {
 		OffsetsCheckInterval:  Millis(b.OffsetsRetentionCheckIntervalMs),
 		ConsumerMaxSize:       int(b.ConsumerGroupMaxSize),
 		ConsumerAssignors:     b.ConsumerAssignors,
+		StreamsMaxSize:        int(b.StreamsGroupMaxSize),
 		Upgrade:               b.ConsumerUpgrade,
 		Downgrade:             b.ConsumerDowngrade,
 	}

@@ -37,6 +37,7 @@ type Config struct {
 
 	ConsumerMaxSize   int      // group.consumer.max.size, members
 	ConsumerAssignors []string // group.consumer.assignors; the first is the default
+	StreamsMaxSize    int      // group.streams.max.size, members
 	Upgrade           bool     // group.consumer.migration.policy lets a classic group become a consumer group ...
 	Downgrade         bool     // ... and a consumer group a classic one
 }

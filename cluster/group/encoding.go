@@ -27,16 +27,22 @@ func appendTexts(dst []byte, list []string) []byte {
 	return dst
 }
 
-// appendPartitions writes each topic's id and the steps from one partition to the next.
+// appendPartitions writes each topic's id and numbers.
 func appendPartitions(dst []byte, p partitions) []byte {
 	dst = appendCount(dst, len(p))
 	for _, t := range p.topics() {
-		dst = appendCount(append(dst, t[:]...), len(p[t]))
-		last := int32(-1)
-		for _, n := range p[t] {
-			dst = appendCount(dst, int(n-last-1))
-			last = n
-		}
+		dst = appendNumbers(append(dst, t[:]...), p[t])
+	}
+	return dst
+}
+
+// appendNumbers writes how many there are and the steps from one to the next; they are sorted.
+func appendNumbers(dst []byte, list []int32) []byte {
+	dst = appendCount(dst, len(list))
+	last := int32(-1)
+	for _, n := range list {
+		dst = appendCount(dst, int(n-last-1))
+		last = n
 	}
 	return dst
 }
@@ -113,14 +119,7 @@ func (r *reader) partitions() partitions {
 	for range r.count() {
 		var t image.TopicID
 		copy(t[:], r.take(len(t)))
-		last := int64(-1)
-		list := readList(r, func(r *reader) int32 {
-			last += int64(r.step()) + 1
-			if last < 0 || last != int64(int32(last)) {
-				r.fail()
-			}
-			return int32(last)
-		})
+		list := r.numbers()
 		if r.failed {
 			return nil
 		}
@@ -129,6 +128,17 @@ func (r *reader) partitions() partitions {
 		}
 	}
 	return p
+}
+
+func (r *reader) numbers() []int32 {
+	last := int64(-1)
+	return readList(r, func(r *reader) int32 {
+		last += int64(r.step()) + 1
+		if last < 0 || last != int64(int32(last)) {
+			r.fail()
+		}
+		return int32(last)
+	})
 }
 
 // done says whether all could be read. What a later version has appended may be left.

@@ -32,7 +32,11 @@ var rewrite = flag.Bool("rewrite", false, "write the expected output of the scri
 //
 // A new member's id is its label in lower case. Every label stands for one open request.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+	testScripts(t, "testdata/*.txt", func(t *testing.T, text string) string { return newScript(t).run(text) })
+}
+
+func testScripts(t *testing.T, pattern string, run func(*testing.T, string) string) {
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
@@ -42,7 +46,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := newScript(t).run(string(text))
+			got := run(t, string(text))
 			if *rewrite {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -68,20 +72,23 @@ func newScript(t rapid.TB) *script {
 	return s
 }
 
-func (s *script) run(text string) string {
+func (s *script) run(text string) string { return perform(text, &s.out, s.command) }
+
+// perform is the script text with what its commands write to out.
+func perform(text string, out *strings.Builder, command func(words []string)) string {
 	var done []string
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		commands, _, _ := strings.Cut(block, "\n----")
-		s.out.Reset()
+		out.Reset()
 		for line := range strings.SplitSeq(commands, "\n") {
 			if !strings.HasPrefix(line, "#") {
-				s.command(strings.Fields(line))
+				command(strings.Fields(line))
 			}
 		}
 		if onlyComments(commands) {
 			done = append(done, commands)
 		} else {
-			done = append(done, strings.TrimRight(commands+"\n----\n"+s.out.String(), "\n"))
+			done = append(done, strings.TrimRight(commands+"\n----\n"+out.String(), "\n"))
 		}
 	}
 	return strings.Join(done, "\n\n") + "\n"

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chronik/cluster/coordinator"
+	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
 )
@@ -38,11 +39,12 @@ func testConfig() Config {
 
 // world is a machine with time and a metadata log that are moved by hand.
 type world struct {
-	t      rapid.TB
-	img    *image.Image
-	config Config
-	now    coordinator.Instant
-	m      *machine
+	t           rapid.TB
+	img         *image.Image
+	config      Config
+	groupConfig config.Group
+	now         coordinator.Instant
+	m           *machine
 
 	hold     bool // proposals stay in flight until apply or fail
 	inFlight []coordinator.Proposal
@@ -69,7 +71,10 @@ func (w *world) restart() {
 }
 
 func (w *world) make() {
-	e := env{image: func() *image.Image { return w.img }, config: func() Config { return w.config }}
+	e := env{
+		image: func() *image.Image { return w.img }, config: func() Config { return w.config },
+		group: func(string) config.Group { return w.groupConfig },
+	}
 	w.m = newMachine(e, "g", 0, w.now)
 }
 

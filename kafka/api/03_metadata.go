@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/google/uuid"
@@ -170,13 +169,7 @@ func (b *Broker) createMissing(ctx context.Context, rq *wire.Request, names []st
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for _, t := range resp.(*kmsg.CreateTopicsResponse).Topics {
-		if code := kerr.Code(t.ErrorCode); code != kerr.None && code != kerr.TopicAlreadyExists {
-			failed = append(failed, fmt.Errorf("create %s: %w", t.Topic, code))
-		}
-	}
-	return errors.Join(failed...)
+	return notCreated(resp.(*kmsg.CreateTopicsResponse).Topics)
 }
 
 func clusterID(img *image.Image) string { return cluster.FormatClusterID(img.ClusterID()) }

@@ -80,6 +80,8 @@ func init() {
 		75:         {min: 0, max: 0, begin: quick(describeTopicPartitions)},
 		80:         controlled(0, 1, addRaftVoter),
 		81:         controlled(0, 0, removeRaftVoter),
+		88:         {min: 0, max: 1, begin: slow(streamsGroupHeartbeat)},
+		89:         {min: 0, max: 1, begin: quick(streamsGroupDescribe)},
 		kmsgMaxKey: {},
 	}
 }
