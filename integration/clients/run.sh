@@ -4,7 +4,8 @@
 #   ONLY=kafkajs-2.2.4,java-4.4.0 run.sh      some of them, by clients.txt
 #   SERVER=cluster run.sh                     against three nodes of it, with three replicas of each topic
 #   SERVER=kafka [KAFKA_VERSION=3.9.1] run.sh against Apache Kafka: the suite's own proof
-# RECORDS (2000) per produce step, JOBS (2) clients at a time, CLIENTS_CACHE (.cache beside this file) for what it installs.
+# RECORDS (2000) per produce step, JOBS (2) clients at a time, CHURN (40) seconds for each mixture of members (0: none;
+# CHURN_SEED repeats what is done to them), CLIENTS_CACHE (.cache beside this file) for what it installs.
 # Prints `ok|FAIL client step detail` for each step, a table that also stands in $CLIENTS_CACHE/table.md, and
 # `N passed, N failed`; a failure keeps the logs and makes the exit code 1.
 set -euo pipefail
@@ -108,6 +109,17 @@ run_java() {
 }
 run_tools() { bounded bash "$here/tools/scenario.sh"; }
 
+member() { # NAME COMMAND [ARGUMENT...]: the process, without a shell before it, that is a member of a group
+  case $2 in
+    franz) echo "$FRANZ member" ;;
+    kafka_python) echo "$(python "kafka-python-$3") -B $here/python/kafka_python.py" ;;
+    confluent) echo "$(python confluent-kafka) -B $here/python/confluent.py" ;;
+    kafkajs) echo "node $here/kafkajs/scenario.js" ;;
+    java) echo "java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp $(classes "$3" "$(maven java "$3")") Scenario" ;;
+    *) echo "$1 can be no member of a group" >&2; return 1 ;;
+  esac
+}
+
 # ---- the server
 free_ports() { # four, below those that outgoing connections take: one of these could hold the port while the server is down
   python3 -c '
@@ -197,6 +209,29 @@ phase() { # PHASE: of every client, JOBS at a time
   running=()
 }
 
+churn() { # groups whose members come, go, are killed and held still
+  local name word line
+  for name in "${names[@]}"; do
+    for word in range cooperative consumer; do
+      if has "$name" "$word"; then
+        echo "$name|${features[$name]}|$(member "$name" ${command[$name]})"
+        break
+      fi
+    done
+  done >"$work/members"
+  if [ "${CHURN:-40}" = 0 ] || [ ! -s "$work/members" ]; then return; fi
+  contract "${names[0]}" member
+  export STATE=$work/logs/churn
+  while read -r line; do
+    case $line in
+      restart) crash_server; start_server ;;
+      ok\ * | FAIL\ *) sed -E "s/^(ok|FAIL) /\1 groups /" <<<"$line" | tee -a "$work/results/churn" ;;
+      *) echo "  churn: $line" ;;
+    esac
+  done < <("$FRANZ" churn "${CHURN:-40}" "$work/members" 2>&1)
+  grep -q . "$work/results/churn" || echo "FAIL groups churn nothing was done" | tee "$work/results/churn"
+}
+
 # ---- the table
 passed() { grep -hqE "^ok $1 $2( |$)" "$work/results/$1."*; }
 mark() { if passed "$1" "$2"; then printf yes; else printf '**no**'; fi; }
@@ -254,6 +289,7 @@ main() {
   phase 2
   phase 3
   phase raw
+  churn
   table | tee "$cache/table.md"
   echo "the run against $server_name took $((SECONDS - began)) s"
   summary

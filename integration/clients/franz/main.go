@@ -14,13 +14,17 @@ import (
 const limit = 2 * time.Minute
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
+	ctx := context.Background()
+	if len(os.Args) > 1 && os.Args[1] != "churn" && os.Args[1] != "member" { // these say themselves how long they take
+		bounded, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		ctx = bounded
+	}
 	commands := map[string]func(context.Context, Contract, []string) error{
-		"scenario": scenario, "verify": verify, "records": records, "check": check,
+		"scenario": scenario, "verify": verify, "records": records, "check": check, "churn": churn, "member": beMember,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: franz scenario | verify TOTAL | records FIRST CODEC | check FIRST END")
+		fmt.Fprintln(os.Stderr, "usage: franz scenario | verify TOTAL | records FIRST CODEC | check FIRST END | churn SECONDS FILE | member")
 		os.Exit(2)
 	}
 	c, err := contractFromEnv()

@@ -105,12 +105,12 @@ final class Contract {
         if (!holds) throw new IllegalStateException(otherwise);
     }
 
-    private static String env(String name) {
+    static String env(String name) {
         String v = System.getenv(name);
         return v == null ? "" : v;
     }
 
-    private static int number(String name) {
+    static int number(String name) {
         return Integer.parseInt(env(name));
     }
 

@@ -6,6 +6,7 @@ import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -13,9 +14,11 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.admin.AdminClient;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -23,6 +26,7 @@ import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -44,6 +48,7 @@ public final class Scenario {
             case "1": s.phaseOne(); break;
             case "2": s.phaseTwo(); break;
             case "3": step("peers", s::readPeers); break;
+            case "member": s.beMember(); break;
             default: throw new IllegalArgumentException("PHASE " + s.c.phase + " is not 1, 2 or 3");
         }
     }
@@ -57,6 +62,61 @@ public final class Scenario {
             step("commit", () -> commitHalf(member));
         }
         step("time", this::fromTime);
+    }
+
+    /** Is a member of a group until SIGTERM. README.md says what it prints. */
+    private void beMember() throws Exception {
+        Properties p = common(c.group);
+        boolean classic = Contract.env("MEMBER_PROTOCOL").equals("classic");
+        if (classic) {
+            int session = Contract.number("MEMBER_SESSION");
+            String range = "org.apache.kafka.clients.consumer.RangeAssignor", cooperative = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+            p.put("partition.assignment.strategy", Contract.env("MEMBER_ASSIGNOR").equals("range") ? range : cooperative);
+            p.put("session.timeout.ms", String.valueOf(session));
+            p.put("heartbeat.interval.ms", String.valueOf(session / 5));
+        } else {
+            p.put("group.protocol", "consumer");
+        }
+        AtomicBoolean stopping = new AtomicBoolean();
+        Thread self = Thread.currentThread();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            stopping.set(true);
+            try {
+                self.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }));
+        try (Consumer<String, String> member = new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer())) {
+            member.subscribe(Collections.singleton(c.topic), new ConsumerRebalanceListener() {
+                @Override
+                public void onPartitionsAssigned(Collection<TopicPartition> some) {
+                    owns("+", some);
+                }
+
+                @Override
+                public void onPartitionsRevoked(Collection<TopicPartition> some) {
+                    owns("-", some);
+                }
+            });
+            while (!stopping.get()) {
+                for (ConsumerRecord<String, String> r : member.poll(Duration.ofMillis(200)))
+                    System.out.println("r\t" + r.partition() + "\t" + r.offset() + "\t" + r.key() + "\t" + r.value());
+                System.out.flush();
+                try {
+                    member.commitSync();
+                } catch (KafkaException e) {
+                    // what could not be committed comes again
+                }
+            }
+        }
+    }
+
+    private static void owns(String sign, Collection<TopicPartition> some) {
+        StringBuilder list = new StringBuilder();
+        for (TopicPartition tp : some) list.append(list.length() == 0 ? "" : ",").append(tp.partition());
+        System.out.println(sign + "\t" + System.currentTimeMillis() + "\t" + list);
+        System.out.flush();
     }
 
     private void phaseTwo() throws Exception {
@@ -242,11 +302,15 @@ public final class Scenario {
 
     /** A consumer that checks every CRC; without a group it only reads. */
     private Consumer<String, String> consumer(String group) {
+        return new KafkaConsumer<>(common(group), new StringDeserializer(), new StringDeserializer());
+    }
+
+    private Properties common(String group) {
         Properties p = common();
         if (group != null) p.put("group.id", group);
         p.put("auto.offset.reset", "earliest");
         p.put("enable.auto.commit", "false");
         p.put("check.crcs", "true");
-        return new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer());
+        return p;
     }
 }

@@ -2,7 +2,7 @@
 // kafkajs under the contract of README.md beside run.sh.
 const { readFileSync, writeFileSync } = require('fs')
 const assert = require('assert')
-const { Kafka, Partitioners, logLevel } = require('kafkajs')
+const { AssignerProtocol, Kafka, Partitioners, logLevel } = require('kafkajs')
 const codecs = require('./codecs')
 const { c, record, Tally } = require('./contract')
 
@@ -130,6 +130,51 @@ async function readPeers() {
   return `read ${c.peers.map(p => p.topic).join(' ')}`
 }
 
+const say = (...words) => console.log(words.join('\t'))
+
+// range assigns as Kafka's RangeAssignor does, one topic: kafkajs has only an assigner of its own, and all members of a group
+// must have one in common.
+const range = ({ cluster }) => ({
+  name: 'range',
+  version: 0,
+  async assign({ members, topics: [topic] }) {
+    const partitions = cluster.findTopicPartitionMetadata(topic).map(p => p.partitionId).sort((a, b) => a - b)
+    const ids = members.map(m => m.memberId).sort()
+    const share = Math.floor(partitions.length / ids.length), more = partitions.length % ids.length
+    return ids.map((memberId, i) => {
+      const from = i * share + Math.min(i, more)
+      const assignment = { [topic]: partitions.slice(from, from + share + (i < more ? 1 : 0)) }
+      return { memberId, memberAssignment: AssignerProtocol.MemberAssignment.encode({ version: 0, assignment, userData: Buffer.alloc(0) }) }
+    })
+  },
+  protocol({ topics }) {
+    return { name: this.name, metadata: AssignerProtocol.MemberMetadata.encode({ version: this.version, topics, userData: Buffer.alloc(0) }) }
+  },
+})
+
+// member is one of a group until SIGTERM. README.md says what it prints.
+async function member() {
+  assert.deepStrictEqual([process.env.MEMBER_PROTOCOL, process.env.MEMBER_ASSIGNOR], ['classic', 'range'])
+  const session = Number(process.env.MEMBER_SESSION)
+  const consumer = kafka.consumer({
+    groupId: c.group, maxWaitTimeInMs: 200, partitionAssigners: [range], sessionTimeout: session, heartbeatInterval: session / 5,
+  })
+  let owned = []
+  const gives = () => { say('-', Date.now(), owned.join(',')); owned = [] }
+  consumer.on(consumer.events.REBALANCING, gives)
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    gives() // it says nothing when it was expelled
+    owned = payload.memberAssignment[c.topic] ?? []
+    say('+', Date.now(), owned.join(','))
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [c.topic], fromBeginning: true })
+  const stopped = new Promise(resolve => process.on('SIGTERM', resolve))
+  await consumer.run({ eachMessage: async ({ partition, message }) => say('r', partition, message.offset, message.key, message.value) })
+  await stopped
+  await consumer.disconnect()
+}
+
 const phases = {
   async 1() {
     await step('version', async () => require('kafkajs/package.json').version)
@@ -143,6 +188,7 @@ const phases = {
     await step('resume', resume)
   },
   3: () => step('peers', readPeers),
+  member,
 }
 
 async function main() {

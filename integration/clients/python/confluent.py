@@ -4,7 +4,7 @@ import os
 import time
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer as KafkaConsumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer as KafkaConsumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import scenario
@@ -13,9 +13,9 @@ COMMON = {"bootstrap.servers": os.environ["BOOTSTRAP"]}
 
 
 class Consumer:
-    def __init__(self, topic, group):
+    def __init__(self, topic, group, **config):
         self.kafka = KafkaConsumer(
-            {**COMMON, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", "check.crcs": True}
+            {**COMMON, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", "check.crcs": True, **config}
         )
         self.topic = topic
 
@@ -30,6 +30,13 @@ class Consumer:
     def commit(self, offsets):
         for tp in self.kafka.commit(offsets=self.partitions(offsets), asynchronous=False):
             assert tp.error is None, tp.error
+
+    def commit_read(self):
+        """What could not be committed comes again."""
+        try:
+            self.kafka.commit(asynchronous=False)
+        except KafkaException:
+            pass
 
     def committed(self):
         return {tp.partition: tp.offset for tp in self.kafka.committed(self.partitions(), timeout=10)}
@@ -70,6 +77,18 @@ class Client:
     def member(self, topic, group):
         consumer = Consumer(topic, group)
         consumer.kafka.subscribe([topic])
+        return consumer
+
+    def churner(self, topic, group, protocol, assignor, session, assigned, revoked):
+        config = {"group.protocol": "consumer"}
+        if protocol == "classic":
+            config = {
+                "partition.assignment.strategy": assignor, "session.timeout.ms": session, "heartbeat.interval.ms": session // 5,
+            }
+        consumer = Consumer(topic, group, **config)
+        consumer.kafka.subscribe(
+            [topic], on_assign=lambda _, p: assigned(p), on_revoke=lambda _, p: revoked(p), on_lost=lambda _, p: revoked(p)
+        )
         return consumer
 
     def reader(self, topic, offsets):

@@ -9,8 +9,10 @@ if sys.version_info >= (3, 12):  # 2.0.2 carries a six whose importer Python 3.1
     sys.modules["kafka.vendor.six.moves"] = six.moves
 
 import kafka
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import KafkaError
 
 import scenario
 
@@ -33,6 +35,13 @@ class Consumer:
         # the later releases' OffsetAndMetadata has a third field with a default, a leader epoch
         self.kafka.commit({tp: OffsetAndMetadata(offsets[tp.partition], "") for tp in self.partitions})
 
+    def commit_read(self):
+        """What could not be committed comes again."""
+        try:
+            self.kafka.commit()
+        except (KafkaError, AssertionError):  # 2.0.2 asserts that it is a member
+            pass
+
     def committed(self):
         return {tp.partition: self.kafka.committed(tp) for tp in self.partitions}
 
@@ -41,6 +50,17 @@ class Consumer:
 
     def close(self):
         self.kafka.close()
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, assigned, revoked):
+        self.on_partitions_assigned, self.on_partitions_revoked = assigned, revoked
+
+    def on_partitions_assigned(self, assigned):
+        """Replaced."""
+
+    def on_partitions_revoked(self, revoked):
+        """Replaced."""
 
 
 class Client:
@@ -78,6 +98,15 @@ class Client:
     def member(self, topic, group):
         consumer = Consumer(topic, group_id=group)
         consumer.kafka.subscribe([topic])
+        return consumer
+
+    def churner(self, topic, group, protocol, assignor, session, assigned, revoked):
+        assert (protocol, assignor) == ("classic", "range"), (protocol, assignor)
+        consumer = Consumer(
+            topic, group_id=group, session_timeout_ms=session, heartbeat_interval_ms=session // 5,
+            partition_assignment_strategy=[RangePartitionAssignor],
+        )
+        consumer.kafka.subscribe([topic], listener=Listener(assigned, revoked))
         return consumer
 
     def reader(self, topic, offsets):

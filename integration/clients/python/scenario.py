@@ -4,6 +4,7 @@ how, is the adapter's business: an object with the methods that are called on `c
 import hashlib
 import json
 import os
+import signal
 import time
 
 TOPIC, GROUP, STATE = os.environ["TOPIC"], os.environ["GROUP"], os.environ["STATE"] + ".json"
@@ -69,7 +70,28 @@ def step(name, action, *args):
 
 
 def run(client):
-    {"1": phase_one, "2": phase_two, "3": phase_three}[os.environ["PHASE"]](client)
+    {"1": phase_one, "2": phase_two, "3": phase_three, "member": member}[os.environ["PHASE"]](client)
+
+
+def member(client):
+    """Is a member of a group until SIGTERM. README.md says what it prints."""
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    protocol, assignor, session = (os.environ["MEMBER_" + name] for name in ("PROTOCOL", "ASSIGNOR", "SESSION"))
+    consumer = client.churner(TOPIC, GROUP, protocol, assignor, int(session), lambda p: owns("+", p), lambda p: owns("-", p))
+    while not stopping:
+        for partition, offset, got_key, got_value in consumer.poll():
+            say("r", partition, offset, (got_key or b"").decode(), got_value.decode())
+        consumer.commit_read()
+    consumer.close()
+
+
+def owns(sign, partitions):
+    say(sign, int(time.time() * 1000), ",".join(str(p.partition) for p in partitions))
+
+
+def say(*words):
+    print(*words, sep="\t", flush=True)
 
 
 def phase_one(client):
