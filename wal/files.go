@@ -205,6 +205,26 @@ func (s *files) hold(loc Loc) *file {
 	return f
 }
 
+// part is what lies from offset from of f up to offset to.
+type part struct {
+	f        *file
+	from, to int64
+}
+
+// within returns what was written from pos to end, file by file; the caller must Release the files.
+func (s *files) within(pos, end int64) (all []part) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, f := range s.list {
+		from, to := max(pos-f.base, 0), min(end-f.base, f.used)
+		if from < to {
+			f.refs.Add(1)
+			all = append(all, part{f, from, to})
+		}
+	}
+	return all
+}
+
 // place returns the file and the offset for a group of n bytes. Only the writer calls it.
 func (l *Log) place(n int64) (*file, int64, error) {
 	f := l.files.active()

@@ -343,6 +343,9 @@ func (l *Log) recycle(f *file, kept []spare, most int) ([]spare, error) {
 	if err != nil {
 		return kept, err
 	}
+	if !f.inUse() {
+		vfs.Uncache(f.f) // direct writes would have to, piece by piece
+	}
 	l.prep.mu.Lock()
 	defer l.prep.mu.Unlock()
 	if f.inUse() || f.size != l.opt.FileSize || size != f.size || len(l.prep.spares)+len(kept) >= most {

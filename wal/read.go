@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"chronik/kafka/batch"
+	"chronik/wal/vfs"
 )
 
 // Read returns the bytes at loc, from memory or from the log's file, and keeps them there until the extent is released.
@@ -39,6 +40,30 @@ func (l *Log) Recent(loc Loc) (batch.Extent, bool) {
 		return batch.Extent{}, false
 	}
 	return batch.Extent{Mem: b, Len: int64(len(b)), Ref: buf}, true
+}
+
+// Copy reads what loc spans from the log's file through the page cache: for little, of what ReadAhead has read. It returns
+// fewer bytes where the file ends, as Load does, with Load's errors.
+func (l *Log) Copy(into []byte, loc Loc) ([]byte, error) {
+	f := l.files.hold(Loc{Pos: loc.Pos})
+	if f == nil {
+		return nil, ErrGone
+	}
+	defer f.Release()
+	off := loc.Pos - f.base
+	n, err := f.f.ReadAt(into[:min(int64(loc.Len), f.size-off)], off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s at %d: %w", f.name, off, err)
+	}
+	return into[:n], nil
+}
+
+// ReadAhead has what was written from pos to end read into the page cache, in the background.
+func (l *Log) ReadAhead(pos, end int64) {
+	for _, w := range l.files.within(pos, end) {
+		vfs.ReadAhead(w.f.f, w.from, w.to-w.from)
+		w.f.Release()
+	}
 }
 
 // Load reads what loc spans from the log's file into the whole pages of into, past the page cache where it can: for much

@@ -8,8 +8,8 @@ import (
 	"chronik/wal/vfs"
 )
 
-// Load gives an entry's bytes and what lies behind it, to the end of its file and no further, whether it is in memory or
-// not; Recent gives what is in memory.
+// Load and Copy give an entry's bytes and what lies behind it, to the end of its file and no further, whether it is in memory
+// or not, and read ahead or not; Recent gives what is in memory.
 func TestRunsOfEntriesAreLoaded(t *testing.T) {
 	onBoth(t, func(b *bench) {
 		b.open()
@@ -19,6 +19,8 @@ func TestRunsOfEntriesAreLoaded(t *testing.T) {
 		}
 		b.loads(true)
 		b.l.tail.evict(b.pool, 1<<40)
+		b.loads(false)
+		b.l.ReadAhead(b.locs[3].Pos, 1<<40)
 		b.loads(false)
 		b.l.Trim(1, 1<<40)
 		b.l.Trim(2, 1<<40)
@@ -31,6 +33,10 @@ func TestRunsOfEntriesAreLoaded(t *testing.T) {
 		if _, err := b.l.Load(nil, b.locs[0]); !errors.Is(err, ErrGone) {
 			t.Errorf("of a file that was given up: %v", err)
 		}
+		if _, err := b.l.Copy(nil, b.locs[0]); !errors.Is(err, ErrGone) {
+			t.Errorf("of a file that was given up: %v", err)
+		}
+		b.l.ReadAhead(0, 1<<40)
 		b.close()
 	})
 }
@@ -58,12 +64,14 @@ func (b *bench) loads(recent bool) {
 			}
 		}
 		for _, more := range []int32{0, 1, 5000, 200_000} {
-			got, err := b.l.Load(buf.Bytes(), Loc{Pos: loc.Pos, Len: loc.Len + more})
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(got), b.appended[i].data) || len(got) > int(loc.Len+more) || loc.Pos+int64(len(got)) > end {
-				b.t.Fatalf("entry %d at %d and %d bytes behind it: %d bytes", i, loc.Pos, more, len(got))
+			for _, read := range []func([]byte, Loc) ([]byte, error){b.l.Load, b.l.Copy} {
+				got, err := read(buf.Bytes(), Loc{Pos: loc.Pos, Len: loc.Len + more})
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				if !strings.HasPrefix(string(got), b.appended[i].data) || len(got) > int(loc.Len+more) || loc.Pos+int64(len(got)) > end {
+					b.t.Fatalf("entry %d at %d and %d bytes behind it: %d bytes", i, loc.Pos, more, len(got))
+				}
 			}
 		}
 	}
@@ -82,8 +90,10 @@ func TestAFailedLoadIsAnError(t *testing.T) {
 		return vfs.Outcome{}
 	})
 	buf := b.pool.Overdraw(2 * page)
-	if _, err := b.l.Load(buf.Bytes(), b.locs[0]); !errors.Is(err, boom) {
-		t.Error(err)
+	for _, read := range []func([]byte, Loc) ([]byte, error){b.l.Load, b.l.Copy} {
+		if _, err := read(buf.Bytes(), b.locs[0]); !errors.Is(err, boom) {
+			t.Error(err)
+		}
 	}
 	buf.Release()
 	b.close()

@@ -12,41 +12,56 @@ import (
 )
 
 // cut copies the records of the write-ahead log's oldest files into their partitions' segments when the files hold more
-// than the budget, and has the files recycled. It takes half of the budget at once: the more a partition has in one
-// run, the larger its writes and the fewer its syncs; the less, the sooner there is room again (room.go).
+// than the budget, and has the files recycled, until half of the budget is free.
 func (s *Store) cut() error {
 	for before := int64(-1); s.overBudget() && !s.stopping(); {
-		end := s.cutEnd()
-		if end <= before {
+		ends := s.rounds(s.wal.Files())
+		if len(ends) == 0 || ends[len(ends)-1] <= before {
 			break // what is left is being read, or written
 		}
-		before = end
-		if err := s.cutTo(end); err != nil || s.stopping() {
-			return err
-		}
-		if err := s.checkpoint(); err != nil {
-			return err
+		before = ends[len(ends)-1]
+		for _, end := range ends {
+			if err := s.cutTo(end); err != nil || s.stopping() {
+				return err
+			}
+			if err := s.checkpoint(); err != nil {
+				return err
+			}
 		}
 	}
 	s.measure()
 	return nil
 }
 
-// cutEnd is the position up to which the files have to go for half of the budget to be free. The file being written
-// stays.
-func (s *Store) cutEnd() int64 {
-	files := s.wal.Files()
-	excess := s.budget() / 2
-	end := int64(-1)
+// rounds are the positions up to which to cut the files, one after the other, for half of the budget to be free. The last
+// file, which is being written, stays.
+func (s *Store) rounds(files []wal.File) (ends []int64) {
+	excess, round, streams := s.budget()/2, int64(0), 0
 	for _, f := range files[:max(len(files)-1, 0)] {
 		if excess <= 0 {
 			break
 		}
-		end = f.Pos + f.Size
-		excess -= f.Size
+		excess, round, streams = excess-f.Size, round+f.Size, max(streams, f.Streams)
+		if excess <= 0 || round >= s.roundSize(streams) {
+			ends, round, streams = append(ends, f.Pos+f.Size), 0, 0
+		}
 	}
-	return end
+	if round > 0 {
+		last := files[len(files)-2]
+		ends = append(ends, last.Pos+last.Size)
+	}
+	return ends
 }
+
+// roundSize is how much is cut at once when it is of so many streams. The more a partition has in one round, the larger its
+// writes and the fewer its syncs; the less there is in one, the sooner there is room again (room.go), and the less of the
+// files has to be in the page cache (pieces.go).
+func (s *Store) roundSize(streams int) int64 {
+	return max(s.options.round, int64(streams)*streamShare)
+}
+
+// streamShare is as much of a round as is large for one partition.
+const streamShare = 4 << 20
 
 // round is a copying of everything below pos. Several logs are cut at once: while one waits for the disk to read, another
 // one is being checked, and a third one written or synced.
@@ -54,13 +69,18 @@ type round struct {
 	store   *Store
 	pos     int64
 	streams []wal.StreamID
+	pieces  pieces
 	next    atomic.Int64 // of streams
 	broken  atomic.Bool  // one failed
 }
 
+func newRound(s *Store, pos int64, streams []wal.StreamID) *round {
+	return &round{store: s, pos: pos, streams: streams, pieces: pieces{store: s, end: pos, have: map[int64]struct{}{}}}
+}
+
 // cutTo copies what lies below pos.
 func (s *Store) cutTo(pos int64) error {
-	r := &round{store: s, pos: pos, streams: s.wal.Streams(pos)}
+	r := newRound(s, pos, s.wal.Streams(pos))
 	if err := s.house(r.streams); err != nil {
 		return err
 	}
@@ -75,7 +95,7 @@ func (s *Store) cutTo(pos int64) error {
 
 // some cuts one log after the other, as long as there are any.
 func (r *round) some() error {
-	t := tools{pages: r.store.options.Pool.Overdraw(int(min(cutRun, r.store.options.WALFileSize)))}
+	t := r.tools()
 	defer t.release()
 	for !r.store.stopping() && !r.broken.Load() {
 		i := int(r.next.Add(1)) - 1
@@ -113,6 +133,11 @@ type tools struct {
 
 // cutRun is the size of a write into a segment.
 const cutRun = 1 << 20
+
+func (r *round) tools() tools {
+	o := &r.store.options
+	return tools{pages: o.Pool.Overdraw(int(min(cutRun, o.WALFileSize))), ahead: ahead{pieces: &r.pieces}}
+}
 
 func (t *tools) release() {
 	t.pages.Release()
@@ -167,19 +192,22 @@ func (p *pacer) freed() {
 	p.round = 0
 }
 
-// pace waits so that cutting does not take the disk from producers, unless it falls behind them: when what is above the
-// budget is more than this round has copied, and an eighth of the budget.
+// pace counts n bytes that were copied, and yields.
 func (s *Store) pace(n int) {
-	step := s.pacer.add(n)
-	if step == 0 {
-		return
+	if step := s.pacer.add(n); step > 0 {
+		s.room.copied(step)
+		s.yield(step, s.options.CutRate)
 	}
-	s.room.copied(step)
+}
+
+// yield waits, after n bytes of rate a second, so that cutting does not take the disk from producers, unless it falls behind
+// them: when what is above the budget is more than this round has copied, and an eighth of the budget.
+func (s *Store) yield(n, rate int64) {
 	if s.excess()-s.pacer.copied() > s.budget()/8 {
 		return
 	}
 	select {
-	case <-time.After(s.pacer.turn(step, s.options.CutRate)):
+	case <-time.After(s.pacer.turn(n, rate)):
 	case <-s.stop:
 	case <-s.failed:
 	}

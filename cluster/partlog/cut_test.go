@@ -447,7 +447,7 @@ func TestReadsStayBelowWhatSegmentsHoldDurably(t *testing.T) {
 	l := d.log(s, 1)
 	s.tending.Lock()
 	defer s.tending.Unlock()
-	tools := tools{pages: s.options.Pool.Overdraw(cutRun)}
+	tools := newRound(s, everything, nil).tools()
 	defer tools.release()
 	c := cutting{log: l, pos: everything, tools: &tools}
 	c.begin()

@@ -125,7 +125,7 @@ func TestALostEntryIsNotPassedOver(t *testing.T) {
 	if err := s.wal.Checkpoint(s.snapshot(0)); err != nil {
 		t.Fatal(err)
 	}
-	tools := tools{pages: s.options.Pool.Overdraw(cutRun)}
+	tools := newRound(s, everything, nil).tools()
 	defer tools.release()
 	c := cutting{log: d.log(s, 1), pos: everything, tools: &tools}
 	if err := c.all(); kerr.Of(err) != kerr.KafkaStorageError || !strings.Contains(err.Error(), "given up") {

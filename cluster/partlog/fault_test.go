@@ -86,7 +86,7 @@ func (b *broken) outcome(op vfs.Op) vfs.Outcome {
 	if op.Kind == vfs.OpRemove {
 		delete(b.tainted, op.Name)
 	}
-	if op.Kind == vfs.OpRead {
+	if op.Kind == vfs.OpRead || op.Kind == vfs.OpReadAhead {
 		return vfs.Outcome{}
 	}
 	if b.ops++; b.ops != b.k+1 {

@@ -59,6 +59,7 @@ type Options struct {
 	Damaged func(Damage)
 
 	cutters int   // how many logs are cut at once; 0: three
+	round   int64 // bytes that are cut at once, at least; 0: 128 MiB
 	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a sixteenth of Pool's limit
 
 	// Known says what a stream found on disk is: its partition with its config; ErrDeleted when the metadata says that
@@ -84,6 +85,9 @@ func (o *Options) fill() {
 	}
 	if o.entries == 0 {
 		o.entries = o.Pool.Limit() / 16 / entrySize
+	}
+	if o.round == 0 {
+		o.round = 128 << 20
 	}
 	if o.cutters == 0 {
 		o.cutters = 3

@@ -108,6 +108,14 @@ func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *faultFile) park() File { return &faultFile{Park(f.File), f.f, f.name} }
 
+func (f *faultFile) readAhead(off, n int64) {
+	if o := f.f.ask(Op{OpReadAhead, f.name, off, int(n)}); o.Err == nil {
+		ReadAhead(f.File, off, n)
+	}
+}
+
+func (f *faultFile) uncache() { Uncache(f.File) }
+
 func (f *faultFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
 	kind := OpWrite
 	if durable {

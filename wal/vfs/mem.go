@@ -16,8 +16,8 @@ import (
 type Op struct {
 	Kind OpKind
 	Name string // of the file or directory; the old name of a Rename
-	Off  int64  // of a write
-	Len  int    // of a write
+	Off  int64  // of a write or read
+	Len  int    // of a write or read
 }
 
 // OpKind is what an Op does.
@@ -35,10 +35,11 @@ const (
 	OpSyncDir   OpKind = "sync-dir"
 	OpMkdir     OpKind = "mkdir"
 	OpRead      OpKind = "read"
+	OpReadAhead OpKind = "read-ahead" // nothing comes of its failure
 )
 
 // Changes says whether the operation writes or makes something durable.
-func (k OpKind) Changes() bool { return k != OpRead && k != OpOpen }
+func (k OpKind) Changes() bool { return k != OpRead && k != OpReadAhead && k != OpOpen }
 
 // Mem is a file system in memory that knows, like a disk behind a cache, what would survive a power cut: see Crash.
 // All methods may be called concurrently.

@@ -107,6 +107,17 @@ func allocate(fd int, size int64) error {
 	}
 }
 
+// aheadMost is the least that any disk's readahead may be limited to; the kernel passes over what exceeds the limit.
+const aheadMost = 128 << 10
+
+func readAhead(fd int, off, n int64) {
+	for ; n > 0; off, n = off+aheadMost, n-aheadMost {
+		_ = unix.Fadvise(fd, off, min(n, aheadMost), unix.FADV_WILLNEED)
+	}
+}
+
+func uncache(fd int) { _ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
+
 func syncData(fd int) error {
 	for {
 		// A sync that was interrupted did not fail: nothing was marked clean that is not.

@@ -33,4 +33,8 @@ func parkedIsSynced(int) bool { return false }
 
 func allocate(int, int64) error { return errors.ErrUnsupported }
 
+func readAhead(int, int64, int64) {}
+
+func uncache(int) {}
+
 func syncData(fd int) error { return unix.Fsync(fd) }

@@ -60,6 +60,27 @@ type File interface {
 	Close() error
 }
 
+// ReadAhead begins to read n bytes of f from off on into the page cache, for small ReadAts that follow. It is advice:
+// where it is not taken, or fails, they are as slow as they were.
+func ReadAhead(f File, off, n int64) {
+	if a, ok := f.(advised); ok {
+		a.readAhead(off, n)
+	}
+}
+
+// Uncache frees the page cache of what was read of f, if f is written past it.
+func Uncache(f File) {
+	if a, ok := f.(advised); ok {
+		a.uncache()
+	}
+}
+
+// advised is a File with a page cache.
+type advised interface {
+	readAhead(off, n int64)
+	uncache()
+}
+
 // Park returns f for a caller that is in no hurry: its WriteSync leaves the thread to others while the disk works, and
 // returns a little later for it. What it returns is the same open file: one of the two is closed.
 func Park(f File) File {
