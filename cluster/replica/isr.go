@@ -115,7 +115,7 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.role.Load()
-	if !p.mayAsk(r) {
+	if p.settled(r, img, now) || !p.mayAsk(r) {
 		return image.ISRRecord{}, false
 	}
 	rec := image.ISRRecord{Topic: p.topic, Partition: p.number, From: r.version, Leader: r.leader, LeaderEpoch: r.epoch, MinISR: int16(min(r.minISR, 1<<15-1))}
@@ -139,6 +139,22 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	}
 	p.lead.adding, p.lead.asking = append(p.lead.adding, adding...), true
 	return rec, true
+}
+
+// settled says whether the ISR is all replicas, and nothing is known that could change it: so are nearly all partitions.
+// The caller holds p.mu.
+func (p *Partition) settled(r *role, img *image.Image, now time.Time) bool {
+	if p.lead.unsure {
+		return false
+	}
+	for _, id := range r.replicas {
+		_, known := img.Broker(id)
+		f := p.lead.of(id)
+		if !known || !slices.Contains(r.isr, id) || id != r.leader && (f == nil || !p.keepsUp(f, now)) {
+			return false
+		}
+	}
+	return true
 }
 
 // keepsUp is what a member of the ISR must do, and so must who is to become one: while the ISR is too small the high

@@ -185,10 +185,14 @@ func (p *Partition) highWatermark(r *role) int64 {
 	switch {
 	case !r.leads():
 		return min(p.follow.hw, p.durable)
-	case !r.enough() || !p.manager.lease.holds():
+	case !r.enough():
+		return p.hw
+	}
+	least := p.least(r)
+	if least > p.hw && !p.manager.lease.holds() {
 		return p.hw // a node that has just started may have metadata that its log is newer than
 	}
-	return p.least(r)
+	return least
 }
 
 // Log is the partition's log.

@@ -134,6 +134,13 @@ func (m *Manager) Leader(topic image.TopicID, partition, currentEpoch int32) (*P
 	return p, nil
 }
 
+// LeadsIn says whether this node leads the partition in that leader epoch, as far as the metadata goes: Serving says whether
+// it may.
+func (p *Partition) LeadsIn(epoch int32) bool {
+	r := p.role.Load()
+	return r.leads() && r.epoch == epoch && !p.withdrawn.Load()
+}
+
 // Replica is Leader, and also returns a partition that this node follows: consumers may read there up to its high
 // watermark (KIP-392).
 func (m *Manager) Replica(topic image.TopicID, partition, currentEpoch int32) (*Partition, error) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -113,6 +114,7 @@ func (c *fetchCall) asked() []*fetchItem {
 // know at once.
 func (c *fetchCall) attempt() {
 	c.release()
+	c.answers = slices.Grow(c.answers, len(c.items))
 	room := c.room()
 	for _, it := range c.items {
 		a := answer{item: it, FetchPartition: unanswered(it.part.Partition)}
@@ -356,8 +358,12 @@ func unanswered(partition int32) wire.FetchPartition {
 // wait sleeps until attempt finds enough, or takes what there is when MaxWait is over.
 func (c *fetchCall) wait(ctx context.Context) {
 	c.wake = make(chan struct{}, 1)
+	find := c.partition
+	if c.follower != nil {
+		find = c.led
+	}
 	for _, it := range c.items {
-		if p, err := c.partition(it); err == nil {
+		if p, err := find(it); err == nil {
 			forget := c.await(p)
 			defer forget(c)
 		}

@@ -40,12 +40,14 @@ func (c *fetchCall) replica() (*replica.Follower, error) {
 // readAsFollower fills in one partition's answer for a follower: what is durable here, replicated or not.
 func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	in := &a.item.part
-	p, err := c.partition(a.item)
+	p, err := c.led(a.item)
 	if err != nil {
 		return 0, err
 	}
+	var d replica.Divergence
+	var diverges bool
 	if !c.tried { // later it is still the same fetch
-		d, diverges, err := p.Followed(*c.follower, replica.Place{
+		d, diverges, err = p.Followed(*c.follower, replica.Place{
 			Offset: in.FetchOffset, LastEpoch: in.LastFetchedEpoch, LeaderEpoch: in.CurrentLeaderEpoch, Start: in.LogStartOffset,
 		})
 		if diverges {
@@ -54,14 +56,12 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 		if err != nil && kerr.Of(err) != kerr.OffsetOutOfRange {
 			return 0, err
 		}
-		m := p.Marks()
-		a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart // also where it must begin anew
-		if err != nil || diverges {
-			return 0, err
-		}
 	}
 	m := p.Marks()
-	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart
+	a.HighWatermark, a.LastStable, a.LogStart = m.HighWatermark, m.LastStable, m.LogStart // also where it must begin anew
+	if err != nil || diverges {
+		return 0, err
+	}
 	c.stale = c.stale || a.item.told && (a.item.toldHW != m.HighWatermark || a.item.toldStart != m.LogStart)
 	if in.FetchOffset >= m.LogEnd || p.HoldsBack(c.follower.ID) {
 		return 0, nil
@@ -71,6 +71,17 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 		return 0, err
 	}
 	return a.sized(p), nil
+}
+
+// led is the item's partition, which is looked up once: an idle follower asks for thousands, several times a second. Whether
+// this node may lead at all is asked when the answer goes out.
+func (c *fetchCall) led(it *fetchItem) (*replica.Partition, error) {
+	if it.at != nil && it.at.LeadsIn(it.part.CurrentLeaderEpoch) {
+		return it.at, nil
+	}
+	p, err := c.partition(it)
+	it.at = p
+	return p, err
 }
 
 // count counts what a follower is sent against the replication quota.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"chronik/cluster/replica"
 	"chronik/kafka/kerr"
 )
 
@@ -29,7 +30,8 @@ type fetchItem struct {
 	told              bool // the client has taken over these two:
 	toldHW, toldStart int64
 
-	own *fetchItem // the session's own, in a copy
+	own *fetchItem         // the session's own, in a copy
+	at  *replica.Partition // where a follower's fetch has found it, in a copy
 }
 
 type itemKey struct {
