@@ -40,12 +40,12 @@ has() { [[ " ${features[$1]} " == *" $2 "* ]]; }
 total() { local n; n=$(wc -w <<<"${codecs[$1]}"); has "$1" idempotent && n=$((n * 2)); echo $((n * RECORDS)); }
 ran() { [[ " ${names[*]} " == *" $1 "* ]]; }
 failed() { grep -qs '^FAIL' "$work/results/$1."*; }
-peers_of() { # NAME: the clients whose topics it reads, as far as they are in this run
+peers_of() { # NAME: the clients whose topics it reads, as far as they are in this run; those of applications hold something else
   local peer others
   others=("${peers[$1]}")
   [ "${peers[$1]}" != "*" ] || others=("${names[@]}")
   for peer in "${others[@]}"; do
-    if [ "$peer" != "$1" ] && ran "$peer"; then echo "$peer"; fi
+    if [ "$peer" != "$1" ] && ran "$peer" && ! has "$peer" application; then echo "$peer"; fi
   done
 }
 topics_of_peers() { # NAME: topic:total of what it can read; the topic of a client that failed proves nothing
@@ -56,6 +56,17 @@ topics_of_peers() { # NAME: topic:total of what it can read; the topic of a clie
 }
 steps_of() { # NAME PHASE: the steps that the phase must report
   local c
+  if has "$1" application; then
+    case $2 in
+      1) printf '%s\n' version create count killed ;;
+      2)
+        printf '%s\n' resume scale
+        if has "$1" groups; then echo groups; fi
+        echo alone
+        ;;
+    esac
+    return
+  fi
   case $2 in
     1)
       printf '%s\n' version create
@@ -97,6 +108,7 @@ install_confluent() { python confluent-kafka >/dev/null; }
 install_kafkajs() { NODE_PATH=$(node_modules); }
 install_java() { classes "$1" "$(maven java "$1")" >/dev/null; }
 install_tools() { TOOLS_LIB=$(maven tools "$1"); }
+install_streams() { classes "$1" "$(maven streams "$1")" streams >/dev/null; TOOLS_LIB=$(maven tools "$3"); }
 
 bounded() { timeout --kill-after=5 "$PATIENCE" "$@"; }
 run_franz() { bounded "$FRANZ" scenario; }
@@ -108,6 +120,10 @@ run_java() {
   bounded java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$(classes "$1" "$(maven java "$1")")" Scenario
 }
 run_tools() { bounded bash "$here/tools/scenario.sh"; }
+run_streams() { # VERSION PROTOCOL
+  PROTOCOL=$2 bounded java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+    -cp "$(classes "$1" "$(maven streams "$1")" streams)" Scenario
+}
 
 member() { # NAME COMMAND [ARGUMENT...]: the process, without a shell before it, that is a member of a group
   case $2 in
@@ -121,6 +137,12 @@ member() { # NAME COMMAND [ARGUMENT...]: the process, without a shell before it,
 }
 
 # ---- the server
+# Members of streams groups hear of a change within a second, and are gone six seconds after they were killed.
+streams_soon=(
+  --set group.streams.initial.rebalance.delay.ms=0
+  --set group.streams.min.heartbeat.interval.ms=500 --set group.streams.heartbeat.interval.ms=500
+  --set group.streams.min.session.timeout.ms=6000 --set group.streams.session.timeout.ms=6000
+)
 free_ports() { # four, below those that outgoing connections take: one of these could hold the port while the server is down
   python3 -c '
 import random, socket
@@ -254,7 +276,9 @@ table() {
   echo "| client | creates its topic | produces | idempotent | a group reads each record once | from a time | commits | goes on after kill -9 | reads another client's topic | its batches, offsets and CRCs |"
   echo "|---|---|---|---|---|---|---|---|---|---|"
   local name
-  for name in "${names[@]}"; do row "$name"; done
+  for name in "${names[@]}"; do
+    if ! has "$name" application; then row "$name"; fi
+  done
 }
 
 summary() {
