@@ -1,18 +1,24 @@
 package image
 
 import (
-	"encoding/binary"
+	"bytes"
+	"cmp"
 	"slices"
-
-	iradix "github.com/hashicorp/go-immutable-radix/v2"
 )
 
-// committed is the committed offsets of one group: an immutable tree from topic id and block number to the block's
-// offsets, sorted by partition. A leaf of the tree costs several hundred bytes, an offset in a block some sixty: that is
-// why partitions share one.
+// committed is the committed offsets of one group, immutable: blocks by topic id and number, each of which has the offsets
+// of some neighbouring partitions. A commit copies the list, of eight bytes a block, and the blocks that it changes; a tree,
+// which would copy less where a group has thousands of blocks, costs those that have few of them several times as much.
 type committed struct {
-	blocks *iradix.Tree[[]placed]
+	blocks []*block
 	count  int
+}
+
+// block is the offsets of the partitions of a topic whose numbers divided by partitionsPerBlock are number, sorted.
+type block struct {
+	topic   TopicID
+	number  int32
+	offsets []placed
 }
 
 // placed is an offset with the number of its partition.
@@ -24,90 +30,121 @@ type placed struct {
 // partitionsPerBlock bounds what one commit copies.
 const partitionsPerBlock = 16
 
-var nothingCommitted = &committed{blocks: iradix.New[[]placed]()}
+var nothingCommitted = &committed{}
 
-func blockKey(t TopicID, partition int32) []byte {
-	key := make([]byte, 0, len(t)+4)
-	return binary.BigEndian.AppendUint32(append(key, t[:]...), uint32(partition)/partitionsPerBlock)
+// find is the place of a partition's block, or where it would be.
+func (c *committed) find(t TopicID, partition int32) (int, bool) {
+	number := partition / partitionsPerBlock
+	return slices.BinarySearchFunc(c.blocks, number, func(b *block, n int32) int {
+		return cmp.Or(bytes.Compare(b.topic[:], t[:]), cmp.Compare(b.number, n))
+	})
 }
 
-func find(block []placed, partition int32) (int, bool) {
-	return slices.BinarySearchFunc(block, partition, func(o placed, n int32) int { return int(o.partition) - int(n) })
+func (b *block) find(partition int32) (int, bool) {
+	return slices.BinarySearchFunc(b.offsets, partition, func(o placed, n int32) int { return cmp.Compare(o.partition, n) })
 }
 
 func (c *committed) get(t TopicID, partition int32) (Offset, bool) {
-	block, _ := c.blocks.Get(blockKey(t, partition))
-	if i, ok := find(block, partition); ok {
-		return block[i].Offset, true
+	if at, ok := c.find(t, partition); ok {
+		if i, ok := c.blocks[at].find(partition); ok {
+			return c.blocks[at].offsets[i].Offset, true
+		}
 	}
 	return Offset{}, false
 }
 
-// walk goes through the offsets whose key begins with prefix: nil for all, a topic's id for that topic's.
-func (c *committed) walk(prefix []byte, fn func(TopicID, int32, Offset) bool) {
-	c.blocks.Root().WalkPrefix(prefix, func(key []byte, block []placed) bool {
-		t := TopicID(key[:16])
-		for _, o := range block {
-			if !fn(t, o.partition, o.Offset) {
-				return true
+// walk goes through the offsets, sorted.
+func (c *committed) walk(fn func(TopicID, int32, Offset) bool) {
+	for _, b := range c.blocks {
+		for _, o := range b.offsets {
+			if !fn(b.topic, o.partition, o.Offset) {
+				return
 			}
 		}
-		return false
-	})
+	}
+}
+
+// of is where a topic's blocks are.
+func (c *committed) of(t TopicID) (from, to int) {
+	from, _ = c.find(t, 0)
+	for to = from; to < len(c.blocks) && c.blocks[to].topic == t; {
+		to++
+	}
+	return from, to
 }
 
 func (c *committed) has(t TopicID) bool {
-	found := false
-	c.walk(t[:], func(TopicID, int32, Offset) bool { found = true; return false })
-	return found
+	from, to := c.of(t)
+	return from < to
 }
 
 // with is c and offsets, without those for which known says no.
 func (c *committed) with(offsets []PartitionOffset, known func(TopicID) bool) *committed {
-	txn, count := c.blocks.Txn(), c.count
+	next := &committed{slices.Clone(c.blocks), c.count}
+	var own *block // copied here: the partitions of a commit are neighbours mostly
 	for _, o := range offsets {
 		if !known(o.Topic) {
 			continue
 		}
-		key := blockKey(o.Topic, o.Partition)
-		block, _ := txn.Get(key)
-		i, had := find(block, o.Partition)
-		block = slices.Clone(block)
-		if had {
-			block[i].Offset = o.Offset
-		} else {
-			block = slices.Insert(block, i, placed{o.Partition, o.Offset})
-			count++
+		at, had := next.find(o.Topic, o.Partition)
+		switch {
+		case !had:
+			own = &block{topic: o.Topic, number: o.Partition / partitionsPerBlock}
+			next.blocks = slices.Insert(next.blocks, at, own)
+		case next.blocks[at] != own:
+			own = next.blocks[at].clone()
+			next.blocks[at] = own
 		}
-		txn.Insert(key, block)
+		if own.put(o.Partition, o.Offset) {
+			next.count++
+		}
 	}
-	return &committed{txn.Commit(), count}
+	return next
+}
+
+func (b *block) clone() *block { return &block{b.topic, b.number, slices.Clone(b.offsets)} }
+
+// put says whether there was none for the partition.
+func (b *block) put(partition int32, o Offset) bool {
+	i, had := b.find(partition)
+	if had {
+		b.offsets[i].Offset = o
+	} else {
+		b.offsets = slices.Insert(b.offsets, i, placed{partition, o})
+	}
+	return !had
 }
 
 // without is c without the offsets of those partitions.
 func (c *committed) without(partitions []TopicPartition) *committed {
-	txn, count := c.blocks.Txn(), c.count
+	next := &committed{slices.Clone(c.blocks), c.count}
 	for _, p := range partitions {
-		key := blockKey(p.Topic, p.Partition)
-		block, _ := txn.Get(key)
-		i, had := find(block, p.Partition)
+		at, ok := next.find(p.Topic, p.Partition)
+		if !ok {
+			continue
+		}
+		i, had := next.blocks[at].find(p.Partition)
 		if !had {
 			continue
 		}
-		count--
-		if len(block) == 1 {
-			txn.Delete(key)
+		next.count--
+		if len(next.blocks[at].offsets) == 1 {
+			next.blocks = slices.Delete(next.blocks, at, at+1)
 			continue
 		}
-		txn.Insert(key, slices.Delete(slices.Clone(block), i, i+1))
+		b := next.blocks[at].clone()
+		b.offsets = slices.Delete(b.offsets, i, i+1)
+		next.blocks[at] = b
 	}
-	return &committed{txn.Commit(), count}
+	return next
 }
 
 // withoutTopic is c without the offsets of that topic.
 func (c *committed) withoutTopic(t TopicID) *committed {
-	count := c.count
-	c.walk(t[:], func(TopicID, int32, Offset) bool { count--; return true })
-	blocks, _ := c.blocks.DeletePrefix(t[:])
-	return &committed{blocks, count}
+	from, to := c.of(t)
+	next := &committed{slices.Concat(c.blocks[:from], c.blocks[to:]), c.count}
+	for _, b := range c.blocks[from:to] {
+		next.count -= len(b.offsets)
+	}
+	return next
 }

@@ -315,7 +315,7 @@ func (m *Image) Offset(group string, t TopicID, partition int32) (Offset, bool) 
 // Offsets goes through group's committed offsets, by topic id and partition.
 func (m *Image) Offsets(group string, fn func(t TopicID, partition int32, o Offset) bool) {
 	if c, ok := m.offsets.Get([]byte(group)); ok {
-		c.walk(nil, fn)
+		c.walk(fn)
 	}
 }
 

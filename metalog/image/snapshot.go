@@ -127,7 +127,7 @@ func (m *Image) encodeGroups(w *itemWriter) {
 			w.item(itemOffsets, func(b []byte) []byte { return writeOffsets1(b, r) })
 			chunk, metadata = chunk[:0], 0
 		}
-		c.walk(nil, func(t TopicID, partition int32, o Offset) bool {
+		c.walk(func(t TopicID, partition int32, o Offset) bool {
 			chunk = append(chunk, PartitionOffset{TopicPartition{t, partition}, o})
 			metadata += len(o.Metadata)
 			if len(chunk) == offsetsPerItem || metadata >= metadataPerItem {
