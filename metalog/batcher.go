@@ -2,7 +2,6 @@ package metalog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -26,7 +25,7 @@ type batcher struct {
 	views   *views
 	failure *failure
 
-	first, second chan *proposal
+	first, second chan *parcel
 
 	ctx     context.Context // ends when the batcher is to stop
 	end     context.CancelFunc
@@ -45,24 +44,10 @@ const (
 // enqueueTimeout is how long raft may take to accept an entry before the batcher looks whether it has failed.
 const enqueueTimeout = 100 * time.Millisecond
 
-type proposal struct {
-	ctx    context.Context
-	body   []byte
-	answer chan answer
-	low    bool
-	visit  *visit // it came from another node, and is not sent on to a third
-}
-
-type answer struct {
-	index   image.Index // of the entry
-	err     error
-	refused bool // err is what image.Apply said
-}
-
 func newBatcher(r engine, l *leadership, c *courier, h *herald, v *views, f *failure) *batcher {
 	b := &batcher{
 		raft: r, lead: l, courier: c, herald: h, views: v, failure: f,
-		first: make(chan *proposal, queued), second: make(chan *proposal, queued),
+		first: make(chan *parcel, queued), second: make(chan *parcel, queued),
 		stopped: make(chan struct{}),
 	}
 	b.ctx, b.end = context.WithCancel(context.Background())
@@ -70,44 +55,41 @@ func newBatcher(r engine, l *leadership, c *courier, h *herald, v *views, f *fai
 	return b
 }
 
-func (b *batcher) propose(ctx context.Context, queue chan *proposal, recs []image.Record) (image.Index, error) {
-	var body []byte
-	for _, r := range recs {
-		var err error
-		if body, err = image.Append(body, r); err != nil {
-			return 0, err
-		}
-	}
-	if len(body) > maxProposal {
-		return 0, kerr.Detail(kerr.RecordListTooLarge, "%d bytes of metadata records at once", len(body))
-	}
+// propose returns what became of each of p's proposals. What was certainly not proposed is proposed again.
+func (b *batcher) propose(ctx context.Context, queue chan *parcel, p *parcel) []answer {
 	var giveUp time.Time
 	for {
 		changed := b.lead.next()
-		a := b.submit(ctx, queue, body)
-		if !errors.Is(a.err, errNotProposed) {
-			return b.settle(ctx, a)
+		all := b.submit(ctx, queue, p.bodies, p.size)
+		if !notProposed(all) {
+			return b.settle(ctx, all)
 		}
 		if giveUp.IsZero() {
 			giveUp = time.Now().Add(patience)
 		}
 		if err := b.pause(ctx, changed, giveUp); err != nil {
-			return 0, err
+			return sameFor(len(all), answer{err: err})
 		}
 	}
 }
 
-// settle returns when this node's image has what the answer speaks of: one who was refused sees why.
-func (b *batcher) settle(ctx context.Context, a answer) (image.Index, error) {
-	if a.index > 0 {
-		if err := b.views.wait(ctx, a.index, b.failure); err != nil && a.err == nil {
-			return 0, fmt.Errorf("entry %d is agreed on, but not here yet: %w", a.index, err)
+// settle returns when this node's image has what the answers speak of: one who was refused sees why.
+func (b *batcher) settle(ctx context.Context, all []answer) []answer {
+	var index image.Index
+	for _, a := range all {
+		index = max(index, a.index)
+	}
+	if index == 0 {
+		return all
+	}
+	if err := b.views.wait(ctx, index, b.failure); err != nil {
+		for i := range all {
+			if all[i].err == nil {
+				all[i] = answer{err: fmt.Errorf("entry %d is agreed on, but not here yet: %w", index, err)}
+			}
 		}
 	}
-	if a.err != nil {
-		return 0, a.err
-	}
-	return a.index, nil
+	return all
 }
 
 // pause waits for another leader, or a little for the one there is, so that what was not proposed is tried again.
@@ -131,23 +113,23 @@ func (b *batcher) pause(ctx context.Context, changed <-chan struct{}, giveUp tim
 }
 
 // submit proposes once.
-func (b *batcher) submit(ctx context.Context, queue chan *proposal, body []byte) answer {
-	p := &proposal{ctx: ctx, body: body, answer: make(chan answer, 1), low: queue == b.second}
+func (b *batcher) submit(ctx context.Context, queue chan *parcel, bodies [][]byte, size int) []answer {
+	p := &parcel{ctx: ctx, bodies: bodies, size: size, answer: make(chan []answer, 1), low: queue == b.second}
 	select {
 	case queue <- p:
 	case <-ctx.Done():
-		return answer{err: ctx.Err()}
+		return sameFor(len(bodies), answer{err: ctx.Err()})
 	case <-b.stopped:
-		return answer{err: b.ended()}
+		return sameFor(len(bodies), answer{err: b.ended()})
 	}
 	return b.result(ctx, p)
 }
 
-func (b *batcher) result(ctx context.Context, p *proposal) answer {
+func (b *batcher) result(ctx context.Context, p *parcel) []answer {
 	var ended error
 	select {
-	case a := <-p.answer:
-		return a
+	case all := <-p.answer:
+		return all
 	case <-ctx.Done():
 		ended = ctx.Err()
 	case <-b.failure.happened:
@@ -156,10 +138,10 @@ func (b *batcher) result(ctx context.Context, p *proposal) answer {
 		ended = b.ended()
 	}
 	select { // an answer says more
-	case a := <-p.answer:
-		return a
+	case all := <-p.answer:
+		return all
 	default:
-		return answer{err: ended}
+		return sameFor(len(p.bodies), answer{err: ended})
 	}
 }
 
@@ -179,14 +161,14 @@ func (b *batcher) stop() {
 
 func (b *batcher) run() {
 	defer close(b.stopped)
-	var left *proposal // did not fit into the last entry
+	var left *parcel // did not fit into the last entry
 	for {
 		if left == nil {
 			if left = b.wait(); left == nil {
 				return
 			}
 		}
-		var batch []*proposal
+		var batch []*parcel
 		batch, left = b.gather(left)
 		b.send(batch)
 		// Those just answered run now, and what they propose next shares an entry. Without this the first of them to be
@@ -195,8 +177,8 @@ func (b *batcher) run() {
 	}
 }
 
-// wait is the next proposal, nil when the batcher is to stop.
-func (b *batcher) wait() *proposal {
+// wait is the next parcel, nil when the batcher is to stop.
+func (b *batcher) wait() *parcel {
 	select {
 	case <-b.ctx.Done():
 		return nil
@@ -221,28 +203,24 @@ func (b *batcher) wait() *proposal {
 	}
 }
 
-// gather is an entry's worth of proposals, beginning with p, and the one for which there was no more room. Proposals
-// whose caller has gone are left out.
-func (b *batcher) gather(p *proposal) (batch []*proposal, left *proposal) {
-	room := maxEntry - entryRoom
+// gather is an entry's worth of parcels, beginning with p, and the one for which there was no more room. Those whose caller
+// has gone are left out.
+func (b *batcher) gather(p *parcel) (batch []*parcel, left *parcel) {
+	count, room := 0, maxParcel
 	for ; p != nil; p = b.poll() {
-		if len(batch) == maxTogether {
-			return batch, p
-		}
 		if p.ctx.Err() != nil {
 			continue
 		}
-		need := binary.MaxVarintLen32 + len(p.body)
-		if need > room {
+		if count+len(p.bodies) > maxTogether || p.size > room {
 			return batch, p
 		}
-		room -= need
+		count, room = count+len(p.bodies), room-p.size
 		batch = append(batch, p)
 	}
 	return batch, nil
 }
 
-func (b *batcher) poll() *proposal {
+func (b *batcher) poll() *parcel {
 	select {
 	case p := <-b.first:
 		return p
@@ -257,15 +235,15 @@ func (b *batcher) poll() *proposal {
 }
 
 // send has a batch agreed on, here or by the leader.
-func (b *batcher) send(batch []*proposal) {
+func (b *batcher) send(batch []*parcel) {
 	term, leads := b.lead.term()
 	leads = leads || b.courier == nil
-	var here []*proposal
-	var own [2][]*proposal
+	var here []*parcel
+	var own [2][]*parcel
 	for _, p := range batch {
 		switch {
 		case p.visit != nil && !(leads && p.visit.counts(term)):
-			p.answer <- answer{err: errNotProposed}
+			p.tell(answer{err: errNotProposed})
 		case leads:
 			here = append(here, p)
 		default:
@@ -279,57 +257,70 @@ func (b *batcher) send(batch []*proposal) {
 }
 
 // forward sends a batch to the leader. Its answers come later; the next batch may follow at once.
-func (b *batcher) forward(batch []*proposal) {
+func (b *batcher) forward(batch []*parcel) {
 	if len(batch) == 0 {
 		return
 	}
-	m := &message{kind: msgPropose, low: batch[0].low}
-	for _, p := range batch {
-		m.proposals = append(m.proposals, p.body)
-	}
+	m := &message{kind: msgPropose, low: batch[0].low, proposals: bodiesOf(batch)}
 	err := b.courier.ask(b.ctx, m, func(answered *message, err error) {
-		if err == nil && (answered.kind != msgProposed || len(answered.outcomes) != len(batch)) {
+		if err == nil && (answered.kind != msgProposed || len(answered.outcomes) != len(m.proposals)) {
 			err = errors.New("the leader's answer is to something else")
 		}
-		for i, p := range batch {
-			if err != nil {
-				p.answer <- answer{err: unknown(err)}
-			} else {
-				p.answer <- answered.outcomes[i].answer()
-			}
+		if err != nil {
+			tellAll(batch, answer{err: unknown(err)})
+			return
 		}
+		all := make([]answer, len(answered.outcomes))
+		for i, o := range answered.outcomes {
+			all[i] = o.answer()
+		}
+		handOut(batch, all)
 	})
 	if err != nil {
-		answerAll(batch, answer{err: err})
+		tellAll(batch, answer{err: err})
 	}
 }
 
-func answerAll(batch []*proposal, a answer) {
+func bodiesOf(batch []*parcel) (bodies [][]byte) {
 	for _, p := range batch {
-		p.answer <- a
+		bodies = append(bodies, p.bodies...)
+	}
+	return bodies
+}
+
+func tellAll(batch []*parcel, a answer) {
+	for _, p := range batch {
+		p.tell(a)
+	}
+}
+
+// handOut gives each parcel its part of the answers.
+func handOut(batch []*parcel, all []answer) {
+	for _, p := range batch {
+		n := len(p.bodies)
+		p.answer <- together(all[:n:n])
+		all = all[n:]
 	}
 }
 
 // commit has a batch agreed on in a term and answers each of its proposals.
-func (b *batcher) commit(term uint64, batch []*proposal) {
+func (b *batcher) commit(term uint64, batch []*parcel) {
 	if len(batch) == 0 {
 		return
 	}
-	bodies := make([][]byte, len(batch))
-	for i, p := range batch {
-		bodies[i] = p.body
-	}
-	done, err := b.agree(sealEntry(term, bodies))
+	done, err := b.agree(sealEntry(term, bodiesOf(batch)))
 	if err != nil {
-		answerAll(batch, answer{err: err})
+		tellAll(batch, answer{err: err})
 		return
 	}
 	if b.herald != nil {
 		b.herald.committed(uint64(done.index), done.term)
 	}
-	for i, p := range batch {
-		p.answer <- answer{index: done.index, err: done.refused[i], refused: done.refused[i] != nil}
+	all := make([]answer, len(done.refused))
+	for i, err := range done.refused {
+		all[i] = answer{index: done.index, err: err, refused: err != nil}
 	}
+	handOut(batch, all)
 }
 
 func (b *batcher) agree(entry []byte) (applied, error) {

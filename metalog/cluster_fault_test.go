@@ -192,7 +192,7 @@ func TestUnknownRecordsOfOthersAreRefused(t *testing.T) {
 	if err := l.Ready(c.soon()); err != nil {
 		t.Fatal(err)
 	}
-	a := l.batcher.submit(c.soon(), l.batcher.first, []byte{99, 1, 0})
+	a := l.batcher.submit(c.soon(), l.batcher.first, [][]byte{{99, 1, 0}}, bytesOf([]byte{99, 1, 0}))[0]
 	if kerr.Of(a.err) != kerr.InvalidRecord || !a.refused {
 		t.Fatal(a.err)
 	}

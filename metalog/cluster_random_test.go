@@ -45,7 +45,7 @@ func (s *storm) propose(at int, name string) {
 	defer cancel()
 	propose := l.Propose
 	if len(name)%2 == 0 {
-		propose = l.ProposeLow
+		propose = proposeLow(l)
 	}
 	_, err := propose(ctx, topic(name))
 	s.mu.Lock()

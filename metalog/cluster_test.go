@@ -182,7 +182,7 @@ func TestThreeNodesAgree(t *testing.T) {
 		if err := l.Ready(c.soon()); err != nil {
 			t.Fatal(err)
 		}
-		for k, propose := range []func(context.Context, ...image.Record) (image.Index, error){l.Propose, l.ProposeLow} {
+		for k, propose := range []func(context.Context, ...image.Record) (image.Index, error){l.Propose, proposeLow(l)} {
 			name := fmt.Sprint("t", i, "-", k)
 			if _, err := propose(c.soon(), topic(name)); err != nil {
 				t.Fatal(err)

@@ -169,41 +169,54 @@ func (d *desk) begin(ctx context.Context, v *visit, m *message) func() *message 
 	return nil
 }
 
-// enqueue returns the proposals of m, each of which will have its answer.
-func (d *desk) enqueue(v *visit, m *message) []*proposal {
-	waiting := make([]*proposal, len(m.proposals))
-	for i, body := range m.proposals {
-		p := &proposal{ctx: d.ctx, body: body, answer: make(chan answer, 1), low: m.low, visit: v}
-		waiting[i] = p
-		if _, err := image.DecodeAll(body); err != nil || len(body) > maxProposal {
-			p.answer <- answer{err: kerr.Detail(kerr.InvalidRecord, "records that this node cannot read: %v", err), refused: true}
-			continue
-		}
-		if term, leads := d.batcher.lead.term(); !leads || !v.counts(term) || d.batcher.failure.err() != nil {
-			p.answer <- answer{err: errNotProposed}
-			continue
-		}
-		queue := d.batcher.first
-		if m.low {
-			queue = d.batcher.second
-		}
-		select {
-		case queue <- p:
-		case <-d.ctx.Done():
-			p.answer <- answer{err: errNotProposed}
-		case <-d.batcher.stopped:
-			p.answer <- answer{err: errNotProposed}
-		}
-	}
-	return waiting
+// arrival is a message's proposals at this node: what is known of them at once, and those that are on their way.
+type arrival struct {
+	outcomes []outcomeOf
+	parcel   *parcel
+	at       []int // of the parcel's, among outcomes
 }
 
-func (d *desk) proposed(id uint64, waiting []*proposal) *message {
-	m := &message{kind: msgProposed, id: id}
-	for _, p := range waiting {
-		m.outcomes = append(m.outcomes, outcomeFor(d.batcher.result(d.ctx, p)))
+// enqueue puts what a message brings into the queue as one, as its sender counts on.
+func (d *desk) enqueue(v *visit, m *message) *arrival {
+	a := &arrival{
+		outcomes: make([]outcomeOf, len(m.proposals)),
+		parcel:   &parcel{ctx: d.ctx, answer: make(chan []answer, 1), low: m.low, visit: v},
 	}
-	return m
+	for i, body := range m.proposals {
+		if _, err := image.DecodeAll(body); err != nil || !a.parcel.fits(body) {
+			a.outcomes[i] = outcomeFor(answer{err: kerr.Detail(kerr.InvalidRecord, "records that this node cannot take: %v", err), refused: true})
+			continue
+		}
+		a.parcel.add(body)
+		a.at = append(a.at, i)
+	}
+	if len(a.at) == 0 {
+		a.parcel.tell(answer{})
+		return a
+	}
+	if term, leads := d.batcher.lead.term(); !leads || !v.counts(term) || d.batcher.failure.err() != nil {
+		a.parcel.tell(answer{err: errNotProposed})
+		return a
+	}
+	queue := d.batcher.first
+	if m.low {
+		queue = d.batcher.second
+	}
+	select {
+	case queue <- a.parcel:
+	case <-d.ctx.Done():
+		a.parcel.tell(answer{err: errNotProposed})
+	case <-d.batcher.stopped:
+		a.parcel.tell(answer{err: errNotProposed})
+	}
+	return a
+}
+
+func (d *desk) proposed(id uint64, a *arrival) *message {
+	for i, got := range d.batcher.result(d.ctx, a.parcel) {
+		a.outcomes[a.at[i]] = outcomeFor(got)
+	}
+	return &message{kind: msgProposed, id: id, outcomes: a.outcomes}
 }
 
 // outcomeFor is how an answer goes over the wire.

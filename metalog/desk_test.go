@@ -91,19 +91,21 @@ func TestWhatWaitsOfAnOlderConnectionIsDropped(t *testing.T) {
 	term, _ := l.lead.term()
 	older, newer := &visit{begun: true, term: term}, &visit{begun: true, term: term}
 	older.over.Store(true)
-	var waiting []*proposal
+	var waiting []*parcel
 	for i, v := range []*visit{older, newer, {begun: true, term: term - 1}, nil} {
 		body, err := image.Append(nil, topic(string(rune('a'+i))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		waiting = append(waiting, &proposal{ctx: c.soon(), body: body, answer: make(chan answer, 1), visit: v})
+		p := &parcel{ctx: c.soon(), answer: make(chan []answer, 1), visit: v}
+		p.add(body)
+		waiting = append(waiting, p)
 	}
 	for _, p := range waiting {
 		l.batcher.first <- p
 	}
 	for i, want := range []byte{isNotProposed, isApplied, isNotProposed, isApplied} {
-		if got := outcomeFor(<-waiting[i].answer); got.is != want || c.has(string(rune('a'+i))) != (want == isApplied) {
+		if got := outcomeFor((<-waiting[i].answer)[0]); got.is != want || c.has(string(rune('a'+i))) != (want == isApplied) {
 			t.Errorf("%d: %+v", i, got)
 		}
 	}

@@ -113,12 +113,23 @@ func (l *Log) Image() *image.Image { return l.fsm.views.image.Load() }
 // error, a deadline's too, leaves the outcome unknown, and nothing is proposed a second time. Proposals that arrive together
 // share one Raft entry.
 func (l *Log) Propose(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	return l.batcher.propose(ctx, l.batcher.first, recs)
+	a := l.batcher.proposeEach(ctx, l.batcher.first, [][]image.Record{recs})[0]
+	return a.index, a.err
 }
 
-// ProposeLow is Propose for what is many and can wait a little (offset commits): it goes behind Propose's records.
-func (l *Log) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	return l.batcher.propose(ctx, l.batcher.second, recs)
+// ProposeEach is Propose for several proposals, each with an outcome of its own, and returns when all have theirs. They are
+// applied in their order; those that fit into an entry share it. Low ones, which are many and can wait a little (offset
+// commits), go behind all others.
+func (l *Log) ProposeEach(ctx context.Context, low bool, proposals [][]image.Record) []error {
+	queue := l.batcher.first
+	if low {
+		queue = l.batcher.second
+	}
+	errs := make([]error, len(proposals))
+	for i, a := range l.batcher.proposeEach(ctx, queue, proposals) {
+		errs[i] = a.err
+	}
+	return errs
 }
 
 // Wait returns when Image includes index, which must be one that Propose returned.

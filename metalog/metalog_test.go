@@ -43,6 +43,14 @@ func mustPropose(t testing.TB, l *Log, recs ...image.Record) image.Index {
 	return index
 }
 
+// proposeLow is Propose behind all others.
+func proposeLow(l *Log) func(context.Context, ...image.Record) (image.Index, error) {
+	return func(ctx context.Context, recs ...image.Record) (image.Index, error) {
+		a := l.batcher.proposeEach(ctx, l.batcher.second, [][]image.Record{recs})[0]
+		return a.index, a.err
+	}
+}
+
 func topic(name string) image.TopicRecord {
 	return image.TopicRecord{ID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)), Name: name}
 }
@@ -128,7 +136,7 @@ func TestConcurrentProposals(t *testing.T) {
 				} else if _, ok := l.Image().TopicNamed(name); !ok || l.Image().Index() < index {
 					t.Errorf("%s is not in the image", name)
 				}
-				_, err = l.ProposeLow(t.Context(), topic("same"), image.GroupRecord{Group: image.Group{ID: name, Leader: strings.Repeat("x", 50_000)}})
+				_, err = proposeLow(l)(t.Context(), topic("same"), image.GroupRecord{Group: image.Group{ID: name, Leader: strings.Repeat("x", 50_000)}})
 				if kerr.Of(err) != kerr.TopicAlreadyExists && err != nil {
 					t.Error(err)
 				}

@@ -8,10 +8,10 @@
 // What a machine has under way then is refused by the image, which compares the tenure (OwnerSince of groups' records).
 //
 // A key belongs to one of a few shards. A shard's lock is held while a machine works and while what it wants recorded
-// is queued, so records enter the log in the order in which they were decided. Each shard has two queues, one for the
-// few records that others wait for and one for the many (offset commits); of each one batch is in flight while the next
-// collects. The queues do not wait for each other: a machine that needs an order across them waits for the outcome of
-// the one before it proposes to the other.
+// is queued, so the records of a machine enter the log in the order in which they were decided. All shards share two queues,
+// one for the few records that others wait for and one for the many (offset commits); of each one batch is in flight while
+// the next collects. The queues do not wait for each other: a machine that needs an order across them waits for the outcome
+// of the one before it proposes to the other.
 package coordinator
 
 import (
@@ -31,8 +31,7 @@ var ErrNotMine = errors.New("coordinator: not mine")
 
 // Log is where records go (metalog.Log).
 type Log interface {
-	Propose(ctx context.Context, recs ...image.Record) (image.Index, error)
-	ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error)
+	ProposeEach(ctx context.Context, low bool, proposals [][]image.Record) []error
 }
 
 // Instant is the time as machines are told it. Timeouts go by Up: a wall clock that is set forward must not end

@@ -2,7 +2,7 @@ package coordinator
 
 import (
 	"context"
-	"errors"
+	"sync"
 
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -10,119 +10,101 @@ import (
 )
 
 const (
-	maxBatch  = 1024    // proposals that share a call of the log
-	maxQueued = 1 << 16 // proposals of a lane that wait; what comes beyond is refused
+	maxBatch  = 1024    // proposals that go to the log together
+	maxQueued = 1 << 18 // proposals of a lane that wait; what comes beyond is refused
 )
 
-// lane is one of a shard's queues to the log. Its goroutine exists while there is something in it.
-type lane struct {
+// lane is one of a runtime's queues to the log. Its goroutine exists while there is something in it. One batch is in flight,
+// of all that wait for whatever key: the log is asked once for all of them, and what it turns away can be tried again
+// without being overtaken.
+type lane[M Machine] struct {
+	runtime *Runtime[M]
 	low     bool
-	queued  []queuedProposal
+
+	mu      sync.Mutex
+	queued  []queuedProposal[M]
 	running bool
 }
 
-// queuedProposal is a proposal with how its machine is told; done is called under the shard's lock.
-type queuedProposal struct {
-	records []image.Record
-	done    func(err error)
+// queuedProposal is a proposal with the machine that is told what became of it.
+type queuedProposal[M Machine] struct {
+	from *entry[M]
+	Proposal
 }
 
-// propose queues p for the machine of e.
-func (s *shard[M]) propose(e *entry[M], p Proposal) {
-	e.inFlight++
-	done := func(err error) {
-		var fx Effects
-		now := s.runtime.instant()
-		e.inFlight--
-		if s.entries[e.key] != e {
-			return // it was evicted
-		}
-		if p.Then != nil {
-			p.Then(now, err, &fx)
-		}
-		s.settle(e, &fx)
-		s.arm(now)
-	}
-	l := &s.high
-	if p.Low {
-		l = &s.low
-	}
+// put is false when the lane is full. The caller holds the lock of the proposal's shard, so that what a machine wants comes
+// into the lane in its order.
+func (l *lane[M]) put(p queuedProposal[M]) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.queued) >= maxQueued {
-		done(kerr.CoordinatorNotAvailable)
-		return
+		return false
 	}
-	l.queued = append(l.queued, queuedProposal{p.Records, done})
+	l.queued = append(l.queued, p)
 	if !l.running {
 		l.running = true
-		s.runtime.work.Go(func() { s.drain(l) })
+		l.runtime.work.Go(l.drain)
 	}
+	return true
 }
 
 // drain proposes what is queued, a batch at a time, until nothing is.
-func (s *shard[M]) drain(l *lane) {
+func (l *lane[M]) drain() {
 	for {
-		s.mu.Lock()
-		batch := l.queued[:min(len(l.queued), maxBatch)]
-		l.queued = l.queued[len(batch):]
-		if len(batch) == 0 || s.closed {
-			l.running, l.queued = false, nil
-			s.mu.Unlock()
+		batch := l.take()
+		if len(batch) == 0 {
 			return
 		}
-		s.mu.Unlock()
-		s.runtime.commit(l.low, batch, s.tellAll)
+		errs := l.runtime.submit(l.low, batch)
+		for i, p := range batch {
+			p.from.shard.tellOutcome(p.from, p.Then, errs[i])
+		}
 	}
 }
 
-// tellAll tells the machines of a batch its outcome.
-func (s *shard[M]) tellAll(batch []queuedProposal, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
+func (l *lane[M]) take() (batch []queuedProposal[M]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch n := len(l.queued); {
+	case n == 0 || l.runtime.ctx.Err() != nil:
+		l.running, l.queued = false, nil
+	case n <= maxBatch:
+		batch, l.queued = l.queued, make([]queuedProposal[M], 0, n)
+	default:
+		batch, l.queued = l.queued[:maxBatch], l.queued[maxBatch:]
 	}
-	for _, p := range batch {
-		p.done(err)
-	}
+	return batch
 }
 
-// commit proposes a batch as one. When the image refuses it, nothing of it has happened, and each half is tried by
-// itself: one that is wrong must not take the others down, and many that are too large together must not end as one
-// entry of the log for each.
-func (r *Runtime[M]) commit(low bool, batch []queuedProposal, tell func([]queuedProposal, error)) {
-	var recs []image.Record
-	for _, p := range batch {
-		recs = append(recs, p.records...)
-	}
-	err := r.submit(low, recs)
-	if refused(err) && len(batch) > 1 {
-		half := len(batch) / 2
-		r.commit(low, batch[:half], tell)
-		r.commit(low, batch[half:], tell)
-		return
-	}
-	if err != nil && r.ctx.Err() == nil && kerr.Of(err) != kerr.NotCoordinator { // that one moves with the key
-		r.logger.Warn("coordinator: records were not agreed on", "records", len(recs), "error", err)
-	}
-	tell(batch, err)
-}
-
-func (r *Runtime[M]) submit(low bool, recs []image.Record) error {
+// submit returns what became of each of a batch.
+func (r *Runtime[M]) submit(low bool, batch []queuedProposal[M]) []error {
 	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
 	defer cancel()
-	propose := r.log.Propose
-	if low {
-		propose = r.log.ProposeLow
+	proposals := make([][]image.Record, len(batch))
+	for i, p := range batch {
+		proposals[i] = p.Records
 	}
-	_, err := propose(ctx, recs...)
+	errs := r.log.ProposeEach(ctx, low, proposals)
 	if mutant.On(mutant.AckRefusedRecords) {
-		return nil
+		return make([]error, len(batch))
 	}
-	return err
+	r.warn(errs)
+	return errs
 }
 
-// refused says that the image would not have the records, not that they could not get there.
-func refused(err error) bool {
-	code, ok := errors.AsType[kerr.Code](err)
-	return ok && code != kerr.NotController
+// warn says once for a batch that records were not agreed on. Those of keys that have moved go on elsewhere.
+func (r *Runtime[M]) warn(errs []error) {
+	var failed int
+	var first error
+	for _, err := range errs {
+		if err != nil && kerr.Of(err) != kerr.NotCoordinator {
+			if failed == 0 {
+				first = err
+			}
+			failed++
+		}
+	}
+	if failed > 0 && r.ctx.Err() == nil {
+		r.logger.Warn("coordinator: records were not agreed on", "proposals", failed, "error", first)
+	}
 }

@@ -9,18 +9,19 @@ import (
 	"time"
 )
 
-// shardCount bounds how many batches of each kind are in flight; the log joins those that arrive together.
+// shardCount is how many locks there are for the machines.
 const shardCount = 16
 
 // Runtime runs the machines. All methods may be called concurrently.
 type Runtime[M Machine] struct {
-	shards [shardCount]shard[M]
-	seed   maphash.Seed
-	now    func() time.Time
-	start  time.Time
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup // proposers and periodic work
+	shards    [shardCount]shard[M]
+	high, low lane[M]
+	seed      maphash.Seed
+	now       func() time.Time
+	start     time.Time
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // proposers and periodic work
 
 	log     Log
 	make    func(key string, since int64, now Instant) M
@@ -45,6 +46,7 @@ func New[M Machine](o Options[M]) *Runtime[M] {
 	for i := range r.shards {
 		r.shards[i].init(r)
 	}
+	r.high.runtime, r.low.runtime, r.low.low = r, r, true
 	return r
 }
 

@@ -19,34 +19,30 @@ import (
 type journal struct {
 	delay  time.Duration
 	refuse string
-	most   int // records in an entry; 0: any number
 
 	mu      sync.Mutex
-	tried   int
 	entries [][]image.Record
 }
 
-func (j *journal) Propose(ctx context.Context, recs ...image.Record) (image.Index, error) {
+func (j *journal) ProposeEach(ctx context.Context, _ bool, proposals [][]image.Record) []error {
+	errs := make([]error, len(proposals))
 	select {
 	case <-time.After(j.delay):
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return slices.Repeat([]error{ctx.Err()}, len(proposals))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.tried++
-	if j.most > 0 && len(recs) > j.most {
-		return 0, kerr.RecordListTooLarge
+	var entry []image.Record
+	for i, recs := range proposals {
+		if j.refuse != "" && slices.Contains(recs, image.Record(image.RemoveGroupRecord{ID: j.refuse})) {
+			errs[i] = fmt.Errorf("applying: %w", kerr.InvalidRequest)
+		} else {
+			entry = append(entry, recs...)
+		}
 	}
-	if j.refuse != "" && slices.Contains(recs, image.Record(image.RemoveGroupRecord{ID: j.refuse})) {
-		return 0, fmt.Errorf("applying: %w", kerr.InvalidRequest)
-	}
-	j.entries = append(j.entries, recs)
-	return image.Index(len(j.entries)), nil
-}
-
-func (j *journal) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	return j.Propose(ctx, recs...)
+	j.entries = append(j.entries, entry)
+	return errs
 }
 
 // counter is a machine that counts what it is told.
@@ -85,7 +81,7 @@ func TestWhatArrivesWhileABatchIsInFlightSharesTheNext(t *testing.T) {
 		var callers sync.WaitGroup
 		for i := range 10 {
 			callers.Go(func() {
-				if got, err := record(t.Context(), r, "k", fmt.Sprint(i)); got != nil || err != nil {
+				if got, err := record(t.Context(), r, fmt.Sprint("k", i), fmt.Sprint(i)); got != nil || err != nil {
 					t.Error(got, err)
 				}
 			})
@@ -124,37 +120,6 @@ func TestARefusedRecordMustNotTakeOthersDown(t *testing.T) {
 	})
 }
 
-// Commits that are too large together must not cost an entry each: that would be a thousand syncs in a row.
-func TestWhatIsTooLargeTogetherIsSplit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		j := &journal{delay: time.Millisecond, most: 16}
-		r := start(j)
-		var callers sync.WaitGroup
-		for i := range 65 {
-			callers.Go(func() {
-				if got, err := record(t.Context(), r, "k", fmt.Sprint(i)); got != nil || err != nil {
-					t.Error(got, err)
-				}
-			})
-			synctest.Wait()
-		}
-		callers.Wait()
-		if len(j.entries) != 5 || j.tried != 8 {
-			t.Errorf("%d entries in %d attempts", len(j.entries), j.tried)
-		}
-		next := 0
-		for _, e := range j.entries {
-			for _, rec := range e {
-				if want := fmt.Sprint(next); rec != image.Record(image.RemoveGroupRecord{ID: want}) {
-					t.Fatalf("%v where %s should be: not in the order of the calls", rec, want)
-				}
-				next++
-			}
-		}
-		r.Close()
-	})
-}
-
 func TestALogThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(&journal{delay: time.Hour})
@@ -175,10 +140,7 @@ func TestALogThatDoesNotAnswerIsGivenUp(t *testing.T) {
 func TestAFullQueueMustNotMakeTwoMachines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(&journal{delay: time.Second})
-		crowd, key := "crowd", "0"
-		for i := 0; r.shard(key) != r.shard(crowd); i++ {
-			key = fmt.Sprint(i)
-		}
+		crowd, key := "crowd", "key"
 		none := func(Instant, error, *Effects) {}
 		for _, n := range []int{maxBatch, maxQueued} { // the first batch is in flight when the others queue
 			r.Tell(crowd, func(c *counter, _ Instant, fx *Effects) {

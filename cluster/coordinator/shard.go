@@ -4,22 +4,23 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"chronik/kafka/kerr"
 )
 
 // shard is some of the keys with their machines.
 type shard[M Machine] struct {
 	runtime *Runtime[M]
 
-	mu        sync.Mutex // owns all below
-	entries   map[string]*entry[M]
-	due       queue[M]
-	timer     *time.Timer   // for the first of due
-	armed     time.Duration // what timer is set to, by Instant.Up
-	isArmed   bool
-	waiting   map[Ticket]waiter
-	ticket    Ticket
-	high, low lane
-	closed    bool
+	mu      sync.Mutex // owns all below
+	entries map[string]*entry[M]
+	due     queue[M]
+	timer   *time.Timer   // for the first of due
+	armed   time.Duration // what timer is set to, by Instant.Up
+	isArmed bool
+	waiting map[Ticket]waiter
+	ticket  Ticket
+	closed  bool
 }
 
 // waiter is a caller that waits; its channel is closed when the key is evicted.
@@ -30,6 +31,7 @@ type waiter struct {
 
 // entry is a machine and its place in due, -1 when it has none.
 type entry[M Machine] struct {
+	shard    *shard[M]
 	key      string
 	since    int64 // when this node's tenure of the key began
 	machine  M
@@ -42,7 +44,6 @@ func (s *shard[M]) init(r *Runtime[M]) {
 	s.runtime = r
 	s.entries = make(map[string]*entry[M])
 	s.waiting = make(map[Ticket]waiter)
-	s.low.low = true
 }
 
 func (s *shard[M]) call(key string, fn func(m M, now Instant, t Ticket, fx *Effects)) (Ticket, <-chan any, error) {
@@ -84,7 +85,7 @@ func (s *shard[M]) entry(key string, now Instant) (*entry[M], error) {
 	} else if ok {
 		s.remove(map[string]*entry[M]{key: e})
 	}
-	e := &entry[M]{key: key, since: since, place: -1}
+	e := &entry[M]{shard: s, key: key, since: since, place: -1}
 	e.machine = s.runtime.make(key, since, now)
 	s.entries[key] = e
 	return e, nil
@@ -149,6 +150,41 @@ func (s *shard[M]) close() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+}
+
+// propose queues p for the machine of e.
+func (s *shard[M]) propose(e *entry[M], p Proposal) {
+	e.inFlight++
+	l := &s.runtime.high
+	if p.Low {
+		l = &s.runtime.low
+	}
+	if !l.put(queuedProposal[M]{e, p}) {
+		s.outcome(e, p.Then, kerr.CoordinatorNotAvailable)
+	}
+}
+
+// tellOutcome tells e's machine what became of a proposal.
+func (s *shard[M]) tellOutcome(e *entry[M], then func(Instant, error, *Effects), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.outcome(e, then, err)
+	}
+}
+
+func (s *shard[M]) outcome(e *entry[M], then func(Instant, error, *Effects), err error) {
+	e.inFlight--
+	if s.entries[e.key] != e {
+		return // it was evicted
+	}
+	var fx Effects
+	now := s.runtime.instant()
+	if then != nil {
+		then(now, err, &fx)
+	}
+	s.settle(e, &fx)
+	s.arm(now)
 }
 
 // settle does what e's machine wants and files it under its new deadline.

@@ -20,8 +20,7 @@ import (
 // Log is the metadata log as far as groups use it (metalog.Log).
 type Log interface {
 	Image() *image.Image
-	Propose(ctx context.Context, recs ...image.Record) (image.Index, error)
-	ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error)
+	ProposeEach(ctx context.Context, low bool, proposals [][]image.Record) []error
 }
 
 // Config is what of the broker's configuration groups go by. The names in the comments are Kafka's.

@@ -35,25 +35,29 @@ func newMemoryLog(t testing.TB) *memoryLog {
 func (l *memoryLog) Image() *image.Image { return l.img.Load() }
 
 func (l *memoryLog) Propose(ctx context.Context, recs ...image.Record) (image.Index, error) {
+	err := l.ProposeEach(ctx, false, [][]image.Record{recs})[0]
+	return l.Image().Index(), err
+}
+
+func (l *memoryLog) ProposeEach(ctx context.Context, _ bool, proposals [][]image.Record) []error {
 	select {
 	case <-time.After(time.Millisecond):
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return slices.Repeat([]error{ctx.Err()}, len(proposals))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	img, delta, err := l.Image().Apply(l.Image().Index()+1, recs)
-	if err == nil {
+	img, delta, errs, err := l.Image().ApplyAll(l.Image().Index()+1, proposals)
+	if err != nil {
+		return slices.Repeat([]error{err}, len(proposals))
+	}
+	if delta != nil {
 		l.img.Store(img)
 		for _, w := range l.watchers {
 			w.Apply(delta)
 		}
 	}
-	return l.Image().Index(), err
-}
-
-func (l *memoryLog) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	return l.Propose(ctx, recs...)
+	return errs
 }
 
 func openCoordinator(l *memoryLog) *Coordinator {
@@ -337,16 +341,13 @@ type refusing struct {
 	err error // nil: no answer
 }
 
-func (l refusing) Propose(ctx context.Context, _ ...image.Record) (image.Index, error) {
-	if l.err == nil {
+func (l refusing) ProposeEach(ctx context.Context, _ bool, proposals [][]image.Record) []error {
+	err := l.err
+	if err == nil {
 		<-ctx.Done()
-		return 0, ctx.Err()
+		err = ctx.Err()
 	}
-	return 0, l.err
-}
-
-func (l refusing) ProposeLow(ctx context.Context, recs ...image.Record) (image.Index, error) {
-	return l.Propose(ctx, recs...)
+	return slices.Repeat([]error{err}, len(proposals))
 }
 
 // A commit that is too large for the log will be so again: a client that is told to retry would do so for ever.
