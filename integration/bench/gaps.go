@@ -227,8 +227,8 @@ func (p *pulse) end() error {
 // create makes topics of three replicas where they are missing.
 func (f *fleet) create(ctx context.Context, partitions int32, topics ...string) error {
 	return f.admin(func(a *kadm.Client) error {
-		two := "2"
-		made, err := a.CreateTopics(ctx, partitions, fleetSize, map[string]*string{"min.insync.replicas": &two}, topics...)
+		most := fmt.Sprint(min(2, len(f.nodes)))
+		made, err := a.CreateTopics(ctx, partitions, int16(len(f.nodes)), map[string]*string{"min.insync.replicas": &most}, topics...)
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func (b *bench) apart(dir string) error {
 	for _, m := range []struct {
 		load string
 		run  func(dir string) error
-	}{{startLoad, b.starts}, {partitionsLoad, b.partitions}, {recoveryLoad, b.recovery}} {
+	}{{startLoad, b.starts}, {partitionsLoad, b.partitions}, {recoveryLoad, b.recovery}, {commitsLoad, b.oneNodeCommits}} {
 		if !b.Loads.MatchString(m.load) {
 			continue
 		}

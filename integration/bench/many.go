@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // fleetMeasures are what is no load of chronik-bench.
@@ -22,7 +18,7 @@ var fleetMeasures = []struct {
 }{
 	{"gaps", (*bench).gaps},
 	{"metadata failover", (*bench).metadataFailover},
-	{"group offset commits", (*bench).commits},
+	{commitsLoad, (*bench).commits},
 	{"10,000 partitions", (*bench).manyPartitions},
 }
 
@@ -75,91 +71,6 @@ func (b *bench) controllerKilled(f *fleet, name string) (seconds float64, err er
 	})
 	seconds = time.Since(began).Seconds()
 	return seconds, errors.Join(err, f.startNode(b.ctx, id))
-}
-
-const (
-	committers = 256
-	commitTime = 5 * time.Second
-)
-
-// commits measures how many commits of a group's offset a cluster takes in a second, each a request of its own.
-func (b *bench) commits(kafka, ours *fleet) error {
-	var rates [2]string
-	for i, f := range []*fleet{kafka, ours} {
-		rate, err := b.commitRate(f)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-		rates[i] = fmt.Sprintf("%.0f/s", rate)
-	}
-	b.result.line(fmt.Sprintf("commits of offsets by %d groups, each waiting for the answer", committers), "20,000/s", rates[0], rates[1], "")
-	return nil
-}
-
-func (b *bench) commitRate(f *fleet) (float64, error) {
-	if err := f.create(b.ctx, 1, "committed"); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	var done atomic.Int64
-	var failed atomic.Pointer[error]
-	var all sync.WaitGroup
-	clients := make([]*kgo.Client, 8)
-	for i := range clients {
-		client, err := f.client(kgo.MaxVersions(kversion.V3_0_0())) // in which topics go by their names
-		if err != nil {
-			return 0, err
-		}
-		defer client.Close()
-		clients[i] = client
-	}
-	for i := range committers {
-		all.Go(func() {
-			for n := int64(0); ctx.Err() == nil; n++ {
-				err := commit(ctx, clients[i%len(clients)], fmt.Sprint("group", i), n)
-				if kerr.IsRetriable(err) { // the coordinator moves, or loads
-					continue
-				}
-				if err != nil && ctx.Err() == nil {
-					failed.Store(&err)
-					return
-				}
-				done.Add(1)
-			}
-		})
-	}
-	if err := b.pause(commitTime); err != nil { // the groups' coordinators are found, the connections are there
-		return 0, err
-	}
-	began, before := time.Now(), done.Load()
-	err := b.pause(commitTime)
-	rate := float64(done.Load()-before) / time.Since(began).Seconds()
-	cancel()
-	all.Wait()
-	if e := failed.Load(); e != nil {
-		err = errors.Join(err, *e)
-	}
-	return rate, err
-}
-
-func commit(ctx context.Context, client *kgo.Client, group string, offset int64) error {
-	rq := kmsg.NewPtrOffsetCommitRequest()
-	rq.Group, rq.Generation = group, -1
-	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic = "committed"
-	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Offset = offset
-	t.Partitions = append(t.Partitions, p)
-	rq.Topics = append(rq.Topics, t)
-	resp, err := rq.RequestWith(ctx, client)
-	if err != nil {
-		return err
-	}
-	if err := kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode); err != nil {
-		return fmt.Errorf("commit of %s: %w", group, err)
-	}
-	return nil
 }
 
 // manyPartitions measures what 10,000 partitions of three replicas cost: to make them, to have them, to lose a node, to
