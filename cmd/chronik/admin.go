@@ -5,24 +5,54 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// brokersVariable is the environment variable that stands for --brokers.
+const brokersVariable = "CHRONIK_BROKERS"
 
 // adminFlags are those of every command that asks a running cluster.
 type adminFlags struct {
 	brokers []string
 	timeout time.Duration
+	format  string
+	formats []string // that there are
 }
 
-func (f *adminFlags) add(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringSliceVar(&f.brokers, "brokers", []string{"localhost:9092"}, "`addresses` of some brokers of the cluster, host:port")
-	cmd.PersistentFlags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer; with --wait, that says how long for what is to be done")
+// add adds the flags; formats are those of the command, the first is the default.
+func (f *adminFlags) add(cmd *cobra.Command, formats ...string) {
+	f.brokers, f.formats = []string{"localhost:9092"}, formats
+	if addresses := os.Getenv(brokersVariable); addresses != "" {
+		f.brokers = strings.Split(addresses, ",")
+	}
+	cmd.PersistentFlags().StringSliceVar(&f.brokers, "brokers", f.brokers, "`addresses` of some brokers of the cluster, host:port; "+brokersVariable+" is the default")
+	cmd.PersistentFlags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
+	cmd.PersistentFlags().StringVar(&f.format, "format", formats[0], "`format` of what is printed: "+strings.Join(formats, ", "))
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return f.check() }
+	complete(cmd, "format", formats...)
+}
+
+func (f *adminFlags) check() error {
+	if !slices.Contains(f.formats, f.format) {
+		return fmt.Errorf("--format %q is unknown: write %s", f.format, strings.Join(f.formats, " or "))
+	}
+	if f.timeout <= 0 {
+		return fmt.Errorf("--timeout %s: write a time above zero, as 30s", f.timeout)
+	}
+	for _, address := range f.brokers {
+		if strings.TrimSpace(address) == "" || strings.Contains(address, "://") {
+			return fmt.Errorf("--brokers %q: write host:port, with commas between several", strings.Join(f.brokers, ","))
+		}
+	}
+	return nil
 }
 
 // ask runs fn with a client of the cluster.
@@ -34,49 +64,87 @@ func (f *adminFlags) ask(cmd *cobra.Command, fn func(ctx context.Context, admin 
 func (f *adminFlags) askWithin(cmd *cobra.Command, d time.Duration, fn func(context.Context, *kadm.Client, *kgo.Client) error) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), d)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.brokers...), kgo.ClientID("chronik-cli"), kgo.DialTimeout(2*time.Second),
-		kgo.RetryTimeout(f.timeout), kgo.MetadataMinAge(100*time.Millisecond))
+	client, err := f.client()
 	if err != nil {
-		return fmt.Errorf("--brokers %s: %w", strings.Join(f.brokers, ","), err)
+		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	admin.SetTimeoutMillis(int32(f.timeout.Milliseconds()))
-	err = fn(ctx, admin, client)
+	if err := f.reach(ctx, cmd, client); err != nil {
+		return err
+	}
+	err = fn(ctx, f.admin(client), client)
 	var network *net.OpError
 	var late unfinished
 	if !errors.As(err, &late) && (ctx.Err() != nil || errors.As(err, &network)) {
-		hint := ""
-		if !cmd.Flags().Changed("brokers") {
-			hint = "; with --brokers host:port,... it asks others"
-		}
-		return fmt.Errorf("no answer from %s%s: %w", strings.Join(f.brokers, ", "), hint, err)
+		return f.noAnswer(cmd, err)
 	}
 	return err
 }
 
-// table writes rows of cells below each other.
-type table struct{ *tabwriter.Writer }
-
-func newTable(cmd *cobra.Command) table {
-	return table{tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)}
+// client is a client of the cluster, with more options for one that writes or reads records.
+func (f *adminFlags) client(more ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(f.brokers...), kgo.ClientID("chronik-cli"), kgo.DialTimeout(2 * time.Second),
+		kgo.RetryTimeout(f.timeout), kgo.MetadataMinAge(100 * time.Millisecond)}, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("--brokers %s: %w", strings.Join(f.brokers, ","), err)
+	}
+	return client, nil
 }
 
-func (t table) row(cells ...any) {
-	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t, "\t")
+func (f *adminFlags) admin(client *kgo.Client) *kadm.Client {
+	admin := kadm.NewClient(client)
+	admin.SetTimeoutMillis(int32(f.timeout.Milliseconds()))
+	return admin
+}
+
+// reach fails at once when none of the brokers answers: what follows is tried until the timeout.
+func (f *adminFlags) reach(ctx context.Context, cmd *cobra.Command, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	if err := client.Ping(ctx); err != nil {
+		return f.noAnswer(cmd, err)
+	}
+	return nil
+}
+
+func (f *adminFlags) noAnswer(cmd *cobra.Command, err error) error {
+	hint := "; is a broker started there?"
+	if !cmd.Flags().Changed("brokers") && os.Getenv(brokersVariable) == "" {
+		hint = "; is a broker started there? --brokers host:port,... asks others"
+	}
+	return fmt.Errorf("no answer from %s%s (%w)", strings.Join(f.brokers, ", "), hint, err)
+}
+
+// shards is the answers of brokers that were each asked for their part. The error names those that did not answer; it is
+// said beside what the others answered.
+func shards[R any](answers []kgo.ResponseShard, each func(broker int32, resp R)) error {
+	var failed []error
+	for _, shard := range answers {
+		switch resp, ok := shard.Resp.(R); {
+		case shard.Err != nil && shard.Meta.NodeID < 0:
+			failed = append(failed, shard.Err)
+		case shard.Err != nil:
+			failed = append(failed, fmt.Errorf("broker %d does not answer, and what it has is not here: %w", shard.Meta.NodeID, shard.Err))
+		case ok:
+			each(shard.Meta.NodeID, resp)
 		}
-		fmt.Fprint(t, c)
 	}
-	fmt.Fprintln(t)
+	return errors.Join(failed...)
 }
 
-// list is numbers as people write them: 1,2,3.
-func list(ids []int32) string {
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = fmt.Sprint(id)
+// explained is err with what the broker says of it.
+func explained(message string, err error) error {
+	if message == "" {
+		return err
 	}
-	return strings.Join(texts, ",")
+	return fmt.Errorf("%s (%w)", message, err)
+}
+
+// answered is the error of a broker's answer: code, with what the broker says of it.
+func answered(code int16, message *string) error {
+	err := kerr.ErrorForCode(code)
+	if err == nil {
+		return nil
+	}
+	return explained(text(message), err)
 }

@@ -16,8 +16,8 @@ import (
 
 func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := group("cluster", "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost")
-	f.add(cmd)
+	cmd := noun("cluster", "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost")
+	f.add(cmd, formatTable, formatJSON)
 	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.undrainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster(), migrateMetadata())
 	return cmd
 }

@@ -1,6 +1,6 @@
-// Command chronik looks after Chronik: it asks and changes a running cluster by Kafka's protocol (topic, cluster), and shows
-// and verifies what a stopped node keeps on disk (dump), whose files it reads by their formats (FORMAT.md beside each
-// package that has one) and never changes.
+// Command chronik works with Chronik: it writes and reads records, asks and changes a running cluster by Kafka's protocol
+// (topic, group, config, cluster, doctor), and shows and verifies what a stopped node keeps on disk (dump), whose files it
+// reads by their formats (FORMAT.md beside each package that has one) and never changes.
 package main
 
 import (
@@ -18,7 +18,7 @@ var version = "dev"
 
 // Exit codes: 1 what was asked for could not be done, 2 damage was found.
 const (
-	exitFailed  = 1
+	exitFailed  = 1 // doctor found something bad, too
 	exitDamaged = 2
 )
 
@@ -34,23 +34,50 @@ func main() {
 	os.Exit(exitFailed)
 }
 
+// Parts of the help of chronik itself.
+const (
+	dataPart    = "data"
+	groupsPart  = "groups"
+	clusterPart = "cluster"
+	filesPart   = "files"
+)
+
 func command(out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "chronik",
-		Short:         "Look after Chronik",
+		Use:   "chronik",
+		Short: "Write, read and look after Chronik",
+		Long: `chronik writes and reads records, and looks after a cluster: its topics, consumer groups, configs and nodes. It speaks
+Kafka's protocol.
+
+It asks localhost:9092, unless --brokers or CHRONIK_BROKERS names brokers of a cluster: host:port,host:port`,
+		Example: `  chronik topic create greetings
+  chronik produce greetings hello
+  chronik consume greetings`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(out)
 	root.SetVersionTemplate(versionText())
-	root.AddCommand(topicCommand(), clusterCommand(), dumpCommand(), versionCommand())
+	root.AddGroup(&cobra.Group{ID: dataPart, Title: "Topics and records:"}, &cobra.Group{ID: groupsPart, Title: "Consumers:"},
+		&cobra.Group{ID: clusterPart, Title: "The cluster:"}, &cobra.Group{ID: filesPart, Title: "Files of a stopped node:"})
+	addTo(root, dataPart, topicCommand(), produceCommand(), consumeCommand())
+	addTo(root, groupsPart, groupCommand())
+	addTo(root, clusterPart, clusterCommand(), configCommand())
+	addTo(root, filesPart, dumpCommand())
+	root.AddCommand(versionCommand())
 	return root
 }
 
-// group is a command that needs one of its own commands: a wrong name is an error, not only a help text.
-func group(name, short string) *cobra.Command {
+func addTo(root *cobra.Command, part string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = part
+		root.AddCommand(cmd)
+	}
+}
+
+// noun is a command that needs one of its own commands: a wrong name is an error, not only a help text.
+func noun(name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -245,13 +245,6 @@ func (m *move) begin(ctx context.Context, places []place) error {
 	return nil
 }
 
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
 // say tells how far it is, now and then, and where it is at a stop.
 func (m *move) say(last bool) {
 	line := fmt.Sprintf("%d of %d partitions have moved", m.total-len(m.waiting)-len(m.running)-len(m.refused), m.total)
