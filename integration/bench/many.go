@@ -19,6 +19,7 @@ var fleetMeasures = []struct {
 	{"gaps", (*bench).gaps},
 	{"metadata failover", (*bench).metadataFailover},
 	{commitsLoad, (*bench).commits},
+	{"coordinator gaps", (*bench).coordinatorGaps},
 	{"10,000 partitions", (*bench).manyPartitions},
 }
 
