@@ -32,7 +32,7 @@ var floors = []floor{
 	{"vocabulary", []string{"wal/campaign|wal/mutant|wal/crc wal/arena wal/vfs kafka/kerr kafka/config kafka/batch objstore"}},
 	{"storage", []string{"wal", "segment segment/tier", "objstore/storetest objstore/*"}},
 	{"metadata", []string{"metalog/image metalog"}},
-	{"node", []string{"cluster/member|cluster/peer|cluster/partlog cluster/replica cluster/coordinator " +
+	{"node", []string{"cluster/member|cluster/peer|cluster/partlog cluster/replica cluster/coordinator|cluster/share/state " +
 		"cluster/group|cluster/txn|cluster/share|cluster/controller|cluster/search|cluster/backup cluster"}},
 	{"edge", []string{"kafka/wire kafka/auth kafka/quota kafka/api " +
 		"kafka/server|kafka/registry|kafka/rest|kafka/console"}},
