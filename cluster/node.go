@@ -23,6 +23,7 @@ import (
 	"chronik/cluster/group"
 	"chronik/cluster/partlog"
 	"chronik/cluster/replica"
+	"chronik/cluster/share"
 	"chronik/kafka/config"
 	"chronik/metalog"
 	"chronik/metalog/image"
@@ -61,6 +62,7 @@ type Node struct {
 	Replicas   *replica.Manager
 	Controller *controller.Controller
 	Groups     *group.Coordinator
+	Shares     *share.Manager
 
 	options Options
 	peers   *peers // nil, as past and session are, for a node alone
@@ -112,12 +114,19 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	g := group.Options{
 		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
 		Group: func(id string) config.Group { return n.Settings.Group(n.Meta.Image(), id) },
+		End:   n.endOf,
 	}
 	if n.peers != nil {
 		g.Shared, g.Sync = true, n.Meta.Sync
 	}
 	n.Groups = group.New(g)
 	n.Meta.Watch(n.Groups)
+	n.Shares = share.New(share.Options{
+		Log: n.Meta, Parts: n.Replicas, Self: o.ID, Now: time.Now, Logger: o.Logger,
+		Config:      func(id string) config.ShareGroup { return n.Settings.Group(n.Meta.Image(), id).Share },
+		MaxSessions: func() int { return int(n.Settings.Broker().ShareMaxSessions) },
+	})
+	n.Meta.Watch(n.Shares)
 	return nil
 }
 
@@ -196,10 +205,20 @@ func (n *Node) openController(o Options) {
 	n.Meta.Lead(n.Controller.Lead)
 }
 
+// endOf is the high watermark of a partition that this node has a replica of.
+func (n *Node) endOf(at image.TopicPartition) (int64, bool) {
+	p, ok := n.Replicas.Held(at.Topic, at.Partition)
+	if !ok {
+		return 0, false
+	}
+	return p.Marks().HighWatermark, true
+}
+
 func (n *Node) groupConfig() group.Config {
 	b := n.Settings.Broker()
 	ms := func(v int32) time.Duration { return Millis(int64(v)) }
 	return group.Config{
+		ShareMaxSize:          int(b.ShareGroupMaxSize),
 		MinSessionTimeout:     ms(b.GroupMinSessionTimeoutMs),
 		MaxSessionTimeout:     ms(b.GroupMaxSessionTimeoutMs),
 		InitialRebalanceDelay: ms(b.GroupInitialRebalanceDelayMs),
@@ -378,6 +397,9 @@ func (n *Node) Drain() {
 		close(n.draining)
 		if n.Groups != nil {
 			n.Groups.Close()
+		}
+		if n.Shares != nil {
+			n.Shares.Close()
 		}
 	})
 }

@@ -36,6 +36,7 @@ type Config struct {
 
 	ConsumerMaxSize   int      // group.consumer.max.size, members
 	ConsumerAssignors []string // group.consumer.assignors; the first is the default
+	ShareMaxSize      int      // group.share.max.size, members
 	StreamsMaxSize    int      // group.streams.max.size, members
 	Upgrade           bool     // group.consumer.migration.policy lets a classic group become a consumer group ...
 	Downgrade         bool     // ... and a consumer group a classic one
@@ -56,10 +57,11 @@ type Options struct {
 	// is behind may take itself for the coordinator of a group that has moved on.
 	Sync func(ctx context.Context) error
 
-	Config      func() Config                // asked for every request: one atomic load
-	Group       func(id string) config.Group // a group's own configs
-	Now         func() time.Time             // time.Now
-	NewMemberID func(clientID string) string // a fresh member id; for a static member clientID is its group.instance.id
+	Config      func() Config                               // asked for every request: one atomic load
+	Group       func(id string) config.Group                // a group's own configs
+	End         func(at image.TopicPartition) (int64, bool) // where readers find a partition's end, as far as this node knows; nil: it does not
+	Now         func() time.Time                            // time.Now
+	NewMemberID func(clientID string) string                // a fresh member id; for a static member clientID is its group.instance.id
 	Logger      *slog.Logger
 }
 
@@ -75,6 +77,7 @@ type Client struct{ ID, Host string }
 type Coordinator struct {
 	env
 	newMemberID func(clientID string) string
+	end         func(image.TopicPartition) (int64, bool)
 	catchUp     func(ctx context.Context) error // Options.Sync
 	machines    *coordinator.Runtime[*machine]
 	moved       chan struct{} // holds one token when groups may have come or gone ...
@@ -88,6 +91,9 @@ func New(o Options) *Coordinator {
 	c := &Coordinator{
 		env:         env{image: o.Log.Image, config: o.Config, group: o.Group, self: o.Self, shared: o.Shared, serves: o.Serves},
 		newMemberID: o.NewMemberID, catchUp: o.Sync, moved: make(chan struct{}, 1), changed: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if c.end = o.End; c.end == nil {
+		c.end = func(image.TopicPartition) (int64, bool) { return 0, false }
 	}
 	c.machines = coordinator.New(coordinator.Options[*machine]{
 		Log: o.Log, Now: o.Now, Logger: o.Logger, Timeout: o.Config().CommitTimeout, Mine: c.tenure,

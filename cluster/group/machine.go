@@ -61,6 +61,7 @@ type kind interface {
 // kinds make a group of a kind: as g in the image has it, or a new one when g is nil.
 var kinds = [...]func(m *machine, g *image.Group, now coordinator.Instant) kind{
 	image.ClassicGroup: newClassicGroup,
+	image.ShareGroup:   newShareGroup,
 	image.StreamsGroup: newStreamsGroup,
 }
 

@@ -185,6 +185,7 @@ func (b *broker) newHandler() *api.Broker {
 		Parts:      b.node.Replicas,
 		Controller: b.node.Controller,
 		Groups:     b.node.Groups,
+		Shares:     b.node.Shares,
 		Config:     b.node.Settings.Broker,
 		Draining:   b.node.Draining(),
 		DataDir:    b.config.DataDir,

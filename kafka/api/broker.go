@@ -14,6 +14,7 @@ import (
 	"chronik/cluster/controller"
 	"chronik/cluster/group"
 	"chronik/cluster/replica"
+	"chronik/cluster/share"
 	"chronik/kafka/config"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
@@ -33,6 +34,7 @@ type Broker struct {
 	Parts      *replica.Manager
 	Controller *controller.Controller
 	Groups     *group.Coordinator
+	Shares     *share.Manager
 	Config     func() *config.Broker // the broker's, compiled; one atomic load
 	Draining   <-chan struct{}       // closed when the node stops: fetches then answer with what there is
 	DataDir    string                // as DescribeLogDirs shows it

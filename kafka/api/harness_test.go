@@ -51,7 +51,7 @@ func start(t testing.TB, static map[string]string) *node {
 		t.Fatal(err)
 	}
 	n.broker = &Broker{
-		Self: self, Meta: n.Meta, Parts: n.Replicas, Controller: n.Controller, Groups: n.Groups,
+		Self: self, Meta: n.Meta, Parts: n.Replicas, Controller: n.Controller, Groups: n.Groups, Shares: n.Shares,
 		Config: n.Settings.Broker, DataDir: dir, Logger: slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() {

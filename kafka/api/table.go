@@ -78,10 +78,17 @@ func init() {
 		64:         controlled(0, 0, unregisterBroker),
 		74:         {min: 0, max: 1, begin: quick(listConfigResources)},
 		75:         {min: 0, max: 0, begin: quick(describeTopicPartitions)},
+		76:         {min: 1, max: 1, begin: slow(shareGroupHeartbeat)},
+		77:         {min: 1, max: 1, begin: quick(shareGroupDescribe)},
+		78:         {min: 1, max: 2, begin: slow(shareFetch)},
+		79:         {min: 1, max: 2, begin: slow(shareAcknowledge)},
 		80:         controlled(0, 1, addRaftVoter),
 		81:         controlled(0, 0, removeRaftVoter),
 		88:         {min: 0, max: 1, begin: slow(streamsGroupHeartbeat)},
 		89:         {min: 0, max: 1, begin: quick(streamsGroupDescribe)},
+		90:         {min: 0, max: 1, begin: slow(describeShareGroupOffsets)},
+		91:         {min: 0, max: 0, begin: slow(alterShareGroupOffsets)},
+		92:         {min: 0, max: 0, begin: slow(deleteShareGroupOffsets)},
 		kmsgMaxKey: {},
 	}
 }

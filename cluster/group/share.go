@@ -1,0 +1,234 @@
+package group
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// shareGroup is a group whose members share partitions (KIP-932): several may have the same one, and what each gets of it is
+// decided record by record where the partition is led (cluster/share). So a member has its new assignment at once: nobody
+// must let go first. The group begins the state of each partition that its members subscribe to (share_states.go), and
+// assigns those of which there is one.
+type shareGroup struct {
+	*machine
+	ledger  ledger
+	at      epochs
+	members map[string]*sharer // by id
+
+	assigned time.Duration // when the targets were last made, in Instant.Up
+	assignBy time.Duration // when they are to be made
+
+	writing int            // changes of states that are in flight
+	beginBy time.Duration  // when states are to be begun
+	held    []shareRequest // heartbeats that wait for it
+}
+
+// sharer is a member of a shareGroup.
+type sharer struct {
+	seat
+	has    partitions // as it was told
+	target partitions
+}
+
+// The keys of a share group's entries: a letter, and the member's id.
+const (
+	shareEpochs  = "g"
+	shareMember  = "m"
+	shareCurrent = "c"
+	shareTarget  = "t"
+)
+
+// newShareGroup is the group as the image has it. Everybody has a full session to be heard of.
+func newShareGroup(shell *machine, is *image.Group, now coordinator.Instant) kind {
+	g := &shareGroup{machine: shell, members: map[string]*sharer{}, assigned: -never, assignBy: never, beginBy: never}
+	g.ledger = newLedger(shell, image.ShareGroup, g.encode)
+	if is == nil {
+		return g
+	}
+	g.decode(is.State)
+	for _, mem := range g.members {
+		g.heard(mem, now)
+	}
+	if len(g.members) > 0 {
+		g.assignBy, g.beginBy = now.Up, now.Up // topics may have changed while nobody coordinated
+	}
+	return g
+}
+
+func (g *shareGroup) heard(mem *sharer, now coordinator.Instant) {
+	mem.expires = now.Up + millis(g.machine.group(g.id).Share.SessionTimeoutMs)
+}
+
+// sorted are the members by id: what is decided must not depend on the order of a map.
+func (g *shareGroup) sorted() []*sharer {
+	list := make([]*sharer, 0, len(g.members))
+	for _, id := range slices.Sorted(maps.Keys(g.members)) {
+		list = append(list, g.members[id])
+	}
+	return list
+}
+
+// topics are the names that members subscribe to.
+func (g *shareGroup) topics() []string {
+	var names []string
+	for _, mem := range g.members {
+		names = append(names, mem.topics...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// changed makes another epoch of the group, and the targets for it: at once, or when the last ones have stood for a while.
+func (g *shareGroup) changed(now coordinator.Instant) {
+	g.at.group++
+	g.at.topics = fingerprint(g.image(), g.topics())
+	g.at.left(len(g.members), now)
+	g.ledger.mark(shareEpochs)
+	interval := millis(g.machine.group(g.id).Share.AssignmentIntervalMs)
+	if g.assigned == -never || now.Up-g.assigned >= interval {
+		g.assign(now)
+	} else if g.assignBy == never {
+		g.assignBy = g.assigned + interval
+	}
+}
+
+func (g *shareGroup) remove(mem *sharer) {
+	delete(g.members, mem.id)
+	g.ledger.mark(shareMember+mem.id, shareCurrent+mem.id, shareTarget+mem.id)
+}
+
+func (g *shareGroup) is() image.GroupKind { return image.ShareGroup }
+func (g *shareGroup) occupied() bool      { return len(g.members) > 0 }
+func (g *shareGroup) idle() bool {
+	return !g.occupied() && g.ledger.settled() && g.writing == 0 && len(g.held) == 0
+}
+
+func (g *shareGroup) summary() (state, protocolType string) { return g.state(), "share" }
+
+// state is Kafka's name for where the group stands.
+func (g *shareGroup) state() string {
+	if g.occupied() {
+		return "Stable"
+	}
+	return "Empty"
+}
+
+func (g *shareGroup) deadline() time.Duration {
+	at := min(g.assignBy, g.beginBy, g.ledger.retryBy)
+	for _, mem := range g.members {
+		at = min(at, mem.expires)
+	}
+	return at
+}
+
+func (g *shareGroup) expire(now coordinator.Instant, fx *coordinator.Effects) {
+	gone := false
+	for _, mem := range g.sorted() {
+		if mem.expires <= now.Up {
+			g.remove(mem)
+			gone = true
+		}
+	}
+	if gone {
+		g.changed(now)
+	}
+	if g.beginBy <= now.Up {
+		g.begin(now, fx)
+	}
+	if g.assignBy <= now.Up {
+		g.assign(now)
+	}
+	if g.ledger.retryBy <= now.Up {
+		g.ledger.retryBy = never
+	}
+	g.ledger.flush(fx)
+}
+
+func (g *shareGroup) topicsChanged(now coordinator.Instant, fx *coordinator.Effects) {
+	if fingerprint(g.image(), g.topics()) == g.at.topics {
+		return
+	}
+	g.begin(now, fx)
+	g.changed(now)
+	g.ledger.flush(fx)
+}
+
+func (g *shareGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
+	g.ledger.drop(fx)
+	g.refuse(kerr.CoordinatorNotAvailable, fx)
+	g.assignBy, g.beginBy = never, never
+}
+
+// revive writes all of a group whose removal failed: it may have succeeded.
+func (g *shareGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
+	g.ledger.mark(shareEpochs)
+	g.ledger.flush(fx)
+}
+
+// A share group has no committed offsets.
+
+func (g *shareGroup) checkCommit(commitRequest) kerr.Code       { return kerr.GroupIDNotFound }
+func (g *shareGroup) committed(coordinator.Instant, string)     {}
+func (g *shareGroup) checkFetch(string, int32) kerr.Code        { return kerr.GroupIDNotFound }
+func (g *shareGroup) checkOffsetDeletion() kerr.Code            { return kerr.GroupIDNotFound }
+func (g *shareGroup) subscribes(string) bool                    { return false }
+func (g *shareGroup) offsetsExpire() (since int64, expire bool) { return 0, false }
+
+// encode is the value of an entry by the state in memory, nil when there is none.
+func (g *shareGroup) encode(key string) []byte {
+	if key == shareEpochs {
+		return g.at.encode()
+	}
+	mem := g.members[key[1:]]
+	if mem == nil {
+		return nil
+	}
+	dst := []byte{0} // the version
+	switch key[:1] {
+	case shareMember:
+		for _, s := range []string{mem.rack, mem.client.ID, mem.client.Host} {
+			dst = appendText(dst, s)
+		}
+		return appendTexts(dst, mem.topics)
+	case shareCurrent:
+		return appendPartitions(appendNumber(appendNumber(dst, mem.epoch), mem.previous), mem.has)
+	}
+	return appendPartitions(dst, mem.target)
+}
+
+// decode fills an empty group. A member of which something can't be read is not in it: it is told so, and joins anew.
+func (g *shareGroup) decode(s image.GroupState) {
+	if value, ok := s.Get([]byte(shareEpochs)); ok {
+		g.at, _ = readEpochs(value)
+	}
+	s.Walk([]byte(shareMember), func(e image.GroupEntry) bool {
+		mem := &sharer{seat: seat{id: string(e.Key[1:])}}
+		current, _ := s.Get([]byte(shareCurrent + mem.id))
+		target, _ := s.Get([]byte(shareTarget + mem.id))
+		if mem.decode(e.Value, current, target) {
+			g.members[mem.id] = mem
+		}
+		return true
+	})
+}
+
+func (mem *sharer) decode(member, current, target []byte) bool {
+	m, c, t := shareReader(member), shareReader(current), shareReader(target)
+	mem.rack, mem.client.ID, mem.client.Host, mem.topics = m.text(), m.text(), m.text(), m.texts()
+	mem.epoch, mem.previous, mem.has = readNumber[int32](c), readNumber[int32](c), c.partitions()
+	mem.target = t.partitions()
+	return m.done() && c.done() && t.done()
+}
+
+func shareReader(value []byte) *reader {
+	r := &reader{rest: value}
+	if b := r.take(1); r.failed || b[0] != 0 {
+		r.fail()
+	}
+	return r
+}

@@ -1,0 +1,14 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/kafka/wire"
+)
+
+// shareGroupHeartbeat serves key 76, version 1 (KIP-932).
+func shareGroupHeartbeat(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.ShareGroupHeartbeatRequest) (kmsg.Response, error) {
+	return b.Groups.ShareGroupHeartbeat(ctx, client(rq), rq.Version, req), nil
+}
