@@ -66,7 +66,7 @@ func createTopic(t *testing.T, n *Node, name string) uuid.UUID {
 	asked := kmsg.NewCreateTopicsRequestTopic()
 	asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, 2, 1
 	rq.Topics = append(rq.Topics, asked)
-	made := n.Controller.CreateTopics(t.Context(), rq)
+	made := n.Controller.CreateTopics(t.Context(), rq, nil)
 	if made[0].ErrorCode != 0 {
 		t.Fatal(kerr.Code(made[0].ErrorCode))
 	}
@@ -241,7 +241,7 @@ func TestDeletedTopicStaysDeleted(t *testing.T) {
 	produce(t, n, gone)
 	rq := kmsg.NewPtrDeleteTopicsRequest()
 	rq.TopicNames = []string{"t"}
-	if done := n.Controller.DeleteTopics(t.Context(), rq); done[0].ErrorCode != 0 {
+	if done := n.Controller.DeleteTopics(t.Context(), rq, nil); done[0].ErrorCode != 0 {
 		t.Fatal(kerr.Code(done[0].ErrorCode))
 	}
 	mustClose(t, n)

@@ -215,7 +215,7 @@ func TestPlansAreAccepted(t *testing.T) {
 				}
 				var recs []image.Record
 				for _, d := range planDeletion(img, true, rq) {
-					if more, err := planRemoval(img, d); expected(t, err) {
+					if more, err := planRemoval(img, d, func(int) error { return nil }); expected(t, err) {
 						recs = append(recs, more...)
 					}
 				}

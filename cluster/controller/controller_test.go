@@ -135,7 +135,7 @@ func assigned(name string, partitions int32, factor int16, replicas ...[]int32) 
 func create(c *Controller, topics ...kmsg.CreateTopicsRequestTopic) (results []string) {
 	rq := kmsg.NewPtrCreateTopicsRequest()
 	rq.Topics = topics
-	for _, r := range c.CreateTopics(context.Background(), rq) {
+	for _, r := range c.CreateTopics(context.Background(), rq, nil) {
 		results = append(results, r.Topic+": "+outcome(r.ErrorCode, r.ErrorMessage))
 	}
 	return results

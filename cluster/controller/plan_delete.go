@@ -85,12 +85,16 @@ func disabled(version int16) error {
 }
 
 // planRemoval returns the record that removes a topic, unless it has gone in the meantime.
-func planRemoval(img *image.Image, d doomed) ([]image.Record, error) {
+func planRemoval(img *image.Image, d doomed, permit Permit) ([]image.Record, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	if _, ok := img.Topic(d.id); !ok {
+	t, ok := img.Topic(d.id)
+	if !ok {
 		return nil, kerr.UnknownTopicID
+	}
+	if err := permit(len(t.Partitions)); err != nil {
+		return nil, err
 	}
 	return []image.Record{image.RemoveTopicRecord{ID: d.id}}, nil
 }

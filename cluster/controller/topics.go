@@ -13,22 +13,29 @@ import (
 
 // CreateTopics answers key 19 (KIP-4), each topic by itself: TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION,
 // INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST,
-// POLICY_VIOLATION for more than 10,000 partitions in one request, NOT_CONTROLLER. A topic whose outcome is 0 can be used.
-func (c *Controller) CreateTopics(ctx context.Context, rq *kmsg.CreateTopicsRequest) []kmsg.CreateTopicsResponseTopic {
+// POLICY_VIOLATION for more than 10,000 partitions in one request, NOT_CONTROLLER, and what permit says. A topic whose outcome is 0 can be used.
+func (c *Controller) CreateTopics(ctx context.Context, rq *kmsg.CreateTopicsRequest, permit Permit) []kmsg.CreateTopicsResponseTopic {
 	wanted, twice := distinct(rq.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
 	cfg := c.o.Config()
 	ids := make([]uuid.UUID, len(wanted))
 	for i := range ids {
 		ids[i] = c.o.NewID()
 	}
-	tooMany := checkCreated(wanted, cfg)
+	tooMany, may := checkCreated(wanted, cfg), newPermits(permit)
 	outcome := c.carryOut(ctx, rq.ValidateOnly, len(wanted), func(img *image.Image) planner {
 		p := newTopicPlan(img, cfg)
 		return func(i int) ([]image.Record, error) {
 			if tooMany != nil {
 				return nil, tooMany
 			}
-			return p.create(wanted[i], ids[i])
+			recs, err := p.create(wanted[i], ids[i])
+			if err == nil {
+				err = may.item(i, partitionsAsked(wanted[i], cfg))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return recs, nil
 		}
 	})
 	results := make([]kmsg.CreateTopicsResponseTopic, 0, len(rq.Topics))
@@ -86,15 +93,17 @@ func distinct[T any](items []T, name func(*T) string) (wanted []*T, twice []stri
 var errDuplicateTopic = kerr.Detail(kerr.InvalidRequest, "Duplicate topic name.")
 
 // DeleteTopics answers key 20, one result for each topic: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_REQUEST,
-// TOPIC_DELETION_DISABLED, NOT_CONTROLLER.
-func (c *Controller) DeleteTopics(ctx context.Context, rq *kmsg.DeleteTopicsRequest) []kmsg.DeleteTopicsResponseTopic {
+// TOPIC_DELETION_DISABLED, NOT_CONTROLLER, and what permit says.
+func (c *Controller) DeleteTopics(ctx context.Context, rq *kmsg.DeleteTopicsRequest, permit Permit) []kmsg.DeleteTopicsResponseTopic {
 	if err := c.take(ctx); err != nil {
 		return deleted(planDeletion(c.o.Log.Image(), true, rq), err)
 	}
 	defer c.release()
-	plan := planDeletion(c.o.Log.Image(), c.o.Config().DeleteTopics, rq)
+	plan, may := planDeletion(c.o.Log.Image(), c.o.Config().DeleteTopics, rq), newPermits(permit)
 	outcome := c.decide(ctx, len(plan), func(img *image.Image) planner {
-		return func(i int) ([]image.Record, error) { return planRemoval(img, plan[i]) }
+		return func(i int) ([]image.Record, error) {
+			return planRemoval(img, plan[i], func(n int) error { return may.item(i, n) })
+		}
 	})
 	for i, err := range outcome {
 		plan[i].err = err
@@ -117,10 +126,11 @@ func deleted(plan []doomed, err error) []kmsg.DeleteTopicsResponseTopic {
 }
 
 // CreatePartitions answers key 37, each topic by itself: UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS,
-// INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR, INVALID_REQUEST, POLICY_VIOLATION, NOT_CONTROLLER.
-func (c *Controller) CreatePartitions(ctx context.Context, rq *kmsg.CreatePartitionsRequest) []kmsg.CreatePartitionsResponseTopic {
+// INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR, INVALID_REQUEST, POLICY_VIOLATION, NOT_CONTROLLER, and what permit
+// says.
+func (c *Controller) CreatePartitions(ctx context.Context, rq *kmsg.CreatePartitionsRequest, permit Permit) []kmsg.CreatePartitionsResponseTopic {
 	wanted, twice := distinct(rq.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic })
-	cfg := c.o.Config()
+	cfg, may := c.o.Config(), newPermits(permit)
 	outcome := c.carryOut(ctx, rq.ValidateOnly, len(wanted), func(img *image.Image) planner {
 		// By the image that is planned on: a topic that another client has just made is in it.
 		p, tooMany := newTopicPlan(img, cfg), checkAdded(img, wanted)
@@ -128,7 +138,14 @@ func (c *Controller) CreatePartitions(ctx context.Context, rq *kmsg.CreatePartit
 			if tooMany != nil {
 				return nil, tooMany
 			}
-			return p.add(wanted[i])
+			recs, err := p.add(wanted[i])
+			if err == nil {
+				err = may.item(i, len(recs))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return recs, nil
 		}
 	})
 	results := make([]kmsg.CreatePartitionsResponseTopic, 0, len(rq.Topics))

@@ -88,12 +88,12 @@ func TestCreateTopicsAnswersWhatItMade(t *testing.T) {
 	rq := kmsg.NewPtrCreateTopicsRequest()
 	rq.Topics = []kmsg.CreateTopicsRequestTopic{topic("a", -1, -1, "retention.ms", "5"), assigned("b", -1, -1, []int32{1, 2}, []int32{2, 1})}
 	rq.ValidateOnly = true
-	c.CreateTopics(context.Background(), rq)
+	c.CreateTopics(context.Background(), rq, nil)
 	if l.img.TopicCount() != 0 {
 		t.Error("a validation created topics")
 	}
 	rq.ValidateOnly = false
-	rs := c.CreateTopics(context.Background(), rq)
+	rs := c.CreateTopics(context.Background(), rq, nil)
 	a, _ := l.img.TopicNamed("a")
 	if rs[0].TopicID != a.ID || rs[0].NumPartitions != 1 || rs[0].ReplicationFactor != 1 || rs[1].NumPartitions != 2 || rs[1].ReplicationFactor != 2 {
 		t.Errorf("%+v", rs)
@@ -204,7 +204,7 @@ func TestDeleteTopics(t *testing.T) {
 	}
 	old := kmsg.NewPtrDeleteTopicsRequest()
 	old.Version, old.TopicNames = 3, []string{"c"}
-	if rs := c.DeleteTopics(context.Background(), old); len(rs) != 1 || rs[0].ErrorCode != 0 || *rs[0].Topic != "c" {
+	if rs := c.DeleteTopics(context.Background(), old, nil); len(rs) != 1 || rs[0].ErrorCode != 0 || *rs[0].Topic != "c" {
 		t.Errorf("%+v", rs)
 	}
 }
@@ -227,7 +227,7 @@ func TestDeleteTopicsCanBeForbidden(t *testing.T) {
 func remove(c *Controller, version int16, topics ...kmsg.DeleteTopicsRequestTopic) (results []string) {
 	rq := kmsg.NewPtrDeleteTopicsRequest()
 	rq.Version, rq.Topics = version, topics
-	for _, r := range c.DeleteTopics(context.Background(), rq) {
+	for _, r := range c.DeleteTopics(context.Background(), rq, nil) {
 		who := "<nil>"
 		if r.Topic != nil {
 			who = *r.Topic
@@ -271,11 +271,11 @@ func TestCreatePartitions(t *testing.T) {
 	expect(t, grow(c, "nope", 3, nil), []string{"nope: UNKNOWN_TOPIC_OR_PARTITION"})
 	rq := kmsg.NewPtrCreatePartitionsRequest()
 	rq.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 6}, {Topic: "a", Count: 7}}
-	if rs := c.CreatePartitions(context.Background(), rq); len(rs) != 1 || *rs[0].ErrorMessage != "Duplicate topic name." {
+	if rs := c.CreatePartitions(context.Background(), rq, nil); len(rs) != 1 || *rs[0].ErrorMessage != "Duplicate topic name." {
 		t.Errorf("%+v", rs)
 	}
 	rq.Topics, rq.ValidateOnly = rq.Topics[:1], true
-	if rs := c.CreatePartitions(context.Background(), rq); rs[0].ErrorCode != 0 || len(a.Partitions) != 5 {
+	if rs := c.CreatePartitions(context.Background(), rq, nil); rs[0].ErrorCode != 0 || len(a.Partitions) != 5 {
 		t.Errorf("%+v", rs)
 	}
 }
@@ -311,7 +311,7 @@ func grow(c *Controller, name string, count int32, assigned [][]int32) (results 
 		one.Assignment = append(one.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: r})
 	}
 	rq.Topics = append(rq.Topics, one)
-	for _, r := range c.CreatePartitions(context.Background(), rq) {
+	for _, r := range c.CreatePartitions(context.Background(), rq, nil) {
 		results = append(results, r.Topic+": "+outcome(r.ErrorCode, r.ErrorMessage))
 	}
 	return results

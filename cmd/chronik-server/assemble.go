@@ -15,6 +15,7 @@ import (
 	"chronik/kafka/api"
 	"chronik/kafka/console"
 	"chronik/kafka/kerr"
+	"chronik/kafka/quota"
 	"chronik/kafka/server"
 	"chronik/metalog/image"
 	"chronik/wal"
@@ -36,6 +37,7 @@ type broker struct {
 	socket  net.Listener    // open before the node, so that a taken port fails the start before any state is touched
 	pool    *arena.Pool
 	node    *cluster.Node
+	quotas  *quota.Manager
 	handler *api.Broker
 	inner   *server.Server // for the other brokers; nil for a node alone
 	server  *server.Server // for clients
@@ -100,6 +102,8 @@ func (b *broker) start(ctx context.Context) (err error) {
 
 // serve opens the doors: for the other brokers first, then for clients as soon as the controller knows of this broker.
 func (b *broker) serve(ctx context.Context) (err error) {
+	b.quotas = quota.New(b.node.Settings.Broker, time.Now)
+	b.node.Meta.Watch(b.quotas)
 	b.handler = b.newHandler()
 	if socket := b.node.Internal(); socket != nil {
 		if b.inner, err = server.New(b.innerOptions(socket)); err != nil {
@@ -157,6 +161,7 @@ func (b *broker) serverOptions() server.Options {
 		Listeners: []server.Listener{{Name: listener, Socket: b.socket}},
 		Handler:   b.handler,
 		Pool:      b.pool,
+		Rates:     b.quotas,
 		Logger:    b.logger,
 	}
 	limit(&o, b.node.Settings.Broker)
@@ -187,6 +192,7 @@ func (b *broker) newHandler() *api.Broker {
 		Groups:     b.node.Groups,
 		Shares:     b.node.Shares,
 		Config:     b.node.Settings.Broker,
+		Quotas:     b.quotas,
 		Draining:   b.node.Draining(),
 		DataDir:    b.config.DataDir,
 		Logger:     b.logger,

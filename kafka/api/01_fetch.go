@@ -115,7 +115,10 @@ func (c *fetchCall) asked() []*fetchItem {
 func (c *fetchCall) attempt() {
 	c.release()
 	c.answers = slices.Grow(c.answers, len(c.items))
-	room := c.room()
+	room, enough := c.room(), int(c.req.MinBytes)
+	if room < enough && c.broker.limited(c.rq) {
+		enough = 1 // more than its quota lets into one answer can't be waited for
+	}
 	for _, it := range c.items {
 		a := answer{item: it, FetchPartition: unanswered(it.part.Partition)}
 		n, err := c.read(&a, room)
@@ -128,7 +131,7 @@ func (c *fetchCall) attempt() {
 		c.answers = append(c.answers, a)
 	}
 	c.tried = true
-	c.done = c.done || c.bytes >= int(c.req.MinBytes) || c.req.MaxWaitMillis <= 0 || len(c.items) == 0
+	c.done = c.done || c.bytes >= enough || c.req.MaxWaitMillis <= 0 || len(c.items) == 0
 }
 
 // room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74).
@@ -142,6 +145,9 @@ func (c *fetchCall) room() int {
 	}
 	if c.req.Version < 4 {
 		room = min(room, downgradedBytes)
+	}
+	if c.broker.limited(c.rq) {
+		room = int(min(int64(room), c.broker.Quotas.Room(payer(c.rq))))
 	}
 	return room
 }

@@ -11,11 +11,13 @@ import (
 
 // createTopics serves key 19, versions 0-7. When a topic is answered for, this node has applied it and leads what it is
 // to lead: a produce right after succeeds.
-func createTopics(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.CreateTopicsRequest) (kmsg.Response, error) {
+func createTopics(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.CreateTopicsRequest) (kmsg.Response, error) {
 	ctx, cancel := patience(ctx, req.TimeoutMillis)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
-	resp.Topics = b.Controller.CreateTopics(ctx, req)
+	quota := b.changes(rq, 6)
+	resp.Topics = b.Controller.CreateTopics(ctx, req, quota.permit())
+	resp.ThrottleMillis = quota.throttleMs()
 	return resp, nil
 }
 

@@ -9,10 +9,12 @@ import (
 )
 
 // deleteTopics serves key 20, versions 0-6. When a topic is answered for, this node does not know it any more.
-func deleteTopics(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.DeleteTopicsRequest) (kmsg.Response, error) {
+func deleteTopics(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.DeleteTopicsRequest) (kmsg.Response, error) {
 	ctx, cancel := patience(ctx, req.TimeoutMillis)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
-	resp.Topics = b.Controller.DeleteTopics(ctx, req)
+	quota := b.changes(rq, 5)
+	resp.Topics = b.Controller.DeleteTopics(ctx, req, quota.permit())
+	resp.ThrottleMillis = quota.throttleMs()
 	return resp, nil
 }

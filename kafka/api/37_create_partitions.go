@@ -9,10 +9,12 @@ import (
 )
 
 // createPartitions serves key 37, versions 0-3.
-func createPartitions(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.CreatePartitionsRequest) (kmsg.Response, error) {
+func createPartitions(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.CreatePartitionsRequest) (kmsg.Response, error) {
 	ctx, cancel := patience(ctx, req.TimeoutMillis)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
-	resp.Topics = b.Controller.CreatePartitions(ctx, req)
+	quota := b.changes(rq, 3)
+	resp.Topics = b.Controller.CreatePartitions(ctx, req, quota.permit())
+	resp.ThrottleMillis = quota.throttleMs()
 	return resp, nil
 }

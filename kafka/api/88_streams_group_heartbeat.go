@@ -46,7 +46,7 @@ func (b *Broker) createTopics(ctx context.Context, rq *wire.Request, create *kms
 		resp, err = b.askController(within, rq, create)
 	}
 	if errors.Is(err, errHere) {
-		return notCreated(b.Controller.CreateTopics(within, create))
+		return notCreated(b.Controller.CreateTopics(within, create, b.changes(rq, 0).permit()))
 	}
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"chronik/cluster/replica"
 	"chronik/cluster/share"
 	"chronik/kafka/config"
+	"chronik/kafka/quota"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
 )
@@ -36,6 +37,7 @@ type Broker struct {
 	Groups     *group.Coordinator
 	Shares     *share.Manager
 	Config     func() *config.Broker // the broker's, compiled; one atomic load
+	Quotas     *quota.Manager        // nil: nobody has any
 	Draining   <-chan struct{}       // closed when the node stops: fetches then answer with what there is
 	DataDir    string                // as DescribeLogDirs shows it
 	Logger     *slog.Logger
@@ -53,6 +55,9 @@ func (b *Broker) Begin(ctx context.Context, rq *wire.Request) wire.Pending {
 		return wire.Pending{Finish: func(context.Context, *wire.Reply) error {
 			return fmt.Errorf("%s on listener %s: only other brokers may ask that", kmsg.NameForKey(rq.Key), rq.Peer.Listener)
 		}}
+	}
+	if b.limited(rq) {
+		return b.metered(ctx, rq, &table[rq.Key])
 	}
 	return table[rq.Key].begin(b, ctx, rq)
 }

@@ -35,7 +35,7 @@ type node struct {
 func start(t testing.TB, static map[string]string) *node {
 	t.Helper()
 	n := &node{t: t, pool: arena.New(64 << 20), next: 1000, peer: wire.Peer{
-		Listener: "PLAINTEXT", Remote: netip.MustParseAddrPort("[::ffff:10.1.2.3]:5555"), Local: netip.MustParseAddrPort("192.0.2.7:9092"),
+		Listener: "PLAINTEXT", Remote: netip.MustParseAddrPort("[::ffff:10.1.2.3]:5555"), Local: netip.MustParseAddrPort("192.0.2.7:9092"), Principal: "User:ANONYMOUS",
 	}}
 	settings := map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "3", "node.id": "1"}
 	for name, value := range static {

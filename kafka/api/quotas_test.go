@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"chronik/kafka/kerr"
+	"chronik/kafka/quota"
+	"chronik/kafka/wire"
+	"chronik/metalog/image"
 )
 
 // Entities are written "user=alice client-id=<default>", quotas "producer_byte_rate=1000 request_percentage=-".
@@ -157,5 +161,120 @@ func TestClientQuotasThatAreRefused(t *testing.T) {
 	}
 	if got := n.quotas(false, ""); got != "" {
 		t.Errorf("what was refused is set: %s", got)
+	}
+}
+
+// holdTo gives the node quotas whose clock stands still.
+func (n *node) holdTo(quotas ...string) {
+	n.t.Helper()
+	at := time.Now()
+	n.broker.Quotas = quota.New(n.Settings.Broker, func() time.Time { return at })
+	n.Meta.Watch(n.broker.Quotas)
+	for i := 0; i < len(quotas); i += 2 {
+		n.setQuotas(quotas[i], quotas[i+1])
+	}
+}
+
+// held asks a request and returns for how long its client is not heard.
+func (n *node) held(rq kmsg.Request) time.Duration {
+	n.t.Helper()
+	p := n.begin(n.t.Context(), rq)
+	defer p.rq.Release()
+	r := wire.NewReply(p.rq)
+	defer r.Release()
+	if err := p.Finish(n.t.Context(), r); err != nil {
+		n.t.Fatal(err)
+	}
+	return r.Held()
+}
+
+func TestProducersAreHeldBack(t *testing.T) {
+	n := start(t, nil)
+	id := n.create("t", 1)
+	n.holdTo("client-id=tester", "producer_byte_rate=10")
+	got := ask[*kmsg.ProduceResponse](n, produceRequest(9, "t", id, 0, stamped(t, 1)))
+	n.code(got.Topics[0].Partitions[0].ErrorCode, kerr.None)
+	second := produceRequest(9, "t", id, 0, stamped(t, 1))
+	if held := n.held(second); held < 5*time.Second {
+		t.Errorf("held for %v after some 240 bytes at 10 a second", held)
+	}
+	unanswered := produceRequest(9, "t", id, 0, stamped(t, 1))
+	unanswered.Acks = 0
+	if held := n.held(unanswered); held < 10*time.Second {
+		t.Errorf("held for %v without an answer", held)
+	}
+	if held := n.held(kmsg.NewPtrMetadataRequest()); held != 0 {
+		t.Errorf("what writes nothing is held for %v", held)
+	}
+}
+
+func TestConsumersAreHeldBack(t *testing.T) {
+	n := start(t, nil)
+	id := n.create("t", 1)
+	for range 100 {
+		n.produce("t", 0, 1)
+	}
+	size := len(stamped(t, 1))
+	n.holdTo("user=ANONYMOUS", fmt.Sprint("consumer_byte_rate=", size))
+	rq := fetchRequest(12, "t", id, 0)
+	rq.MinBytes, rq.MaxWaitMillis = 1<<20, 600_000 // more than there may be in one answer: it must not be waited for
+	got := ask[*kmsg.FetchResponse](n, rq)
+	if records := len(got.Topics[0].Partitions[0].RecordBatches); records != 10*size || got.ThrottleMillis != 0 {
+		t.Errorf("%d bytes at once, held for %d ms; want a window's, %d", records, got.ThrottleMillis, 10*size)
+	}
+	got = ask[*kmsg.FetchResponse](n, rq)
+	if records := len(got.Topics[0].Partitions[0].RecordBatches); records != size || got.ThrottleMillis != 1000 {
+		t.Errorf("%d bytes, held for %d ms; want a second's, %d", records, got.ThrottleMillis, size)
+	}
+}
+
+func TestPartitionsBeyondTheQuotaAreRefused(t *testing.T) {
+	n := start(t, nil)
+	n.holdTo("user=<default>", "controller_mutation_rate=1")
+	n.create("t", 20) // 11 may be made at once, and what begins within that is made whole
+	refused := func(rq kmsg.Request, code func(kmsg.Response) int16) {
+		t.Helper()
+		resp := ask[kmsg.Response](n, rq)
+		ms, _ := resp.(kmsg.ThrottleResponse).Throttle()
+		if got := kerr.Code(code(resp)); got != kerr.ThrottlingQuotaExceeded || ms != 9000 {
+			t.Errorf("%T: %v, held for %d ms", resp, got, ms)
+		}
+	}
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version, create.Topics = 7, []kmsg.CreateTopicsRequestTopic{{Topic: "new", NumPartitions: 1, ReplicationFactor: 1}}
+	refused(create, func(r kmsg.Response) int16 { return r.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode })
+	more := kmsg.NewPtrCreatePartitionsRequest()
+	more.Version, more.Topics = 3, []kmsg.CreatePartitionsRequestTopic{{Topic: "t", Count: 21}}
+	refused(more, func(r kmsg.Response) int16 { return r.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode })
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.Version, remove.Topics = 6, []kmsg.DeleteTopicsRequestTopic{{Topic: ptr("t")}}
+	refused(remove, func(r kmsg.Response) int16 { return r.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode })
+
+	// Clients of before do not know the code: what they ask for is done, and they wait for longer.
+	create.Version = 5
+	old := ask[*kmsg.CreateTopicsResponse](n, create)
+	if old.Topics[0].ErrorCode != 0 || old.ThrottleMillis != 10_000 {
+		t.Errorf("%v, held for %d ms", kerr.Code(old.Topics[0].ErrorCode), old.ThrottleMillis)
+	}
+}
+
+// What others make of the time that requests take is not known beforehand, only that it is counted.
+func TestRequestsThatTakeLongAreHeldBack(t *testing.T) {
+	n := start(t, map[string]string{"quota.window.num": "1"})
+	n.holdTo("client-id=tester", "request_percentage=0.0001")
+	rq := kmsg.NewPtrDescribeConfigsRequest()
+	rq.Resources = append(rq.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1"})
+	if held := n.held(rq); held <= 0 || held > time.Second {
+		t.Errorf("held for %v", held)
+	}
+}
+
+func TestOtherBrokersHaveNoQuotas(t *testing.T) {
+	n := start(t, nil)
+	id := n.create("t", 1)
+	n.holdTo("user=<default>", "consumer_byte_rate=1 request_percentage=0.001")
+	n.peer.Listener = image.InternalListener
+	if held := n.held(fetchRequest(12, "t", id, 0)); held != 0 {
+		t.Errorf("held for %v", held)
 	}
 }

@@ -62,6 +62,11 @@ type Broker struct {
 	TransactionMaxTimeoutMs   int32
 	TransactionalIDExpiration int64
 
+	QuotaWindowSamples           int32
+	QuotaWindowSeconds           int32
+	ControllerQuotaWindowSamples int32
+	ControllerQuotaWindowSeconds int32
+
 	AutoLeaderRebalance          bool
 	BrokerHeartbeatIntervalMs    int32
 	BrokerSessionTimeoutMs       int32
@@ -228,6 +233,11 @@ var brokerFields = map[string]func(*Broker, value){
 	"producer.id.expiration.ms":      func(b *Broker, v value) { b.ProducerIDExpirationMs = v.int },
 	"transaction.max.timeout.ms":     func(b *Broker, v value) { b.TransactionMaxTimeoutMs = int32(v.int) },
 	"transactional.id.expiration.ms": func(b *Broker, v value) { b.TransactionalIDExpiration = v.int },
+
+	"quota.window.num":                     func(b *Broker, v value) { b.QuotaWindowSamples = int32(v.int) },
+	"quota.window.size.seconds":            func(b *Broker, v value) { b.QuotaWindowSeconds = int32(v.int) },
+	"controller.quota.window.num":          func(b *Broker, v value) { b.ControllerQuotaWindowSamples = int32(v.int) },
+	"controller.quota.window.size.seconds": func(b *Broker, v value) { b.ControllerQuotaWindowSeconds = int32(v.int) },
 
 	"auto.leader.rebalance.enable":            func(b *Broker, v value) { b.AutoLeaderRebalance = v.bool },
 	"broker.heartbeat.interval.ms":            func(b *Broker, v value) { b.BrokerHeartbeatIntervalMs = int32(v.int) },

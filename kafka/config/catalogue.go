@@ -219,6 +219,12 @@ var brokers = newCatalogue("broker", slices.Concat(groupDefaults, []*Def{
 	{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Valid: atLeast(1), Importance: High, Doc: "The longest transaction timeout that a producer may ask for."},
 	{Name: "transactional.id.expiration.ms", Type: Int, Default: "604800000", Valid: atLeast(1), Importance: High, Doc: "How long a transactional id without transactions is remembered."},
 
+	// What clients may use (KIP-13).
+	{Name: "quota.window.num", Type: Int, Default: "11", Valid: atLeast(1), Importance: Low, Doc: "How many samples the rates of client quotas are measured over, with the one that is being filled: all but one of them may be used at once."},
+	{Name: "quota.window.size.seconds", Type: Int, Default: "1", Valid: atLeast(1), Importance: Low, Doc: "How long such a sample is."},
+	{Name: "controller.quota.window.num", Type: Int, Default: "11", Valid: atLeast(1), Importance: Low, Doc: "How many samples' worth of partitions a client with a quota may create and delete at once (controller_mutation_rate)."},
+	{Name: "controller.quota.window.size.seconds", Type: Int, Default: "1", Valid: atLeast(1), Importance: Low, Doc: "How long such a sample is."},
+
 	// Brokers among each other.
 	{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Importance: High, Doc: "Whether leadership goes back to the preferred replicas by itself."},
 	{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "250", Valid: atLeast(1), Importance: Medium, Doc: "How often a broker tells the controller that it lives."},

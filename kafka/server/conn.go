@@ -60,9 +60,10 @@ type conn struct {
 
 	out outbox // the writer's while begun > 0, else the reader's
 
-	blocked  atomic.Bool // the reader waits for something else than the peer, and would not notice its end
-	draining atomic.Bool // read no more
-	broken   atomic.Bool // send no more
+	quiet    atomic.Pointer[time.Time] // until when the peer is not heard (KIP-219); nil: it is
+	blocked  atomic.Bool               // the reader waits for something else than the peer, and would not notice its end
+	draining atomic.Bool               // read no more
+	broken   atomic.Bool               // send no more
 	why      atomic.Pointer[string]
 
 	// Ticks by which something must have happened, 0 when nothing must; the janitor looks at them.
@@ -133,6 +134,9 @@ func (c *conn) next() (*wire.Request, error) {
 			return nil, err
 		}
 	}
+	if err := c.awaitQuiet(); err != nil {
+		return nil, err
+	}
 	c.awaited = 0
 	f, err := c.frames.Next(c.reading)
 	if c.hurryRead.Load() != 0 {
@@ -198,7 +202,7 @@ func (c *conn) take(rq *wire.Request) error {
 	if err := c.finish(b); err != nil {
 		return err
 	}
-	if c.frames.Buffered() && !c.out.full() {
+	if c.frames.Buffered() && !c.out.full() && c.quiet.Load() == nil {
 		return nil // the next one's response can leave with this one
 	}
 	return c.flush()
@@ -285,6 +289,9 @@ func (c *conn) finish(b begun) error {
 	if err != nil {
 		r.Release()
 		r = wire.NewReply(b.rq) // an empty one is not sent
+	}
+	if held := r.Held(); held > 0 {
+		c.silence(held)
 	}
 	c.out.add(b.rq, r)
 	return err

@@ -33,6 +33,7 @@ type Options struct {
 	SendBuffer      int           // socket.send.buffer.bytes; what the system gives
 	ReceiveBuffer   int           // socket.receive.buffer.bytes; what the system gives
 	Limits          func() Limits // asked for each new connection, since they may change; as many as the open files allow
+	Rates           Rates         // of new connections; nil: any
 	Logger          *slog.Logger
 }
 
@@ -59,6 +60,8 @@ type Server struct {
 	ends    chatter
 	ctx     context.Context // ends when the begun requests are out of time
 	cancel  context.CancelFunc
+	taking  context.Context // ends when no more connections are accepted
+	refuse  context.CancelFunc
 	accepts sync.WaitGroup
 	running sync.WaitGroup // the connections
 
@@ -92,6 +95,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.taking, s.refuse = context.WithCancel(s.ctx)
 	return s, nil
 }
 
@@ -137,6 +141,7 @@ func (s *Server) Serve() error {
 		}
 	}
 	if err != nil {
+		s.refuse()
 		s.each(func(c *conn) { c.abort() })
 	}
 	s.running.Wait()
@@ -172,6 +177,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
+	s.refuse()
 	s.closeListeners()
 	s.accepts.Wait()
 	s.each((*conn).drain)
@@ -238,6 +244,7 @@ func (s *Server) accept(l *listener) error {
 		case err == nil:
 			pause = 0
 			s.admit(l, nc)
+			s.awaitRate()
 		case s.isClosing():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -263,6 +270,10 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 		if s.clock.every(&s.guard.logged, 1) {
 			s.log.Warn("connection refused", "listener", l.name, "peer", peer.Remote, "reason", why)
 		}
+		return
+	}
+	if d := s.unserved(peer.Remote.Addr()); d > 0 {
+		s.keepUnserved(nc, peer.Remote.Addr(), d)
 		return
 	}
 	c := newConn(s, nc, peer)

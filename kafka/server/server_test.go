@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -444,4 +445,60 @@ func TestARealClient(t *testing.T) {
 	}
 	kc.Close()
 	x.stop()
+}
+
+// KIP-219: whoever was told to be silent is not heard for as long, whatever it sends.
+func TestWhoIsHeldBackIsNotHeard(t *testing.T) {
+	hold := func(_ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Finish: func(_ context.Context, r *wire.Reply) error {
+			r.Measure(func(int64) time.Duration { return time.Minute })
+			r.Message(rq.Body.ResponseKind())
+			return nil
+		}}
+	}
+	bubble(t, hold, nil, func(t *testing.T, x *harness) {
+		c := x.pipes.dial(t)
+		start := time.Now()
+		c.send(heartbeat(1), heartbeat(2), heartbeat(3))
+		for i := range int32(3) {
+			c.expect(i + 1)
+			if d := time.Since(start); d != time.Duration(i)*time.Minute {
+				t.Errorf("answered %d after %v", i+1, d)
+			}
+		}
+		c.send(heartbeat(4)) // and a server that ends does not wait for the end of it
+	})
+}
+
+// rates is a server's: how long to wait after each connection, and how long each is left unserved.
+type rates struct{ accept, refuse time.Duration }
+
+func (r rates) Accepted() time.Duration            { return r.accept }
+func (r rates) Connected(netip.Addr) time.Duration { return r.refuse }
+
+func TestConnectionsAreAcceptedAtTheirRate(t *testing.T) {
+	bubble(t, echo, func(o *Options) { o.Rates = rates{accept: time.Minute} }, func(t *testing.T, x *harness) {
+		start := time.Now()
+		for i := range 3 {
+			c := x.pipes.dial(t)
+			if d := time.Since(start); d != time.Duration(i)*time.Minute {
+				t.Errorf("connection %d was accepted after %v", i, d)
+			}
+			c.send(heartbeat(1))
+			c.expect(1)
+			c.Close()
+		}
+	})
+}
+
+// KIP-612: a connection too many is not served, and is closed so late that its peer has time to think.
+func TestConnectionsTooManyAreLeftUnserved(t *testing.T) {
+	bubble(t, echo, func(o *Options) { o.Rates = rates{refuse: time.Minute} }, func(t *testing.T, x *harness) {
+		start := time.Now()
+		x.pipes.dial(t).expectClosed()
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("closed after %v", d)
+		}
+		x.pipes.dial(t) // and a server that ends does not wait for it
+	})
 }

@@ -11,11 +11,11 @@ func leaderElsewhere(err kerr.Code) bool {
 }
 
 // fetch appends a Fetch response without the records: where these belong, it only inserts their extents.
-func (r *Reply) fetch(e *encoder, f *FetchResponse) {
+func (r *Reply) fetch(e *encoder, f *FetchResponse, throttle int32) {
 	v := r.version
 	e.flexible = v >= 12
 	if v >= 1 {
-		e.int32(f.ThrottleMs)
+		e.int32(throttle)
 	}
 	if v >= 7 {
 		e.int16(int16(f.Err))
@@ -102,6 +102,16 @@ func (e *encoder) fetchTags(p *FetchPartition) {
 	if leader {
 		e.leader(1, p.LeaderID, p.LeaderEpoch)
 	}
+}
+
+// size is the bytes of all records.
+func (f *FetchResponse) size() (n int64) {
+	for i := range f.Topics {
+		for j := range f.Topics[i].Partitions {
+			n += extentsLen(f.Topics[i].Partitions[j].Records)
+		}
+	}
+	return n
 }
 
 func extentsLen(extents []batch.Extent) int64 {

@@ -1,7 +1,7 @@
 package wire
 
 // produce appends a Produce response of the given version.
-func (e *encoder) produce(p *ProduceResponse, version int16) {
+func (e *encoder) produce(p *ProduceResponse, version int16, throttle int32) {
 	e.flexible = version >= 9
 	e.array(len(p.Topics))
 	for i := range p.Topics {
@@ -18,7 +18,7 @@ func (e *encoder) produce(p *ProduceResponse, version int16) {
 		e.tags(0)
 	}
 	if version >= 1 {
-		e.int32(p.ThrottleMs)
+		e.int32(throttle)
 	}
 	if e.flexible && version >= 10 && len(p.Nodes) > 0 {
 		e.tags(1)

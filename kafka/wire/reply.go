@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -25,6 +26,9 @@ type reply struct {
 	extents       []batch.Extent
 	cuts          []cut
 	records       int64 // the sum of the extents' lengths
+
+	measure func(records int64) time.Duration // may be nil
+	held    time.Duration
 }
 
 // cut is a place in bytes where extents belong: those up to the index end that belong to no cut before it.
@@ -42,35 +46,74 @@ func NewReply(rq *Request) *Reply {
 	return r
 }
 
+// Measure has by called when the reply is filled, with how many bytes of records it carries. For the time that by returns
+// the client is to be silent; it is told so.
+func (r *Reply) Measure(by func(records int64) time.Duration) { r.measure = by }
+
+// Held is for how long the client is not to be heard, from when the reply was sent (KIP-219).
+func (r *Reply) Held() time.Duration { return r.held }
+
+// hold is called by what fills the reply, which carries that many bytes of records; the client is to be silent for so many
+// milliseconds at least. It returns for how many it is to be.
+func (r *Reply) hold(atLeast int32, records int64) (ms int32) {
+	r.held = time.Duration(atLeast) * time.Millisecond
+	if r.measure != nil {
+		r.held = max(r.held, r.measure(records))
+	}
+	return int32(min((r.held+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
+}
+
 // Message is the ordinary reply, encoded by kmsg at the request's version.
 func (r *Reply) Message(m kmsg.Response) {
 	m.SetVersion(r.version)
+	r.throttle(m)
 	// Whoever reads an ApiVersions response does not know yet which versions we speak, so its header is never flexible.
 	r.begin(m.IsFlexible() && r.key != apiVersions)
 	r.bytes = m.AppendTo(r.bytes)
 	r.finish()
 }
 
+// throttle tells the client how long to be silent, if its version can.
+func (r *Reply) throttle(m kmsg.Response) {
+	told, ok := m.(interface {
+		kmsg.ThrottleResponse
+		kmsg.SetThrottleResponse
+	})
+	if !ok {
+		r.hold(0, 0)
+		return
+	}
+	ms, _ := told.Throttle()
+	if ms = r.hold(ms, 0); ms > 0 {
+		told.SetThrottle(ms)
+	}
+}
+
 // Produce and Fetch are encoded by hand, byte for byte as kmsg would. Fetch takes over the extents and releases them
 // when they were sent or the connection broke.
 func (r *Reply) Produce(p *ProduceResponse) {
+	throttle := r.hold(0, 0)
 	r.begin(r.version >= 9)
 	e := encoder{b: r.bytes}
-	e.produce(p, r.version)
+	e.produce(p, r.version, throttle)
 	r.bytes = e.b
 	r.finish()
 }
 
 func (r *Reply) Fetch(f *FetchResponse) {
+	throttle := r.hold(0, f.size())
 	r.begin(r.version >= 12)
 	e := encoder{b: r.bytes}
-	r.fetch(&e, f)
+	r.fetch(&e, f, throttle)
 	r.bytes = e.b
 	r.finish()
 }
 
 // Nothing sends no reply: produce with acks=0.
-func (r *Reply) Nothing() { r.fill() }
+func (r *Reply) Nothing() {
+	r.hold(0, 0)
+	r.fill()
+}
 
 // Filled says whether one of Message, Produce, Fetch and Nothing was called.
 func (r *Reply) Filled() bool { return r.filled }

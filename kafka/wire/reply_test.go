@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -22,8 +23,10 @@ func TestProduceEncodesAsKmsg(t *testing.T) {
 		version := int16(rapid.IntRange(0, 13).Draw(t, "version"))
 		p := drawProduce(t)
 		r := NewReply(&Request{Key: 0, Version: version, CorrelationID: 7})
+		m := kmsgProduce(p, version)
+		m.ThrottleMillis = drawThrottle(t, r, 0)
 		r.Produce(p)
-		equalFrames(t, r, kmsgProduce(p, version))
+		equalFrames(t, r, m)
 	})
 }
 
@@ -33,9 +36,48 @@ func TestFetchEncodesAsKmsg(t *testing.T) {
 		version := int16(rapid.IntRange(0, 18).Draw(t, "version"))
 		f, records := drawFetch(t, dir)
 		r := NewReply(&Request{Key: 1, Version: version, CorrelationID: 7})
+		m := kmsgFetch(f, records, version)
+		m.ThrottleMillis = drawThrottle(t, r, len(bytes.Join(records, nil)))
 		r.Fetch(f)
-		equalFrames(t, r, kmsgFetch(f, records, version))
+		equalFrames(t, r, m)
 	})
+}
+
+// drawThrottle has r's client be silent for a while that is no whole number of milliseconds; what it is told is.
+func drawThrottle(t *rapid.T, r *Reply, records int) (ms int32) {
+	if rapid.Bool().Draw(t, "not measured") {
+		return 0
+	}
+	ms = rapid.Int32Min(0).Draw(t, "throttle")
+	r.Measure(func(n int64) time.Duration {
+		if n != int64(records) {
+			t.Fatalf("%d bytes of records, want %d", n, records)
+		}
+		return max(time.Duration(ms)*time.Millisecond-time.Microsecond, 0)
+	})
+	return ms
+}
+
+// A response that carries a throttle time already, from the controller, keeps the longer one; one that has no room for any
+// holds the client back all the same.
+func TestThrottleOfAMessage(t *testing.T) {
+	for _, c := range []struct{ has, measured, want int32 }{{0, 0, 0}, {7, 0, 7}, {0, 5, 5}, {7, 5, 7}, {5, 7, 7}} {
+		m := kmsg.NewPtrCreateTopicsResponse()
+		m.ThrottleMillis = c.has
+		r := NewReply(&Request{Key: 19, Version: 7})
+		r.Measure(func(int64) time.Duration { return time.Duration(c.measured) * time.Millisecond })
+		r.Message(m)
+		if m.ThrottleMillis != c.want || r.Held() != time.Duration(c.want)*time.Millisecond {
+			t.Errorf("%+v: told %d, held %v", c, m.ThrottleMillis, r.Held())
+		}
+		r.Release()
+	}
+	r := NewReply(&Request{Key: 0, Version: 9})
+	r.Measure(func(int64) time.Duration { return time.Second })
+	if r.Nothing(); r.Held() != time.Second {
+		t.Errorf("held %v", r.Held())
+	}
+	r.Release()
 }
 
 func equalFrames(t *rapid.T, r *Reply, m kmsg.Response) {
@@ -73,7 +115,7 @@ func drawID(t *rapid.T) (id [16]byte) {
 }
 
 func drawProduce(t *rapid.T) *ProduceResponse {
-	p := &ProduceResponse{ThrottleMs: rapid.Int32().Draw(t, "throttle"), Nodes: drawNodes(t)}
+	p := &ProduceResponse{Nodes: drawNodes(t)}
 	for range rapid.IntRange(0, 3).Draw(t, "topics") {
 		topic := ProduceTopic{Name: words.Draw(t, "topic"), ID: drawID(t)}
 		for range rapid.IntRange(0, 3).Draw(t, "partitions") {
@@ -95,7 +137,7 @@ func drawProduce(t *rapid.T) *ProduceResponse {
 
 func kmsgProduce(p *ProduceResponse, version int16) *kmsg.ProduceResponse {
 	m := kmsg.NewPtrProduceResponse()
-	m.Version, m.ThrottleMillis = version, p.ThrottleMs
+	m.Version = version
 	for _, t := range p.Topics {
 		kt := kmsg.NewProduceResponseTopic()
 		kt.Topic, kt.TopicID = t.Name, t.ID
@@ -129,7 +171,7 @@ func kmsgProduce(p *ProduceResponse, version int16) *kmsg.ProduceResponse {
 // drawFetch returns a response and, for each of its partitions in turn, the records' bytes.
 func drawFetch(t *rapid.T, dir string) (*FetchResponse, [][]byte) {
 	f := &FetchResponse{
-		ThrottleMs: rapid.Int32().Draw(t, "throttle"), Err: kerr.Code(rapid.Int16().Draw(t, "err")),
+		Err:       kerr.Code(rapid.Int16().Draw(t, "err")),
 		SessionID: rapid.Int32().Draw(t, "session"), Nodes: drawNodes(t),
 	}
 	var records [][]byte
@@ -189,7 +231,7 @@ func (c closer) Release() { c.Close() }
 
 func kmsgFetch(f *FetchResponse, records [][]byte, version int16) *kmsg.FetchResponse {
 	m := kmsg.NewPtrFetchResponse()
-	m.Version, m.ThrottleMillis, m.ErrorCode, m.SessionID = version, f.ThrottleMs, int16(f.Err), f.SessionID
+	m.Version, m.ErrorCode, m.SessionID = version, int16(f.Err), f.SessionID
 	for _, t := range f.Topics {
 		kt := kmsg.NewFetchResponseTopic()
 		kt.Topic, kt.TopicID = t.Name, t.ID

@@ -79,9 +79,8 @@ type Handler interface {
 
 // ProduceResponse is API key 0's, versions 0 to 13.
 type ProduceResponse struct {
-	ThrottleMs int32
-	Topics     []ProduceTopic
-	Nodes      []Node // v10+
+	Topics []ProduceTopic
+	Nodes  []Node // v10+
 }
 
 // ProduceTopic has Name up to v12, ID from v13.
@@ -105,11 +104,10 @@ type ProducePartition struct {
 
 // FetchResponse is API key 1's, versions 0 to 18.
 type FetchResponse struct {
-	ThrottleMs int32
-	Err        kerr.Code
-	SessionID  int32
-	Topics     []FetchTopic
-	Nodes      []Node // v16+
+	Err       kerr.Code
+	SessionID int32
+	Topics    []FetchTopic
+	Nodes     []Node // v16+
 }
 
 // FetchTopic has Name up to v12, ID from v13.
