@@ -18,7 +18,7 @@ func clusterCommand() *cobra.Command {
 	f := &adminFlags{}
 	cmd := noun("cluster", "See how the cluster is; add, empty and remove nodes; go on when a quorum is lost")
 	f.add(cmd, formatTable, formatJSON)
-	cmd.AddCommand(f.clusterStatus(), f.addNode(), f.drainNode(), f.undrainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster(), migrateMetadata())
+	cmd.AddCommand(f.clusterStatus(), f.clusterInfo(), f.addNode(), f.drainNode(), f.undrainNode(), f.decommissionNode(), f.rebalanceCluster(), f.electLeaders(), recoverCluster(), migrateMetadata())
 	return cmd
 }
 

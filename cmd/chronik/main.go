@@ -52,7 +52,8 @@ Kafka's protocol.
 It asks localhost:9092, unless --brokers or CHRONIK_BROKERS names brokers of a cluster: host:port,host:port`,
 		Example: `  chronik topic create greetings
   chronik produce greetings hello
-  chronik consume greetings`,
+  chronik consume greetings
+  chronik doctor                          # is all well? what to do?`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -63,7 +64,7 @@ It asks localhost:9092, unless --brokers or CHRONIK_BROKERS names brokers of a c
 		&cobra.Group{ID: clusterPart, Title: "The cluster:"}, &cobra.Group{ID: filesPart, Title: "Files of a stopped node:"})
 	addTo(root, dataPart, topicCommand(), produceCommand(), consumeCommand())
 	addTo(root, groupsPart, groupCommand())
-	addTo(root, clusterPart, clusterCommand(), configCommand())
+	addTo(root, clusterPart, clusterCommand(), configCommand(), doctorCommand())
 	addTo(root, filesPart, dumpCommand())
 	root.AddCommand(versionCommand())
 	return root

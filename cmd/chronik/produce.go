@@ -137,14 +137,14 @@ func (f *adminFlags) produce(cmd *cobra.Command, p *produceFlags, topic string, 
 		return err
 	}
 	options := append([]kgo.Opt{kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(newChooser()), kgo.ProducerBatchCompression(codecs[p.compression]),
-		kgo.ProducerBatchMaxBytes(largest), kgo.BrokerMaxWriteBytes(max(100<<20, largest+1<<20)), kgo.RecordDeliveryTimeout(f.timeout)}, ackOptions[p.acks]...)
+		kgo.ProducerBatchMaxBytes(largest), kgo.BrokerMaxWriteBytes(max(100<<20, largest+1<<20))}, ackOptions[p.acks]...)
 	client, err := f.client(options...)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	w := &writer{client: client, unheard: p.acks == "0", done: map[int32]*writtenTo{}, bar: newBar(cmd, "bytes", from.size, from.typed)}
-	err = w.run(cmd.Context(), from)
+	err = w.run(cmd.Context(), from, f.timeout)
 	w.bar.end()
 	result := w.result(topic)
 	return errors.Join(f.print(cmd, result, result.show), produceError(topic, err))
@@ -202,8 +202,8 @@ func produceError(topic string, err error) error {
 		return fmt.Errorf("a record is larger than topic %s takes: chronik config set topic %s %s=BYTES raises that (%w)", topic, topic, maxMessageBytes, err)
 	case errors.Is(err, kerr.NotEnoughReplicas) || errors.Is(err, kerr.NotEnoughReplicasAfterAppend):
 		return fmt.Errorf("topic %s has fewer replicas in sync than min.insync.replicas asks for: chronik cluster status says more (%w)", topic, err)
-	case errors.Is(err, kgo.ErrRecordTimeout):
-		return fmt.Errorf("topic %s did not acknowledge a record in time: chronik cluster status shows whether it has leaders (%w)", topic, err)
+	case errors.Is(err, errStalled):
+		return fmt.Errorf("topic %s acknowledges nothing any more: chronik cluster status shows whether it has leaders (%w)", topic, err)
 	}
 	return err
 }
@@ -237,6 +237,6 @@ func (p produced) show(t table) {
 		}
 	}
 	if p.Failed > 0 {
-		t.say("%d records were not written", p.Failed)
+		t.say("%d records were not acknowledged", p.Failed)
 	}
 }

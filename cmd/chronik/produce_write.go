@@ -150,13 +150,35 @@ type writer struct {
 	bar     *bar
 
 	mu     sync.Mutex
+	sent   int64
+	stall  *time.Timer
+	wait   time.Duration
 	done   map[int32]*writtenTo
 	total  produced
 	failed error // the first
 }
 
-// run sends all of them and waits. It stops at the first that is not taken.
-func (w *writer) run(ctx context.Context, from *source) error {
+var errStalled = errors.New("no acknowledgement came in time")
+
+// run sends all of them and waits, as long as something is acknowledged now and then. It stops at the first that is not
+// taken. (The client's own timeout of a record counts from the record's timestamp, which may be of long ago.)
+func (w *writer) run(ctx context.Context, from *source, wait time.Duration) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.wait, w.stall = wait, time.AfterFunc(wait, func() {
+		if w.client.BufferedProduceRecords() > 0 {
+			cancel(errStalled)
+		}
+	})
+	defer w.stall.Stop()
+	err := w.sendAll(ctx, from)
+	if errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+func (w *writer) sendAll(ctx context.Context, from *source) error {
 	for w.failure() == nil {
 		r, err := from.next()
 		if errors.Is(err, io.EOF) {
@@ -165,6 +187,10 @@ func (w *writer) run(ctx context.Context, from *source) error {
 		if err != nil {
 			return errors.Join(err, w.client.Flush(ctx))
 		}
+		if w.client.BufferedProduceRecords() == 0 {
+			w.stall.Reset(w.wait)
+		}
+		w.sent++
 		w.client.Produce(ctx, r, w.heard)
 		w.bar.set(from.read, from.size)
 	}
@@ -181,8 +207,8 @@ func (w *writer) failure() error {
 func (w *writer) heard(r *kgo.Record, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.stall.Reset(w.wait)
 	if err != nil {
-		w.total.Failed++
 		if w.failed == nil {
 			w.failed = err
 		}
@@ -206,7 +232,7 @@ func (w *writer) heard(r *kgo.Record, err error) {
 func (w *writer) result(topic string) produced {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.total.Topic, w.total.Partitions = topic, []writtenTo{}
+	w.total.Topic, w.total.Partitions, w.total.Failed = topic, []writtenTo{}, w.sent-w.total.Records
 	for _, n := range slices.Sorted(maps.Keys(w.done)) {
 		w.total.Partitions = append(w.total.Partitions, *w.done[n])
 	}

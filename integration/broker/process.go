@@ -33,11 +33,23 @@ func Start(t testing.TB, name string, args ...string) *Process {
 	return Site{}.Start(t, name, args...)
 }
 
+// StartWith is Start with variables of the environment, name=value.
+func StartWith(t testing.TB, variables []string, name string, args ...string) *Process {
+	t.Helper()
+	return Site{}.start(t, variables, name, args)
+}
+
 // Start starts a command at s.
 func (s Site) Start(t testing.TB, name string, args ...string) *Process {
 	t.Helper()
+	return s.start(t, nil, name, args)
+}
+
+func (s Site) start(t testing.TB, variables []string, name string, args []string) *Process {
+	t.Helper()
 	p := &Process{t: t, Cmd: exec.Command(name, args...), lines: make(chan string, 1000), Done: make(chan struct{})}
 	p.Cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHRONIK_") }) // the tests' own
+	p.Cmd.Env = append(p.Cmd.Env, variables...)
 	p.Cmd.Stdout = &p.Out
 	stderr, err := p.Cmd.StderrPipe()
 	if err != nil {
