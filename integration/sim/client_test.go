@@ -65,7 +65,7 @@ func (c *client) ask(ctx context.Context, addr string, rq kmsg.Request) (kmsg.Re
 	}
 	resp, err := c.exchange(ctx, k, rq)
 	if err != nil {
-		k.Close()
+		k.Conn.(*end).abort() // a node that was held still may find the request in its socket, behind what came over the next connection
 		delete(c.conns, addr)
 	}
 	return resp, err

@@ -93,6 +93,16 @@ func (e *end) Close() error {
 	return nil
 }
 
+// abort takes back what the other side has not read yet, as a reset does that comes in time.
+func (e *end) abort() {
+	e.of.mu.Lock()
+	defer e.of.mu.Unlock()
+	e.leave()
+	e.in.fail(&e.in.reader, net.ErrClosed)
+	e.out.forget()
+	e.out.fail(&e.out.reader, syscall.ECONNRESET)
+}
+
 func (e *end) SetDeadline(t time.Time) error {
 	e.in.until(&e.in.reader, t)
 	e.out.until(&e.out.writer, t)

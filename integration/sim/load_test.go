@@ -138,8 +138,9 @@ type consumer struct {
 	*client
 	group string
 	spot
-	committed int64   // the last one that was acknowledged
-	may       []int64 // those since then, whose outcome is not known
+	committed int64    // the last one that was acknowledged
+	may       []int64  // those since then, whose outcome is not known
+	tried     []string // the last commits, for people
 }
 
 func (c *consumer) run(load context.Context, every time.Duration) {
@@ -275,17 +276,28 @@ func (c *consumer) commit(offset int64) {
 	t.Topic, t.Partitions = c.topic, append(t.Partitions, p)
 	rq.Topics = append(rq.Topics, t)
 	c.may = append(c.may, offset)
+	began := time.Now()
 	got, err := c.ask(c.w.ctx, addr, rq)
 	if err != nil {
+		c.note(began, addr, offset, err)
 		return
 	}
-	switch code := kerr.Code(got.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode); {
+	code := kerr.Code(got.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode)
+	c.note(began, addr, offset, code)
+	switch {
 	case code == kerr.None:
 		c.committed, c.may = offset, nil
 		c.w.count("commits")
 	case !passing(int16(code)):
 		c.w.complain("commit of %v by %s: %v", c.spot, c.group, code)
 	}
+}
+
+// note keeps what became of a commit.
+func (c *consumer) note(began time.Time, addr string, offset int64, outcome any) {
+	const kept = 12
+	c.tried = append(c.tried, fmt.Sprintf("%s to %s: %d: %v, %s", began.Format("15:04:05.000"), addr, offset, outcome, time.Since(began)))
+	c.tried = c.tried[max(0, len(c.tried)-kept):]
 }
 
 // look reads the committed offset; false when nobody said what it is.
@@ -306,8 +318,8 @@ func (c *consumer) look() bool {
 	}
 	at := got.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0].Offset
 	if at != c.committed && !slices.Contains(c.may, at) {
-		c.w.complain("the committed offset of %s is %d; %d was acknowledged, and %s asked for since", c.group, at, c.committed,
-			strings.Trim(fmt.Sprint(c.may), "[]"))
+		c.w.complain("%s says that the committed offset of %s is %d; %d was acknowledged, and %s asked for since:\n%s", addr, c.group, at,
+			c.committed, strings.Trim(fmt.Sprint(c.may), "[]"), strings.Join(c.tried, "\n"))
 	}
 	return true
 }
