@@ -16,6 +16,9 @@ type classicProtocol interface {
 
 // join is JoinGroup. A group that has members of another protocol has none to offer.
 func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
+	if !m.dead {
+		m.vacate(now, fx)
+	}
 	is, serves := m.kind.(classicProtocol)
 	switch {
 	case m.dead:

@@ -159,12 +159,29 @@ func (c *Coordinator) OffsetFetch(ctx context.Context, version int16, rq *kmsg.O
 		for _, t := range g.Topics {
 			fetched.Topics = append(fetched.Topics, someOffsets(img, version, g.Group, t))
 		}
+		code := c.mayFetch(g)
 		if err := cmp.Or(c.refuse(g.Group), behind); err != nil { // after it was read: what is answered was so while it was this broker's
-			fetched.ErrorCode, fetched.Topics = int16(unanswered(err)), nil
+			code = unanswered(err)
+		}
+		if code != kerr.None {
+			fetched.ErrorCode, fetched.Topics = int16(code), nil
 		}
 		resp.Groups = append(resp.Groups, fetched)
 	}
 	return resp
+}
+
+// mayFetch refuses members of KIP-848 that are not, or not at the epoch that they say.
+func (c *Coordinator) mayFetch(g kmsg.OffsetFetchRequestGroup) (code kerr.Code) {
+	if g.MemberID == nil && g.MemberEpoch < 0 {
+		return kerr.None
+	}
+	c.machines.View(g.Group, func(m *machine) {
+		if m.exists() { // of one that does not there are no offsets
+			code = m.kind.checkFetch(value(g.MemberID), g.MemberEpoch)
+		}
+	})
+	return code
 }
 
 // isBehind is nil when the image has all that was agreed on before.

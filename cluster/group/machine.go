@@ -60,9 +60,10 @@ type kind interface {
 
 // kinds make a group of a kind: as g in the image has it, or a new one when g is nil.
 var kinds = [...]func(m *machine, g *image.Group, now coordinator.Instant) kind{
-	image.ClassicGroup: newClassicGroup,
-	image.ShareGroup:   newShareGroup,
-	image.StreamsGroup: newStreamsGroup,
+	image.ClassicGroup:  newClassicGroup,
+	image.ConsumerGroup: newConsumerGroup,
+	image.ShareGroup:    newShareGroup,
+	image.StreamsGroup:  newStreamsGroup,
 }
 
 // newMachine is the group as the image has it; one that is not there is an empty classic group.

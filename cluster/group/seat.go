@@ -53,13 +53,13 @@ type epochs struct {
 }
 
 func (e epochs) encode() []byte {
-	dst := appendNumber(appendNumber([]byte{0}, e.group), e.assignment)
+	dst := appendNumber(appendNumber([]byte{entryVersion}, e.group), e.assignment)
 	return appendNumber(binary.BigEndian.AppendUint64(dst, e.topics), e.since)
 }
 
 func readEpochs(value []byte) (e epochs, ok bool) {
 	r := &reader{rest: value}
-	r.take(1)
+	r.version()
 	e.group, e.assignment = readNumber[int32](r), readNumber[int32](r)
 	if b := r.take(8); b != nil {
 		e.topics = binary.BigEndian.Uint64(b)

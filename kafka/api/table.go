@@ -76,6 +76,8 @@ func init() {
 		60:         {min: 0, max: 2, begin: quick(describeCluster)},
 		63:         between(0, 2, slow(brokerHeartbeat)),
 		64:         controlled(0, 0, unregisterBroker),
+		68:         {min: 0, max: 1, begin: slow(consumerGroupHeartbeat)},
+		69:         {min: 0, max: 1, begin: quick(consumerGroupDescribe)},
 		74:         {min: 0, max: 1, begin: quick(listConfigResources)},
 		75:         {min: 0, max: 0, begin: quick(describeTopicPartitions)},
 		76:         {min: 1, max: 1, begin: slow(shareGroupHeartbeat)},

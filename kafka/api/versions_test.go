@@ -274,6 +274,7 @@ func TestEveryVersionIsAnsweredWhole(t *testing.T) {
 
 // unfilled is what those answer that need more than a topic and the id of a classic group.
 var unfilled = map[int16]kerr.Code{
+	68: kerr.InvalidRequest, 69: kerr.GroupIDNotFound,
 	76: kerr.InvalidRequest, 77: kerr.GroupIDNotFound, 78: kerr.InvalidRequest, 79: kerr.InvalidRequest,
 	88: kerr.InvalidRequest, 89: kerr.GroupIDNotFound,
 	90: kerr.GroupIDNotFound, 91: kerr.GroupIDNotFound, 92: kerr.GroupIDNotFound,

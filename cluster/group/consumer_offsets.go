@@ -1,0 +1,70 @@
+package group
+
+import (
+	"slices"
+
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
+)
+
+// consumerCommitVersion of OffsetCommit is the first that members of KIP-848 may use.
+const consumerCommitVersion = 9
+
+// checkCommit lets members commit at the epoch that they were told last, and anybody in a group without members.
+func (g *consumerGroup) checkCommit(c commitRequest) kerr.Code {
+	mem := g.members[c.memberID]
+	switch {
+	case c.generation < 0 && !g.occupied():
+		return kerr.None
+	case mem == nil:
+		return kerr.UnknownMemberID
+	case mem.classic == nil && c.version < consumerCommitVersion:
+		return kerr.UnsupportedVersion
+	}
+	return mem.checkOffsetEpoch(c.generation)
+}
+
+func (mem *consumer) checkOffsetEpoch(epoch int32) kerr.Code {
+	switch {
+	case epoch == mem.epoch:
+		return kerr.None
+	case mem.classic != nil:
+		return kerr.IllegalGeneration
+	}
+	return kerr.StaleMemberEpoch
+}
+
+func (g *consumerGroup) committed(coordinator.Instant, string) {} // only heartbeats keep a session
+
+func (g *consumerGroup) checkFetch(memberID string, epoch int32) kerr.Code {
+	mem := g.members[memberID]
+	switch {
+	case memberID == "" && epoch < 0:
+		return kerr.None
+	case mem == nil:
+		return kerr.UnknownMemberID
+	}
+	return mem.checkOffsetEpoch(epoch)
+}
+
+func (g *consumerGroup) checkOffsetDeletion() kerr.Code { return kerr.None }
+
+func (g *consumerGroup) subscribes(topic string) bool {
+	for _, mem := range g.members {
+		if _, found := slices.BinarySearch(mem.topics, topic); found || mem.pattern != "" && g.matches(mem.pattern, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *consumerGroup) matches(pattern, topic string) bool {
+	if names, known := g.patterns[pattern]; known {
+		_, found := slices.BinarySearch(names, topic)
+		return found
+	}
+	expression, err := compilePattern(pattern)
+	return err == nil && expression.MatchString(topic)
+}
+
+func (g *consumerGroup) offsetsExpire() (since int64, expire bool) { return g.at.since, true }

@@ -1,0 +1,165 @@
+package group
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"chronik/cluster/coordinator"
+	"chronik/kafka/kerr"
+	"chronik/metalog/image"
+)
+
+// upgrade makes a classic group a consumer group for a member of KIP-848 that joins, if it may be one. The members that it
+// has stay, with what they hold, and go on with their own protocol.
+func (m *machine) upgrade(now coordinator.Instant, fx *coordinator.Effects) {
+	was, ok := m.kind.(*classicGroup)
+	if !ok {
+		return
+	}
+	g := emptyConsumerGroup(m, was.generation)
+	if was.occupied() {
+		config := m.config()
+		if !config.Upgrade || was.protocolType != consumerProtocol || len(was.members) >= config.ConsumerMaxSize || !was.enter848(g, now) {
+			return
+		}
+	}
+	was.retire(fx)
+	m.become(g, now, fx)
+	if !g.occupied() {
+		return // what was before lasts until there is somebody
+	}
+	for _, mem := range g.members {
+		g.ledger.mark(memberEntry+mem.id, currentEntry+mem.id, targetEntry+mem.id)
+	}
+	g.at.topics = g.topicsNow()
+	g.ledger.mark(epochsEntry)
+}
+
+// enter848 has the members of a classic group join g; false when one of them can't be understood. Who was never answered
+// does not know that it is one, and joins anew.
+func (m *classicGroup) enter848(g *consumerGroup, now coordinator.Instant) bool {
+	for _, is := range m.members {
+		if is.fresh {
+			continue
+		}
+		if len(is.protocols) == 0 {
+			return false
+		}
+		says, ok := readSubscription(is.chosen(m.protocol))
+		if !ok {
+			return false
+		}
+		mem := &consumer{
+			seat: seat{
+				id: is.id, instance: is.instance, rack: value(says.Rack), client: is.client, topics: sortedNames(says.Topics),
+				epoch: m.generation, previous: m.generation,
+			},
+			rebalance: is.rebalance, classic: &classicSide{is.session, is.protocols},
+			revokeBy: never, joinBy: never, syncBy: never,
+		}
+		if mem.held, ok = heldIn(m.image(), is.assignment); !ok {
+			mem.held = heldBy(m.image(), says) // the group was about to assign: nobody holds more than it said when it joined
+		}
+		g.enlist(mem)
+		mem.target = mem.held
+		g.heard(mem, now)
+	}
+	return true
+}
+
+// chosen is the member's metadata for the group's protocol, or, before there is one, for its own first.
+func (mem *member) chosen(protocol string) []byte {
+	if mem.supports(protocol) {
+		return mem.metadata(protocol)
+	}
+	return mem.protocols[0].metadata
+}
+
+// heldIn reads the assignment of a member of the classic protocol; not ok when there is none.
+func heldIn(img *image.Image, assignment []byte) (p partitions, ok bool) {
+	a := kmsg.NewConsumerMemberAssignment()
+	if len(assignment) < 2 || a.ReadFrom(assignment) != nil {
+		return nil, false
+	}
+	p = partitions{}
+	for _, in := range a.Topics {
+		if t, ok := img.TopicNamed(in.Topic); ok && len(in.Partitions) > 0 {
+			p[t.ID] = sorted(append(p[t.ID], in.Partitions...))
+		}
+	}
+	return p, true
+}
+
+// retire ends a classic group that becomes another one: whoever waits is to join again, and what is in flight finds nobody.
+func (m *classicGroup) retire(fx *coordinator.Effects) {
+	for _, mem := range m.members {
+		m.answerJoin(mem, joinRefused(mem.id, kerr.RebalanceInProgress), fx)
+		m.answerSync(mem, syncRefused(kerr.RebalanceInProgress), fx)
+	}
+	m.state, m.members = empty, nil
+	clear(m.byID)
+	clear(m.static)
+}
+
+// mayDowngrade says whether all members speak the classic protocol now, and the group may become one of theirs. It was not so
+// before somebody of the other protocol went, who is in gone.
+func (g *consumerGroup) mayDowngrade(gone []*consumer) bool {
+	config := g.config()
+	if !config.Downgrade || len(g.members) == 0 || len(g.members) > config.MaxSize {
+		return false
+	}
+	for _, mem := range g.members {
+		if mem.classic == nil {
+			return false
+		}
+	}
+	for _, mem := range gone {
+		if mem.classic == nil {
+			return true
+		}
+	}
+	return gone == nil
+}
+
+// downgrade makes the group a classic one whose members hold what they do, and has them rebalance. Answers that wait for the
+// changes that led here wait for the record of that.
+func (g *consumerGroup) downgrade(now coordinator.Instant, fx *coordinator.Effects) *classicGroup {
+	is := newClassicGroup(g.machine, nil, now).(*classicGroup)
+	is.protocolType, is.generation = consumerProtocol, g.at.group
+	for _, mem := range g.sorted() {
+		member := &member{
+			id: mem.id, instance: mem.instance, client: mem.client, session: mem.classic.session, rebalance: mem.rebalance,
+			protocols: mem.classic.protocols, assignment: assignmentFor(g.image(), mem.classic.protocols[0].metadata, mem.held),
+		}
+		member.heard(now)
+		is.enlist(member)
+	}
+	is.leader, is.protocol = is.members[0].id, is.selectProtocol()
+	is.enter(stable, now)
+	waiting := g.ledger.waiting
+	g.ledger.waiting = nil
+	g.ledger.close(fx)
+	g.machine.become(is, now, fx)
+	is.propose(is.record((*member).assigned), fx, func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
+		if err != nil {
+			g.ledger.refuse(waiting, stored(err), fx)
+			return // a record of the rebalance that follows makes it last
+		}
+		for _, a := range waiting {
+			fx.Answer(a.to, a.body)
+		}
+	})
+	is.prepare(now, fx)
+	return is
+}
+
+// vacate makes way for a classic group where a consumer group has no members.
+func (m *machine) vacate(now coordinator.Instant, fx *coordinator.Effects) {
+	g, ok := m.kind.(*consumerGroup)
+	if !ok || g.occupied() {
+		return
+	}
+	is := newClassicGroup(m, nil, now).(*classicGroup)
+	is.generation = g.at.group
+	g.ledger.close(fx)
+	m.become(is, now, fx)
+}
