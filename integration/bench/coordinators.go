@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	coordinatedTopic  = "coordinated"
 	coordinatedGroups = 48
 	commitEvery       = 20 * time.Millisecond
 	steady            = 50 // commits, after which a group goes on
@@ -45,7 +46,7 @@ func (b *bench) coordinatorGaps(kafka, ours *fleet) error {
 }
 
 func (b *bench) coordinatorsKilled(f *fleet, times int) (all []float64, err error) {
-	if err := f.create(b.ctx, 1, "committed"); err != nil {
+	if err := f.create(b.ctx, 1, coordinatedTopic); err != nil {
 		return nil, err
 	}
 	c := &committing{fleet: f, groups: make([]committed, coordinatedGroups)}
@@ -56,7 +57,7 @@ func (b *bench) coordinatorsKilled(f *fleet, times int) (all []float64, err erro
 	}
 	defer func() { stop(); c.all.Wait() }()
 	for i := range times {
-		if err := f.inSync(b.ctx, "committed"); err != nil {
+		if err := f.inSync(b.ctx, coordinatedTopic); err != nil {
 			return nil, err
 		}
 		if err := c.goOn(b.ctx); err != nil {
@@ -130,7 +131,7 @@ func commit(ctx context.Context, client *kgo.Client, group string, offset int64)
 	rq := kmsg.NewPtrOffsetCommitRequest()
 	rq.Group, rq.Generation = group, -1
 	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic = "committed"
+	t.Topic = coordinatedTopic
 	p := kmsg.NewOffsetCommitRequestTopicPartition()
 	p.Offset = offset
 	t.Partitions = append(t.Partitions, p)
@@ -189,7 +190,7 @@ func (c *committing) goOn(ctx context.Context) error {
 			var at int64
 			if err := until(ctx, "the offsets of a group", func(ctx context.Context) (bool, error) {
 				offsets, err := a.FetchOffsets(ctx, groupName(i))
-				is, _ := offsets.Lookup("committed", 0)
+				is, _ := offsets.Lookup(coordinatedTopic, 0)
 				at = is.At
 				return err == nil, err
 			}); err != nil {
