@@ -35,14 +35,6 @@ type sharer struct {
 	target partitions
 }
 
-// The keys of a share group's entries: a letter, and the member's id.
-const (
-	shareEpochs  = "g"
-	shareMember  = "m"
-	shareCurrent = "c"
-	shareTarget  = "t"
-)
-
 // newShareGroup is the group as the image has it. Everybody has a full session to be heard of.
 func newShareGroup(shell *machine, is *image.Group, now coordinator.Instant) kind {
 	g := &shareGroup{machine: shell, members: map[string]*sharer{}, assigned: -never, assignBy: never, beginBy: never}
@@ -88,7 +80,7 @@ func (g *shareGroup) changed(now coordinator.Instant) {
 	g.at.group++
 	g.at.topics = fingerprint(g.image(), g.topics())
 	g.at.left(len(g.members), now)
-	g.ledger.mark(shareEpochs)
+	g.ledger.mark(epochsKey)
 	interval := millis(g.machine.group(g.id).Share.AssignmentIntervalMs)
 	if g.assigned == -never || now.Up-g.assigned >= interval {
 		g.assign(now)
@@ -99,7 +91,7 @@ func (g *shareGroup) changed(now coordinator.Instant) {
 
 func (g *shareGroup) remove(mem *sharer) {
 	delete(g.members, mem.id)
-	g.ledger.mark(shareMember+mem.id, shareCurrent+mem.id, shareTarget+mem.id)
+	g.ledger.mark(memberKey+mem.id, currentKey+mem.id, targetKey+mem.id)
 }
 
 func (g *shareGroup) is() image.GroupKind { return image.ShareGroup }
@@ -142,6 +134,9 @@ func (g *shareGroup) expire(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 	if g.assignBy <= now.Up {
 		g.assign(now)
+		if g.writing == 0 {
+			g.resume(now, fx)
+		}
 	}
 	if g.ledger.retryBy <= now.Up {
 		g.ledger.retryBy = never
@@ -166,7 +161,7 @@ func (g *shareGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
 
 // revive writes all of a group whose removal failed: it may have succeeded.
 func (g *shareGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
-	g.ledger.mark(shareEpochs)
+	g.ledger.mark(epochsKey)
 	g.ledger.flush(fx)
 }
 
@@ -181,21 +176,21 @@ func (g *shareGroup) offsetsExpire() (since int64, expire bool) { return 0, fals
 
 // encode is the value of an entry by the state in memory, nil when there is none.
 func (g *shareGroup) encode(key string) []byte {
-	if key == shareEpochs {
+	if key == epochsKey {
 		return g.at.encode()
 	}
 	mem := g.members[key[1:]]
 	if mem == nil {
 		return nil
 	}
-	dst := []byte{0} // the version
+	dst := []byte{entryVersion}
 	switch key[:1] {
-	case shareMember:
+	case memberKey:
 		for _, s := range []string{mem.rack, mem.client.ID, mem.client.Host} {
 			dst = appendText(dst, s)
 		}
 		return appendTexts(dst, mem.topics)
-	case shareCurrent:
+	case currentKey:
 		return appendPartitions(appendNumber(appendNumber(dst, mem.epoch), mem.previous), mem.has)
 	}
 	return appendPartitions(dst, mem.target)
@@ -203,13 +198,13 @@ func (g *shareGroup) encode(key string) []byte {
 
 // decode fills an empty group. A member of which something can't be read is not in it: it is told so, and joins anew.
 func (g *shareGroup) decode(s image.GroupState) {
-	if value, ok := s.Get([]byte(shareEpochs)); ok {
+	if value, ok := s.Get([]byte(epochsKey)); ok {
 		g.at, _ = readEpochs(value)
 	}
-	s.Walk([]byte(shareMember), func(e image.GroupEntry) bool {
+	s.Walk([]byte(memberKey), func(e image.GroupEntry) bool {
 		mem := &sharer{seat: seat{id: string(e.Key[1:])}}
-		current, _ := s.Get([]byte(shareCurrent + mem.id))
-		target, _ := s.Get([]byte(shareTarget + mem.id))
+		current, _ := s.Get([]byte(currentKey + mem.id))
+		target, _ := s.Get([]byte(targetKey + mem.id))
 		if mem.decode(e.Value, current, target) {
 			g.members[mem.id] = mem
 		}
@@ -227,8 +222,6 @@ func (mem *sharer) decode(member, current, target []byte) bool {
 
 func shareReader(value []byte) *reader {
 	r := &reader{rest: value}
-	if b := r.take(1); r.failed || b[0] != 0 {
-		r.fail()
-	}
+	r.version()
 	return r
 }

@@ -28,12 +28,12 @@ func (g *shareGroup) assign(now coordinator.Instant) {
 	for i, target := range s.solve() {
 		if mem := members[i]; !mem.target.equal(target) {
 			mem.target = target
-			g.ledger.mark(shareTarget + mem.id)
+			g.ledger.mark(targetKey + mem.id)
 		}
 	}
 	if g.at.assignment != g.at.group {
 		g.at.assignment = g.at.group
-		g.ledger.mark(shareEpochs)
+		g.ledger.mark(epochsKey)
 	}
 }
 

@@ -68,9 +68,9 @@ func (g *shareGroup) heartbeat(now coordinator.Instant, h shareRequest, fx *coor
 		g.changed(now)
 	}
 	g.heard(mem, now)
-	if g.writing > 0 && !h.waited && (h.epoch == joining || h.topics != nil) {
+	if !h.waited && (h.epoch == joining || h.topics != nil) && (g.writing > 0 || g.assignBy != never) {
 		h.waited = true
-		g.held = append(g.held, h) // a moment later there is something to assign
+		g.held = append(g.held, h) // a moment later there is something for it
 		return nil
 	}
 	moved := g.advance(mem)
@@ -118,9 +118,9 @@ func (g *shareGroup) update(mem *sharer, h shareRequest) (changed bool) {
 		return false
 	}
 	g.members[mem.id] = mem
-	g.ledger.mark(shareMember + mem.id)
+	g.ledger.mark(memberKey + mem.id)
 	if !known {
-		g.ledger.mark(shareCurrent+mem.id, shareTarget+mem.id)
+		g.ledger.mark(currentKey+mem.id, targetKey+mem.id)
 	}
 	return !known || !slices.Equal(was.topics, mem.topics)
 }
@@ -133,7 +133,7 @@ func (g *shareGroup) advance(mem *sharer) (moved bool) {
 	moved = !mem.has.equal(mem.target)
 	mem.seat.advance(g.at.assignment)
 	mem.has = mem.target
-	g.ledger.mark(shareCurrent + mem.id)
+	g.ledger.mark(currentKey + mem.id)
 	return moved
 }
 

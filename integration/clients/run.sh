@@ -56,6 +56,13 @@ topics_of_peers() { # NAME: topic:total of what it can read; the topic of a clie
 }
 steps_of() { # NAME PHASE: the steps that the phase must report
   local c
+  if has "$1" share; then
+    case $2 in
+      1) printf '%s\n' version create implicit explicit lock renew limit killed half ;;
+      2) printf '%s\n' resume tools ;;
+    esac
+    return
+  fi
   if has "$1" application; then
     case $2 in
       1) printf '%s\n' version create count killed ;;
@@ -109,6 +116,7 @@ install_kafkajs() { NODE_PATH=$(node_modules); }
 install_java() { classes "$1" "$(maven java "$1")" >/dev/null; }
 install_tools() { TOOLS_LIB=$(maven tools "$1"); }
 install_streams() { classes "$1" "$(maven streams "$1")" streams >/dev/null; TOOLS_LIB=$(maven tools "$3"); }
+install_share() { classes "$1" "$(maven java "$1")" share >/dev/null; TOOLS_LIB=$(maven tools "$2"); }
 
 bounded() { timeout --kill-after=5 "$PATIENCE" "$@"; }
 run_franz() { bounded "$FRANZ" scenario; }
@@ -123,6 +131,9 @@ run_tools() { bounded bash "$here/tools/scenario.sh"; }
 run_streams() { # VERSION PROTOCOL
   PROTOCOL=$2 bounded java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     -cp "$(classes "$1" "$(maven streams "$1")" streams)" Scenario
+}
+run_share() {
+  bounded java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$(classes "$1" "$(maven java "$1")" share)" Scenario
 }
 
 member() { # NAME COMMAND [ARGUMENT...]: the process, without a shell before it, that is a member of a group
@@ -142,6 +153,12 @@ streams_soon=(
   --set group.streams.initial.rebalance.delay.ms=0
   --set group.streams.min.heartbeat.interval.ms=500 --set group.streams.heartbeat.interval.ms=500
   --set group.streams.min.session.timeout.ms=6000 --set group.streams.session.timeout.ms=6000
+)
+# The same for share groups, where a record may be locked for as little as a second.
+share_soon=(
+  --set group.share.min.heartbeat.interval.ms=500 --set group.share.heartbeat.interval.ms=500
+  --set group.share.min.session.timeout.ms=6000 --set group.share.session.timeout.ms=6000
+  --set group.share.min.record.lock.duration.ms=1000
 )
 free_ports() { # four, below those that outgoing connections take: one of these could hold the port while the server is down
   python3 -c '

@@ -7,7 +7,7 @@ prepare_server() { make -C "$root" --no-print-directory build; }
 launch_server() {
   "$root/bin/chronik-server" standalone --data-dir "$1/data" --bind-addr 127.0.0.1 --kafka-port "$kafka_port" \
     --http-port "$http_port" --raft-port "$raft_port" --gossip-port "$gossip_port" \
-    --set num.partitions="$PARTITIONS" --set group.initial.rebalance.delay.ms=0 "${streams_soon[@]}" >>"$1/log" 2>&1 </dev/null &
+    --set num.partitions="$PARTITIONS" --set group.initial.rebalance.delay.ms=0 "${streams_soon[@]}" "${share_soon[@]}" >>"$1/log" 2>&1 </dev/null &
   server_pid=$!
 }
 

@@ -24,7 +24,7 @@ launch_node() { # ID DIR KAFKA HTTP RAFT GOSSIP
     --http-port "$4" --raft-port "$5" --gossip-port "$6" --bootstrap-expect 3 --cluster-key "of the client suites only" \
     --join "127.0.0.1:$gossip_port,127.0.0.1:$gossip_2,127.0.0.1:$gossip_3" --set num.partitions="$PARTITIONS" \
     --set default.replication.factor=3 --set min.insync.replicas=2 --set group.initial.rebalance.delay.ms=0 \
-    "${streams_soon[@]}" >>"$2/log" 2>&1 </dev/null &
+    "${streams_soon[@]}" "${share_soon[@]}" >>"$2/log" 2>&1 </dev/null &
 }
 
 # server_answers: whether all nodes are ready for clients.

@@ -103,6 +103,9 @@ func (as *shareAnswers) fetched(b *Broker, peer *wire.Peer) (topics []kmsg.Share
 		}
 		p := kmsg.NewShareFetchResponseTopicPartition()
 		p.Partition, p.Records, p.AcquiredRecords = a.at.Partition, a.records, a.acquired
+		if p.Records == nil {
+			p.Records = []byte{} // Java takes null for a broken answer
+		}
 		p.ErrorCode, p.ErrorMessage = codeAndMessage(a.err)
 		p.AcknowledgeErrorCode, p.AcknowledgeErrorMessage = codeAndMessage(a.ackErr)
 		leader := kerr.Code(p.ErrorCode)
