@@ -310,6 +310,24 @@ func TestDoctorAndInfo(t *testing.T) {
 	if len(info.Cluster) != 22 || len(info.Brokers) != 1 || len(info.Quorum.Voters) != 1 {
 		t.Errorf("info: %+v", info)
 	}
+	var status struct {
+		Controller, Partitions int
+		Voters                 []int32
+		Leaderless, Advice     []string
+		Brokers                []struct {
+			Broker, Leads int
+			Up            bool
+		}
+	}
+	c.json(&status, "cluster", "status")
+	if status.Controller != 1 || status.Partitions != 1 || len(status.Voters) != 1 || len(status.Brokers) != 1 || !status.Brokers[0].Up ||
+		status.Brokers[0].Leads != 1 || status.Leaderless == nil || len(status.Advice) != 1 {
+		t.Errorf("status: %+v", status)
+	}
+	c.script([]step{
+		{"cluster rebalance --dry-run --format json", `^\{\n  "changed": false,\n  "partitions": \[\]\n\}\n`, 0},
+		{"cluster elect --all --format json", `^\{\n  "elected": \[\]\n\}\n$`, 0},
+	})
 	c.brokers = "127.0.0.1:1"
 	c.script([]step{
 		{"doctor", `(?s)bad +listener +127.0.0.1:1 +no answer.*-> start the broker there.*1 of 1 findings are bad`, 1},

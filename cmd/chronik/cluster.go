@@ -23,8 +23,8 @@ func clusterCommand() *cobra.Command {
 }
 
 func (f *adminFlags) clusterStatus() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: cobra.NoArgs, Example: "  chronik cluster status --brokers node1:9092,node2:9092",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
 				m, err := admin.Metadata(ctx)
@@ -39,7 +39,7 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 					h.add(t)
 				}
 				if h.headless {
-					return h.show(cmd, m)
+					return f.showHealth(cmd, &h, m)
 				}
 				last := lastLeaders(ctx, client, m.Topics)
 				for i, name := range h.leaderless {
@@ -49,10 +49,11 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 				}
 				h.drained = cordoned(ctx, client, m.Brokers.NodeIDs())
 				h.quorum = quorumOf(ctx, client)
-				return h.show(cmd, m)
+				return f.showHealth(cmd, &h, m)
 			})
 		},
 	}
+	return documented(cmd, statusView{})
 }
 
 // health is what a cluster's partitions have and lack.
@@ -104,43 +105,6 @@ func (h *health) add(t kadm.TopicDetail) {
 			}
 		}
 	}
-}
-
-func (h *health) show(cmd *cobra.Command, m kadm.Metadata) error {
-	out := cmd.OutOrStdout()
-	head := fmt.Sprintf("controller %d", m.Controller)
-	if h.headless {
-		head = "no controller"
-	} else if len(h.quorum.voters) > 0 {
-		head += ", voters " + list(h.quorum.voters)
-	}
-	fmt.Fprintf(out, "cluster %s: %d brokers, %d topics, %d partitions; %s\n\n", m.Cluster, len(m.Brokers), len(m.Topics), h.partitions, head)
-	t := newTable(cmd)
-	t.row("BROKER", "ADDRESS", "RACK", "LEADS", "REPLICAS", "BEHIND")
-	alive := map[int32]bool{}
-	for _, b := range m.Brokers {
-		alive[b.NodeID] = true
-		rack := "-"
-		if b.Rack != nil {
-			rack = *b.Rack
-		}
-		t.row(b.NodeID, fmt.Sprintf("%s:%d", b.Host, b.Port), rack, h.led[b.NodeID], h.held[b.NodeID], h.behind[b.NodeID])
-	}
-	var down []int32
-	for _, id := range slices.Sorted(maps.Keys(h.held)) {
-		if !alive[id] {
-			down = append(down, id)
-			t.row(id, "down", "-", 0, h.held[id], h.behind[id])
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(out)
-	for _, line := range h.advice(down) {
-		fmt.Fprintln(out, line)
-	}
-	return nil
 }
 
 // advice is what is wrong and what to do about it, a line each.

@@ -16,6 +16,7 @@ import (
 func (f *adminFlags) electLeaders() *cobra.Command {
 	unclean, all := false, false
 	cmd := &cobra.Command{
+		ValidArgsFunction: f.topicNames(many), Example: "  chronik cluster elect --all\n  chronik cluster elect orders --unclean",
 		Use: "elect TOPIC...", Short: "Have leaders elected: the preferred replicas, or any that is there",
 		Long: strings.TrimSpace(`
 Have the preferred replica of each partition lead, which the cluster also does by itself now and then.
@@ -27,17 +28,22 @@ acknowledged: these are lost, and consumers may see offsets go back. So first st
 				return errors.New("which topics? name them, or write --all")
 			}
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
-				return elect(cmd, ctx, admin, client, args, unclean)
+				return f.elect(cmd, ctx, admin, client, args, unclean)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&unclean, "unclean", false, "any replica, and lose what it lacks")
 	cmd.Flags().BoolVar(&all, "all", false, "of all topics")
-	return cmd
+	return documented(cmd, electedView{})
+}
+
+// electedView is what was elected.
+type electedView struct {
+	Elected []string `json:"elected" help:"partitions that have another leader"`
 }
 
 // elect has leaders elected for the partitions of the topics, no topics being all, and tells of each.
-func elect(cmd *cobra.Command, ctx context.Context, admin *kadm.Client, client *kgo.Client, topics []string, unclean bool) error {
+func (f *adminFlags) elect(cmd *cobra.Command, ctx context.Context, admin *kadm.Client, client *kgo.Client, topics []string, unclean bool) error {
 	rq := kmsg.NewPtrElectLeadersRequest()
 	rq.TimeoutMillis = 30_000
 	if unclean {
@@ -62,17 +68,17 @@ func elect(cmd *cobra.Command, ctx context.Context, admin *kadm.Client, client *
 	if err != nil {
 		return err
 	}
-	elected, failed := 0, []error(nil)
+	result, failed := electedView{Elected: []string{}}, []error(nil)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			switch err := kerr.ErrorForCode(p.ErrorCode); {
 			case err == nil:
-				elected++
+				result.Elected = append(result.Elected, topicPartition{t.Topic, p.Partition}.String())
 			case !errors.Is(err, kerr.ElectionNotNeeded):
 				failed = append(failed, fmt.Errorf("%s-%d: %w", t.Topic, p.Partition, explained(text(p.ErrorMessage), err)))
 			}
 		}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d partitions have another leader\n", elected)
-	return errors.Join(failed...)
+	err = f.print(cmd, result, func(t table) { t.say("%d partitions have another leader", len(result.Elected)) })
+	return errors.Join(append(failed, err)...)
 }

@@ -140,6 +140,7 @@ const goesOn = "it goes on by itself: run the command again to watch it, or take
 type move struct {
 	client  *kgo.Client
 	out     io.Writer
+	bar     *bar // instead of lines, on a terminal
 	atOnce  int
 	total   int
 	waiting []place          // not begun
@@ -154,8 +155,8 @@ const (
 	sayEvery  = 2 * time.Second
 )
 
-func carryOut(ctx context.Context, client *kgo.Client, out io.Writer, plan []place, atOnce int) error {
-	m := move{client: client, out: out, atOnce: atOnce, total: len(plan), waiting: plan, running: map[string]place{}}
+func carryOut(ctx context.Context, client *kgo.Client, out io.Writer, bar *bar, plan []place, atOnce int) error {
+	m := move{client: client, out: out, bar: bar, atOnce: atOnce, total: len(plan), waiting: plan, running: map[string]place{}}
 	for {
 		err := m.step(ctx)
 		if err == nil && len(m.waiting)+len(m.running) == 0 {
@@ -247,7 +248,12 @@ func (m *move) begin(ctx context.Context, places []place) error {
 
 // say tells how far it is, now and then, and where it is at a stop.
 func (m *move) say(last bool) {
-	line := fmt.Sprintf("%d of %d partitions have moved", m.total-len(m.waiting)-len(m.running)-len(m.refused), m.total)
+	done := m.total - len(m.waiting) - len(m.running) - len(m.refused)
+	line := fmt.Sprintf("%d of %d partitions have moved", done, m.total)
+	if m.bar.set(int64(done), int64(m.total)); m.bar != nil && !last {
+		return
+	}
+	m.bar.end()
 	if line == m.said || !last && time.Since(m.saidAt) < sayEvery {
 		return
 	}

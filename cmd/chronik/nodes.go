@@ -28,7 +28,8 @@ func (f *adminFlags) nodeCommand(name, short, long string, run func(m *mover, ct
 		},
 	}
 	m.add(cmd)
-	return cmd
+	cmd.Example = "  chronik cluster " + name + " 4"
+	return documented(cmd, moveView{})
 }
 
 func (f *adminFlags) addNode() *cobra.Command {

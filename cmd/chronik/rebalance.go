@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -42,8 +43,26 @@ func (f *adminFlags) within(cmd *cobra.Command, m *moveFlags, fn func(context.Co
 		if err := f.controllerAnswers(ctx, client); err != nil {
 			return err
 		}
-		return fn(ctx, &mover{f: m, cmd: cmd, admin: admin, client: client})
+		mover := &mover{f: m, cmd: cmd, admin: admin, client: client, json: f.format == formatJSON, result: moveView{Partitions: []placeView{}}}
+		err := fn(ctx, mover)
+		if mover.json && (err == nil || mover.result.Changed) {
+			err = errors.Join(err, printJSON(cmd.OutOrStdout(), mover.result))
+		}
+		return err
 	})
+}
+
+// moveView is what a command has moved, or would move.
+type moveView struct {
+	Changed    bool        `json:"changed" help:"whether anything was moved"`
+	Partitions []placeView `json:"partitions" help:"that move, or would"`
+}
+
+type placeView struct {
+	Topic     string  `json:"topic"`
+	Partition int32   `json:"partition"`
+	Was       []int32 `json:"was" help:"replicas, the first is to lead"`
+	Is        []int32 `json:"is"`
 }
 
 // mover is a command that moves replicas.
@@ -52,25 +71,46 @@ type mover struct {
 	cmd    *cobra.Command
 	admin  *kadm.Client
 	client *kgo.Client
+
+	json   bool
+	result moveView // printed at the end, with json
 }
 
 func (m *mover) look(ctx context.Context) (view, error) { return look(ctx, m.admin, m.client) }
 
 func (m *mover) say(format string, args ...any) {
-	fmt.Fprintf(m.cmd.OutOrStdout(), format+"\n", args...)
+	fmt.Fprintf(m.words(), format+"\n", args...)
+}
+
+// words is where people read what goes on: with JSON not among that.
+func (m *mover) words() io.Writer {
+	if m.json {
+		return m.cmd.ErrOrStderr()
+	}
+	return m.cmd.OutOrStdout()
 }
 
 // do prints a plan, or carries it out.
 func (m *mover) do(ctx context.Context, plan []place) error {
+	for _, p := range plan {
+		m.result.Partitions = append(m.result.Partitions, placeView{p.topic, p.partition, array(p.was), array(p.is)})
+	}
 	if m.f.dryRun {
-		if err := show(newTable(m.cmd), plan); err != nil {
-			return err
+		if !m.json {
+			if err := show(newTable(m.cmd), plan); err != nil {
+				return err
+			}
 		}
 		m.say("\n%s; nothing was changed", summary(plan))
 		return nil
 	}
 	m.say("%s", summary(plan))
-	return m.throttled(ctx, plan, func() error { return carryOut(ctx, m.client, m.cmd.OutOrStdout(), plan, m.f.atOnce) })
+	m.result.Changed = true
+	return m.throttled(ctx, plan, func() error {
+		bar := newBar(m.cmd, "partitions", int64(len(plan)), false)
+		defer bar.end()
+		return carryOut(ctx, m.client, m.words(), bar, plan, m.f.atOnce)
+	})
 }
 
 func (f *adminFlags) rebalanceCluster() *cobra.Command {
@@ -91,7 +131,8 @@ replicas in sync than before: new ones are copied first, then the others go. Nod
 	}
 	m.add(cmd)
 	cmd.Flags().BoolVar(&cancel, "cancel", false, "take back all moves that are on their way, whoever began them")
-	return cmd
+	cmd.Example = "  chronik cluster rebalance --dry-run\n  chronik cluster rebalance --throttle 50"
+	return documented(cmd, moveView{})
 }
 
 func (m *mover) rebalance(ctx context.Context) error {
@@ -148,6 +189,7 @@ func (m *mover) cancel(ctx context.Context) error {
 			}
 		}
 	}
+	m.result.Changed = back > 0
 	m.say("%d moves were taken back", back)
 	return errors.Join(failed...)
 }
