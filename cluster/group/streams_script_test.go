@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -89,6 +90,9 @@ func (s *streamsScript) command(words []string) {
 		s.do(func(fx *coordinator.Effects) { s.m.commit(s.now, c, fx) })
 	case "delete":
 		s.do(func(fx *coordinator.Effects) { s.m.deleteGroup(s.now, s.ticket(a.label), fx) })
+	case "join":
+		j := joinRequest{ticket: s.ticket(a.label), version: 3, newMemberID: a.label, protocolType: consumerProtocol, session: 10 * time.Second, protocols: []protocol{{name: "range"}}}
+		s.do(func(fx *coordinator.Effects) { s.m.join(s.now, j, fx) })
 	case "set":
 		s.set(a)
 	case "describe":
