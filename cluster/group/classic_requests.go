@@ -15,7 +15,7 @@ type classicProtocol interface {
 }
 
 // join is JoinGroup. A group that has members of another protocol has none to offer; one that has none any more makes way,
-// unless it is a share group, whose state lies with the partitions' leaders.
+// unless it is a share group (vacate).
 func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
 	if !m.dead {
 		m.vacate(now, fx)
@@ -26,10 +26,6 @@ func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.E
 		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.CoordinatorNotAvailable))
 	case serves:
 		is.join(now, j, fx)
-	case !m.kind.occupied() && m.kind.is() != image.ShareGroup:
-		g := newClassicGroup(m, nil, now)
-		m.become(g, now, fx)
-		g.(*classicGroup).join(now, j, fx)
 	default:
 		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.InconsistentGroupProtocol))
 	}

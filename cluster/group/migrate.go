@@ -152,14 +152,20 @@ func (g *consumerGroup) downgrade(now coordinator.Instant, fx *coordinator.Effec
 	return is
 }
 
-// vacate makes way for a classic group where a consumer group has no members.
+// vacate makes way for a classic group where a consumer or streams group has no members.
 func (m *machine) vacate(now coordinator.Instant, fx *coordinator.Effects) {
-	g, ok := m.kind.(*consumerGroup)
-	if !ok || g.occupied() {
+	if m.kind.occupied() {
 		return
 	}
 	is := newClassicGroup(m, nil, now).(*classicGroup)
-	is.generation = g.at.group
-	g.ledger.close(fx)
+	switch g := m.kind.(type) {
+	case *consumerGroup:
+		is.generation = g.at.group
+		g.ledger.close(fx)
+	case *streamsGroup:
+		is.generation = g.epochs.group
+	default:
+		return
+	}
 	m.become(is, now, fx)
 }

@@ -148,9 +148,10 @@ member() { # NAME COMMAND [ARGUMENT...]: the process, without a shell before it,
 }
 
 # ---- the server
-# Members of streams groups hear of a change within a second, and are gone six seconds after they were killed.
+# Members of streams groups hear of a change within a second, are gone six seconds after they were killed, and another has a copy
+# of their state.
 streams_soon=(
-  --set group.streams.initial.rebalance.delay.ms=0
+  --set group.streams.initial.rebalance.delay.ms=0 --set group.streams.num.standby.replicas=1
   --set group.streams.min.heartbeat.interval.ms=500 --set group.streams.heartbeat.interval.ms=500
   --set group.streams.min.session.timeout.ms=6000 --set group.streams.session.timeout.ms=6000
 )
