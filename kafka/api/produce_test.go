@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/uuid"
@@ -123,5 +124,13 @@ func TestABatchThatIsSentAgainIsNotWrittenAgain(t *testing.T) {
 		if offset, code := send(c.sequence); offset != c.offset || code != c.code {
 			t.Errorf("sequence %d: %d %v, want %d %v", c.sequence, offset, code, c.offset, c.code)
 		}
+	}
+	rq := kmsg.NewPtrDescribeProducersRequest()
+	rq.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "t", Partitions: []int32{0}}}
+	got := ask[*kmsg.DescribeProducersResponse](n, rq).Topics[0].Partitions[0].ActiveProducers
+	want := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+	want.ProducerID, want.LastSequence, want.LastTimestamp, want.CoordinatorEpoch, want.CurrentTxnStartOffset = id, 2, 1, -1, -1
+	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -74,6 +74,7 @@ func init() {
 		57:         controlled(0, 2, updateFeatures),
 		58:         between(0, 0, slow(envelope)),
 		60:         {min: 0, max: 2, begin: quick(describeCluster)},
+		61:         {min: 0, max: 0, begin: quick(describeProducers)},
 		63:         between(0, 2, slow(brokerHeartbeat)),
 		64:         controlled(0, 0, unregisterBroker),
 		68:         {min: 0, max: 1, begin: slow(consumerGroupHeartbeat)},

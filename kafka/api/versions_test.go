@@ -27,7 +27,7 @@ type sample struct {
 // unknownCode is the only code that the answer to something that is not there has.
 func unknownCode(key, version int16) kerr.Code {
 	switch key {
-	case 0, 1, 2, 3, 8, 20, 21, 23, 32, 33, 37, 43, 44, 45, 55, 75:
+	case 0, 1, 2, 3, 8, 20, 21, 23, 32, 33, 37, 43, 44, 45, 55, 61, 75:
 		if (key == 0 || key == 1) && version >= 13 || key == 3 && version >= 12 || key == 8 && version >= 10 {
 			return kerr.UnknownTopicID
 		}
