@@ -101,11 +101,6 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	return epoch, err
 }
 
-// features is what this program understands. The level of chronik.version says what may stand in the metadata log: it is
-// raised by an operator (UpdateFeatures) when no node runs a program that does not know it, and no such node registers
-// afterwards. A cluster in which nobody has raised it is at the level 1.
-var features = []image.FeatureRange{{Name: "chronik.version", Min: 1, Max: level}}
-
 // registersAgain says whether a registration is worth another try: another directory's may be fenced by then, and one of which
 // nobody knows what came of it, because the metadata log's leader changed, may be made twice.
 func registersAgain(err error) bool {
@@ -128,9 +123,9 @@ func (n *Node) mint(ctx context.Context, setting string) error {
 	}
 	switch {
 	case have == uuid.Nil && want == uuid.Nil:
-		_, err = meta.Propose(ctx, image.ClusterRecord{ID: uuid.New()})
+		_, err = meta.Propose(ctx, foundation(uuid.New())...)
 	case have == uuid.Nil:
-		_, err = meta.Propose(ctx, image.ClusterRecord{ID: want})
+		_, err = meta.Propose(ctx, foundation(want)...)
 	case want != uuid.Nil && want != have:
 		err = fmt.Errorf("cluster-id is %s, but the data directory belongs to cluster %s: leave the setting out, or use another data-dir",
 			setting, FormatClusterID(have))
