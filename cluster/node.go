@@ -173,7 +173,12 @@ func (n *Node) openMetalog(ctx context.Context, o Options, m metalog.Options) (_
 // openReplicas begins this node's part in each partition, once it has registered: before that the metadata may say that it
 // leads what its disk does not have any more.
 func (n *Node) openReplicas(o Options) {
-	r := replica.Options{Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger, Rates: n.rates}
+	b := n.Settings.Broker()
+	r := replica.Options{
+		Self: o.ID, Store: n.Store, Config: n.Settings.Topic, Logger: o.Logger, Rates: n.rates,
+		LagTimeMax: Millis(b.ReplicaLagTimeMaxMs), FetchWaitMax: Millis(int64(b.ReplicaFetchWaitMaxMs)),
+		FetchMaxBytes: b.ReplicaFetchMaxBytes, FetchResponseMaxBytes: b.ReplicaFetchResponseMaxBytes,
+	}
 	if n.peers != nil {
 		r.Propose, r.Link = n.Meta.Propose, n.peers.links
 	}

@@ -1,10 +1,10 @@
 package config
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -67,17 +67,11 @@ var unlikeKafka = map[string]string{
 }
 
 func TestCatalogueAgreesWithKafka(t *testing.T) {
-	f, err := os.Open("testdata/kafka-4.4.0.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	kafka := map[string]string{}
-	for in := bufio.NewScanner(f); in.Scan(); {
-		if kind, rest, ok := strings.Cut(in.Text(), " "); ok && kind != "#" {
-			name, facts, _ := strings.Cut(rest, " ")
-			kafka[kind+" "+name] = facts
-		}
+	for _, line := range lines(t, "testdata/kafka-4.4.0.txt") {
+		kind, rest, _ := strings.Cut(line, " ")
+		name, facts, _ := strings.Cut(rest, " ")
+		kafka[kind+" "+name] = facts
 	}
 	for _, c := range kinds {
 		for _, d := range c.defs {
@@ -91,6 +85,49 @@ func TestCatalogueAgreesWithKafka(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whoever looks for a config of Kafka's that is not here finds the reason in a table.
+func TestEveryConfigOfKafkaIsHereOrHasAReason(t *testing.T) {
+	type pattern struct{ kind, name string }
+	used := map[pattern]bool{}
+	for _, line := range lines(t, "testdata/without.txt") {
+		what, reason, ok := strings.Cut(line, " | ")
+		kind, name, _ := strings.Cut(what, " ")
+		if !ok || reason == "" || name == "" {
+			t.Errorf("%s: want \"kind pattern | reason\"", line)
+		}
+		used[pattern{kind, name}] = false
+	}
+	for _, line := range lines(t, "testdata/kafka-4.4.0.txt") {
+		kind, rest, _ := strings.Cut(line, " ")
+		name, _, _ := strings.Cut(rest, " ")
+		here := slices.ContainsFunc(kinds, func(c *catalogue) bool { return c.kind == kind && c.by[name] != nil })
+		for p := range used {
+			if matches, _ := path.Match(p.name, name); matches && p.kind == kind && !here {
+				used[p], here = true, true
+			}
+		}
+		if !here {
+			t.Errorf("%s %s is neither in the catalogue nor in testdata/without.txt", kind, name)
+		}
+	}
+	for p, is := range used {
+		if !is {
+			t.Errorf("testdata/without.txt: %s %s stands for nothing", p.kind, p.name)
+		}
+	}
+}
+
+// lines is a file's without those that begin with #.
+func lines(t *testing.T, file string) []string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return slices.DeleteFunc(all, func(s string) bool { return strings.HasPrefix(s, "#") })
 }
 
 func shownDefault(d *Def) string {
