@@ -59,6 +59,7 @@ race: go ## the same below the integration tests, under the race detector
 test-clients: go ## real Kafka clients against a started server, and against three
 	@integration/clients/run.sh
 	@SERVER=cluster integration/clients/run.sh
+	@integration/clients/admin/run.sh
 
 faults: build ## a share of the fault campaigns, with new seeds (as root; RUN=TestFaultsKill runs some)
 	@GO=$(GO) .ci/faults share
