@@ -15,6 +15,7 @@ import (
 var features = []image.FeatureRange{
 	{Name: versionFeature, Min: 1, Max: level},
 	{Name: "eligible.leader.replicas.version", Max: 1}, // KIP-966
+	{Name: "group.version", Max: 1},                    // KIP-848
 	{Name: "metadata.version", Min: 33, Max: 33},       // 4.4-IV2: which of Kafka's releases this is like
 	{Name: "share.version", Max: 1},                    // KIP-932
 	{Name: "streams.version", Max: 1},                  // KIP-1071

@@ -21,8 +21,6 @@ var unread = map[string]string{
 	"MaxCompactionLagMs": "compaction is not there yet", "MinCleanableDirtyRatio": "compaction is not there yet",
 	"MinCompactionLagMs": "compaction is not there yet",
 
-	"Consumer": "groups of KIP-848 are not there yet",
-
 	"LocalRetentionBytes": "-2 is all that makes sense without tiered storage", "LocalRetentionMs": "-2 is all that makes sense without tiered storage",
 	"TransactionMaxTimeoutMs": "transactions are not there yet", "TransactionalIDExpiration": "transactions are not there yet",
 
