@@ -17,8 +17,9 @@ type classicProtocol interface {
 // join is JoinGroup. A group that has members of another protocol has none to offer; one that has none any more makes way,
 // unless it is a share group (vacate).
 func (m *machine) join(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
-	if !m.dead {
-		m.vacate(now, fx)
+	if !m.dead && !m.vacate(now, fx) {
+		fx.Answer(j.ticket, joinRefused(j.memberID, kerr.CoordinatorNotAvailable))
+		return
 	}
 	is, serves := m.kind.(classicProtocol)
 	switch {

@@ -64,7 +64,6 @@ const (
 
 // The keys of a group's entries: a letter, and the member's id.
 const (
-	epochsEntry  = "g"
 	memberEntry  = "m"
 	currentEntry = "c"
 	targetEntry  = "t"
@@ -254,7 +253,7 @@ func (g *consumerGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
 
 // revive writes all of a group whose removal failed: it may have succeeded.
 func (g *consumerGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
-	g.ledger.mark(epochsEntry)
+	g.ledger.mark(epochsKey)
 	g.ledger.flush(fx)
 }
 

@@ -14,7 +14,7 @@ const entryVersion = 0
 
 // encode is the value of an entry by the state in memory, nil when there is none.
 func (g *consumerGroup) encode(key string) []byte {
-	if key == epochsEntry {
+	if key == epochsKey {
 		return g.at.encode()
 	}
 	mem := g.members[key[1:]]
@@ -57,7 +57,7 @@ func (mem *consumer) encodeCurrent() []byte {
 
 // decode fills an empty group. A member of which something can't be read is not in it: it is told so, and joins anew.
 func (g *consumerGroup) decode(s image.GroupState) {
-	if value, ok := s.Get([]byte(epochsEntry)); ok {
+	if value, ok := s.Get([]byte(epochsKey)); ok {
 		g.at, _ = readEpochs(value)
 	}
 	s.Walk([]byte(memberEntry), func(e image.GroupEntry) bool {

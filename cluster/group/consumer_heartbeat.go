@@ -33,12 +33,9 @@ func (h *consumerHeartbeat) full() bool {
 
 // consumerHeartbeat is answered when what came of it will last.
 func (m *machine) consumerHeartbeat(now coordinator.Instant, h consumerHeartbeat, fx *coordinator.Effects) {
-	if m.dead {
+	if m.dead || h.epoch == joining && !m.upgrade(now, fx) {
 		fx.Answer(h.ticket, kerr.CoordinatorNotAvailable)
 		return
-	}
-	if h.epoch == joining {
-		m.upgrade(now, fx)
 	}
 	g, ok := m.kind.(*consumerGroup)
 	if !ok {

@@ -14,7 +14,7 @@ func (g *consumerGroup) changed(now coordinator.Instant) {
 	g.at.group++
 	g.at.left(len(g.members), now)
 	g.at.topics = g.topicsNow()
-	g.ledger.mark(epochsEntry)
+	g.ledger.mark(epochsKey)
 	if next := g.assigned + g.settings().interval; g.assigned >= 0 && next > now.Up && g.occupied() {
 		g.assignBy = min(g.assignBy, next) // what else changes until then is assigned with it (KIP-1263)
 		return
@@ -102,7 +102,7 @@ func (g *consumerGroup) retarget(now coordinator.Instant) {
 		}
 	}
 	g.at.assignment = g.at.group
-	g.ledger.mark(epochsEntry)
+	g.ledger.mark(epochsKey)
 }
 
 // subscriptions is what the assignors go by.

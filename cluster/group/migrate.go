@@ -9,29 +9,37 @@ import (
 )
 
 // upgrade makes a classic group a consumer group for a member of KIP-848 that joins, if it may be one. The members that it
-// has stay, with what they hold, and go on with their own protocol.
-func (m *machine) upgrade(now coordinator.Instant, fx *coordinator.Effects) {
+// has stay, with what they hold, and go on with their own protocol. It is false while a record of the classic group is on its
+// way: what the image has by then is not known yet.
+func (m *machine) upgrade(now coordinator.Instant, fx *coordinator.Effects) bool {
 	was, ok := m.kind.(*classicGroup)
 	if !ok {
-		return
+		return true
+	}
+	if m.recording > 0 {
+		return false
 	}
 	g := emptyConsumerGroup(m, was.generation)
 	if was.occupied() {
 		config := m.config()
 		if !config.Upgrade || was.protocolType != consumerProtocol || len(was.members) >= config.ConsumerMaxSize || !was.enter848(g, now) {
-			return
+			return true
 		}
 	}
 	was.retire(fx)
 	m.become(g, now, fx)
+	if is, ok := m.image().Group(m.id); ok && is.Kind == image.ConsumerGroup { // and was not recorded as a classic one
+		is.State.Walk(nil, func(e image.GroupEntry) bool { g.ledger.mark(string(e.Key)); return true })
+	}
 	if !g.occupied() {
-		return // what was before lasts until there is somebody
+		return true // what was before lasts until there is somebody
 	}
 	for _, mem := range g.members {
 		g.ledger.mark(memberEntry+mem.id, currentEntry+mem.id, targetEntry+mem.id)
 	}
 	g.at.topics = g.topicsNow()
-	g.ledger.mark(epochsEntry)
+	g.ledger.mark(epochsKey)
+	return true
 }
 
 // enter848 has the members of a classic group join g; false when one of them can't be understood. Who was never answered
@@ -152,20 +160,21 @@ func (g *consumerGroup) downgrade(now coordinator.Instant, fx *coordinator.Effec
 	return is
 }
 
-// vacate makes way for a classic group where a consumer or streams group has no members.
-func (m *machine) vacate(now coordinator.Instant, fx *coordinator.Effects) {
-	if m.kind.occupied() {
-		return
-	}
+// vacate makes way for a classic group where a consumer or streams group has no members. It is false while the log does not have
+// that yet.
+func (m *machine) vacate(now coordinator.Instant, fx *coordinator.Effects) bool {
 	is := newClassicGroup(m, nil, now).(*classicGroup)
 	switch g := m.kind.(type) {
 	case *consumerGroup:
 		is.generation = g.at.group
-		g.ledger.close(fx)
 	case *streamsGroup:
 		is.generation = g.epochs.group
 	default:
-		return
+		return true
+	}
+	if m.kind.occupied() || !m.kind.idle() {
+		return m.kind.occupied()
 	}
 	m.become(is, now, fx)
+	return true
 }

@@ -1,0 +1,86 @@
+package group
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chronik/metalog/image"
+)
+
+// storedConsumers is a group with something in every field that lasts.
+func storedConsumers(t testing.TB) *consumerGroup {
+	g := emptyConsumerGroup(newWorld(t).m, 0)
+	g.at = epochs{group: 7, assignment: 6, topics: 0xfeed, since: 1_700_000_000_000}
+	some, others := partitions{topicT: {0, 1, 5}}, partitions{topicT: {3}, {2}: {300}}
+	g.enlist(&consumer{
+		seat: seat{
+			id: "a", instance: "i", rack: "r", client: Client{"c", "/h"}, topics: []string{"t", "u"}, epoch: 6, previous: 5,
+		},
+		rebalance: time.Minute, assignor: rangeName, pattern: "t.*", state: unrevoked, held: some, revoking: others, target: some,
+	})
+	g.enlist(&consumer{
+		seat: seat{id: "b", epoch: leavingForAWhile}, target: partitions{},
+		classic: &classicSide{10 * time.Second, []protocol{{"range", []byte{0, 1}}, {"x", nil}}},
+	})
+	return g
+}
+
+func (g *consumerGroup) entries() (list []image.GroupEntry) {
+	keys := []string{epochsKey}
+	for id := range g.members {
+		keys = append(keys, memberEntry+id, currentEntry+id, targetEntry+id)
+	}
+	for _, k := range slices.Sorted(slices.Values(keys)) {
+		list = append(list, image.GroupEntry{Key: []byte(k), Value: g.encode(k)})
+	}
+	return list
+}
+
+// The bytes that are in people's logs must be read for ever.
+func TestConsumerEntriesGolden(t *testing.T) {
+	g := storedConsumers(t)
+	var text strings.Builder
+	for _, e := range g.entries() {
+		fmt.Fprintf(&text, "%s %x\n", e.Key, e.Value)
+	}
+	const file = "testdata/consumer.golden"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(file); err != nil || text.String() != string(want) {
+		t.Errorf("%v; the entries are now\n%s", err, text.String())
+	}
+	again := emptyConsumerGroup(g.machine, 0)
+	again.decode(image.GroupState{}.With(g.entries()...))
+	if again.dump() != g.dump() {
+		t.Errorf("it was\n%s\nand is read as\n%s", g.dump(), again.dump())
+	}
+}
+
+// FuzzConsumerEntries reads any values of a member: what can be read is written as it was understood.
+func FuzzConsumerEntries(f *testing.F) {
+	g := storedConsumers(f)
+	for id := range g.members {
+		f.Add(g.encode(memberEntry+id), g.encode(currentEntry+id), g.encode(targetEntry+id), g.encode(epochsKey))
+	}
+	f.Fuzz(func(t *testing.T, member, current, target, head []byte) {
+		g := emptyConsumerGroup(newWorld(t).m, 0)
+		state := image.GroupState{}.With(
+			image.GroupEntry{Key: []byte(memberEntry + "m"), Value: member}, image.GroupEntry{Key: []byte(currentEntry + "m"), Value: current},
+			image.GroupEntry{Key: []byte(targetEntry + "m"), Value: target}, image.GroupEntry{Key: []byte(epochsKey), Value: head},
+		)
+		g.decode(state)
+		again := emptyConsumerGroup(g.machine, 0)
+		again.decode(image.GroupState{}.With(g.entries()...))
+		if !bytes.Equal([]byte(again.dump()), []byte(g.dump())) {
+			t.Errorf("read as\n%s\nand then as\n%s", g.dump(), again.dump())
+		}
+	})
+}
