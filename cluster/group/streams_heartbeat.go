@@ -120,6 +120,7 @@ func (g *streamsGroup) beat(h *streamsBeat, now coordinator.Instant) (streamsBea
 	}
 	delayed := g.assignIfDue(now)
 	epoch, target := max(g.assignment, 1), mem.target
+	missed := mem.epoch != h.rq.MemberEpoch // an answer, and with it the tasks of its epoch
 	moved := g.reconcile(mem, epoch, target, owned, told, now)
 	if h.rq.ShutdownApplication {
 		g.askShutdown(mem.id)
@@ -127,8 +128,8 @@ func (g *streamsGroup) beat(h *streamsBeat, now coordinator.Instant) (streamsBea
 	if moved = moved || h.rq.MemberEpoch == joining; moved && mem.endpoint != nil {
 		g.endpoints++
 	}
-	// One that has other tasks than it should has missed an answer.
-	return g.answer(h, mem, moved || told && !owned.equal(mem.assigned), delayed), nil
+	// One that has other tasks than it should has missed an answer too.
+	return g.answer(h, mem, moved || missed || told && !owned.equal(mem.assigned), delayed), nil
 }
 
 // topologyWith is the group's topology when the sender has told its own. Members may run an older one; for a newer one the
