@@ -4,7 +4,7 @@
 #   ONLY=kafkajs-2.2.4,java-4.4.0 run.sh      some of them, by clients.txt
 #   SERVER=cluster run.sh                     against three nodes of it, with three replicas of each topic
 #   SERVER=kafka [KAFKA_VERSION=3.9.1] run.sh against Apache Kafka: the suite's own proof
-# RECORDS (2000) per produce step, JOBS (2) clients at a time, CHURN (40) seconds for each mixture of members (0: none;
+# RECORDS (2000) per produce step, JOBS (2) clients at a time, CHURN (25) seconds for each mixture of members (0: none;
 # CHURN_SEED repeats what is done to them), CLIENTS_CACHE (.cache beside this file) for what it installs.
 # Prints `ok|FAIL client step detail` for each step, a table that also stands in $CLIENTS_CACHE/table.md, and
 # `N passed, N failed`; a failure keeps the logs and makes the exit code 1.
@@ -259,7 +259,7 @@ churn() { # groups whose members come, go, are killed and held still
       fi
     done
   done >"$work/members"
-  if [ "${CHURN:-40}" = 0 ] || [ ! -s "$work/members" ]; then return; fi
+  if [ "${CHURN:-25}" = 0 ] || [ ! -s "$work/members" ]; then return; fi
   contract "${names[0]}" member
   export STATE=$work/logs/churn
   while read -r line; do
@@ -268,7 +268,7 @@ churn() { # groups whose members come, go, are killed and held still
       ok\ * | FAIL\ *) sed -E "s/^(ok|FAIL) /\1 groups /" <<<"$line" | tee -a "$work/results/churn" ;;
       *) echo "  churn: $line" ;;
     esac
-  done < <("$FRANZ" churn "${CHURN:-40}" "$work/members" 2>&1)
+  done < <("$FRANZ" churn "${CHURN:-25}" "$work/members" 2>&1)
   grep -q . "$work/results/churn" || echo "FAIL groups churn nothing was done" | tee "$work/results/churn"
 }
 
