@@ -41,14 +41,13 @@ type fileEngine struct {
 	term    uint64
 	applied atomic.Uint64
 
-	queue             chan *fileFuture
+	queue             chan *fileFuture // without a buffer: what is in there has been taken, and is done
 	stopping, stopped chan struct{}
 }
 
 const (
-	// fileGroup bounds what is written at once, in bytes beyond the last entry, and fileQueue what waits, in entries.
+	// fileGroup bounds what is written at once, in bytes beyond the last entry.
 	fileGroup = 4 << 20
-	fileQueue = 64
 
 	// fileGrowth is how much comes behind a snapshot before the next one takes its place: at least so many bytes, and as
 	// many as the snapshot has, so that writing snapshots costs no more than writing entries.
@@ -78,8 +77,8 @@ func (e *fileEngine) start() error {
 	}
 	e.term = e.records.term
 	e.applied.Store(e.records.index)
-	e.queue, e.stopping, e.stopped = make(chan *fileFuture, fileQueue), make(chan struct{}), make(chan struct{})
-	e.growth()
+	e.queue, e.stopping, e.stopped = make(chan *fileFuture), make(chan struct{}), make(chan struct{})
+	e.renewAt = e.growth()
 	go e.run()
 	return nil
 }
@@ -98,19 +97,13 @@ func (e *fileEngine) run() {
 		case first := <-e.queue:
 			e.group(first)
 		case <-e.stopping:
-			for {
-				select {
-				case f := <-e.queue:
-					f.end(raft.ErrRaftShutdown)
-				default:
-					return
-				}
-			}
+			return
 		}
 	}
 }
 
-// group writes what waits, syncs it, and applies it.
+// group writes what waits, syncs it, and applies it. A snapshot ends it: entries that are written and not applied yet would
+// not be in it, and it takes the place of all that are written.
 func (e *fileEngine) group(first *fileFuture) {
 	var group []*fileFuture
 	var entries [][]byte
@@ -119,6 +112,9 @@ func (e *fileEngine) group(first *fileFuture) {
 		if f.data != nil {
 			entries = append(entries, f.data)
 			size += len(f.data)
+		}
+		if f.save != nil {
+			break
 		}
 	}
 	index := e.records.index
@@ -175,7 +171,7 @@ func (e *fileEngine) save() error {
 		}
 		return err
 	})
-	e.growth()
+	e.renewAt = e.records.grown() + e.growth()
 	if full != nil {
 		e.logger.Warn("the disk is full: the metadata log's file could not be begun anew, and goes on growing", "error", full)
 		return full
@@ -183,13 +179,8 @@ func (e *fileEngine) save() error {
 	return err
 }
 
-// growth says when to begin anew.
-func (e *fileEngine) growth() {
-	e.renewAt = e.records.grown() + max(fileGrowth, e.records.base)
-	if e.records.grown() < e.records.base {
-		e.renewAt = max(fileGrowth, e.records.base)
-	}
-}
+// growth is how much may come behind the snapshot that there is.
+func (e *fileEngine) growth() int64 { return max(fileGrowth, e.records.base) }
 
 // write does something to the file. Its first error is its last word, as with raft's store.
 func (e *fileEngine) write(op string, do func() error) error {
@@ -213,7 +204,7 @@ func (e *fileEngine) submit(f *fileFuture) *fileFuture {
 	return f
 }
 
-// Apply waits for room in the queue, however long that takes.
+// Apply waits until the entry is taken, however long that takes.
 func (e *fileEngine) Apply(entry []byte, _ time.Duration) raft.ApplyFuture {
 	return e.submit(&fileFuture{data: entry})
 }
