@@ -57,7 +57,7 @@ const (
 // fileFuture is an entry on its way, or without data a barrier, or with save a snapshot. It is a raft.ApplyFuture.
 type fileFuture struct {
 	data     []byte
-	save     func() // called before a snapshot is made
+	save     func(identity) identity // whose the snapshot is, when it was another's
 	done     chan struct{}
 	index    uint64
 	response any
@@ -129,13 +129,12 @@ func (e *fileEngine) group(first *fileFuture) {
 			err = e.apply(f)
 		}
 		if err == nil && f.save != nil {
-			f.save()
-			err = e.save()
+			err = e.save(f.save(e.who))
 		}
 		f.end(err)
 	}
 	if err == nil && e.records.grown() > e.renewAt {
-		_ = e.save() // what it fails by, it has told
+		_ = e.save(e.who) // what it fails by, it has told
 	}
 }
 
@@ -161,8 +160,8 @@ func (e *fileEngine) apply(f *fileFuture) error {
 }
 
 // save begins the file anew with the image in it. A full disk is no reason to stop: entries go behind the ones there are.
-func (e *fileEngine) save() error {
-	b := base{e.who, e.fsm.views.image.Load()}
+func (e *fileEngine) save(who identity) error {
+	b := base{who, e.fsm.views.image.Load()}
 	var full error
 	err := e.write("snapshot", func() error {
 		err := e.records.begin(b, e.records.index, e.term)
@@ -175,6 +174,9 @@ func (e *fileEngine) save() error {
 	if full != nil {
 		e.logger.Warn("the disk is full: the metadata log's file could not be begun anew, and goes on growing", "error", full)
 		return full
+	}
+	if err == nil {
+		e.who = who
 	}
 	return err
 }
@@ -228,9 +230,11 @@ func (e *fileEngine) DeregisterObserver(o *raft.Observer) {}
 func (e *fileEngine) LeaderWithID() (raft.ServerAddress, raft.ServerID) { return "", e.self }
 
 // snapshot begins the file anew.
-func (e *fileEngine) snapshot() error { return e.submit(&fileFuture{save: func() {}}).Error() }
+func (e *fileEngine) snapshot() error {
+	return e.submit(&fileFuture{save: func(who identity) identity { return who }}).Error()
+}
 
 // renew has the file belong to another identity of the same server.
 func (e *fileEngine) renew(who identity) error {
-	return e.submit(&fileFuture{save: func() { e.who = who }}).Error()
+	return e.submit(&fileFuture{save: func(identity) identity { return who }}).Error()
 }

@@ -50,7 +50,7 @@ func (e *fileEngine) make(t *testing.T, name string) *fileFuture {
 	return &fileFuture{data: sealEntry(e.term, [][]byte{body})}
 }
 
-func snapshotNow() *fileFuture { return &fileFuture{save: func() {}} }
+func snapshotNow() *fileFuture { return &fileFuture{save: func(who identity) identity { return who }} }
 
 // topicsIn is how many topics a start finds.
 func topicsIn(t *testing.T, disk vfs.FS) int {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"chronik/metalog/image"
 	"chronik/wal/vfs"
@@ -115,6 +116,9 @@ func (r *recordFile) writeBase(b base) error {
 	body := bytes.NewBuffer(append(binary.AppendUvarint(salt[:4:4], uint64(len(text))), text...))
 	if err := b.image.Encode(body); err != nil {
 		return err
+	}
+	if body.Len() > math.MaxUint32 {
+		return fmt.Errorf("the snapshot has %d bytes, and the file has room for 4 GiB", body.Len())
 	}
 	r.salt = binary.BigEndian.Uint32(salt[:])
 	err := r.write(block{blockOfBase, r.index, r.term, body.Bytes()}, 0)

@@ -144,7 +144,7 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 // settled says whether the ISR is all replicas, and nothing is known that could change it: so are nearly all partitions.
 // The caller holds p.mu.
 func (p *Partition) settled(r *role, img *image.Image, now time.Time) bool {
-	if p.lead.unsure {
+	if p.lead.unsure || len(r.isr) != len(r.replicas) {
 		return false
 	}
 	for _, id := range r.replicas {
