@@ -109,11 +109,18 @@ func (g *consumerGroup) updateClassic(mem *consumer, j joinRequest, says kmsg.Co
 func heldBy(img *image.Image, says kmsg.ConsumerMemberMetadata) partitions {
 	p := partitions{}
 	for _, owned := range says.OwnedPartitions {
-		if t, ok := img.TopicNamed(owned.Topic); ok {
-			p[t.ID] = sorted(append(p[t.ID], owned.Partitions...))
-		}
+		p = namedToo(img, p, owned.Topic, owned.Partitions)
 	}
-	return p.where(func(image.TopicID, int32) bool { return true })
+	return p
+}
+
+// namedToo is p with those partitions of a topic that there are: members and their leaders may say anything.
+func namedToo(img *image.Image, p partitions, topic string, list []int32) partitions {
+	t, ok := img.TopicNamed(topic)
+	if !ok {
+		return p
+	}
+	return p.plus(partitions{t.ID: list}.where(func(_ image.TopicID, n int32) bool { return hasPartition(t, n) }))
 }
 
 // checkClassic says whether there is such a member of the classic protocol.

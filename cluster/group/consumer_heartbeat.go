@@ -142,6 +142,9 @@ func (g *consumerGroup) update(mem *consumer, h *consumerHeartbeat) (changed boo
 		changed = true
 	}
 	if h.instance != nil {
+		if g.static[mem.instance] == mem {
+			delete(g.static, mem.instance)
+		}
 		mem.instance = *h.instance
 		g.static[mem.instance] = mem
 	}

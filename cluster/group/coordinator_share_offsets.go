@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -127,7 +128,7 @@ func (c *Coordinator) AlterShareGroupOffsets(ctx context.Context, version int16,
 			switch {
 			case !known || p.Partition < 0 || int(p.Partition) >= len(t.Partitions):
 				altered.ErrorCode, altered.ErrorMessage = explain(kerr.UnknownTopicOrPartition)
-			case p.StartOffset < 0:
+			case p.StartOffset < 0 || p.StartOffset == math.MaxInt64: // no record has that one
 				altered.ErrorCode, altered.ErrorMessage = explain(kerr.Detail(kerr.InvalidRequest, "start offset %d", p.StartOffset))
 			default:
 				starts = append(starts, shareStart{image.TopicPartition{Topic: t.ID, Partition: p.Partition}, p.StartOffset})

@@ -104,6 +104,7 @@ func (l *ledger) landed(now coordinator.Instant, r image.GroupStateRecord, err e
 	l.waiting = nil
 	if final(err) {
 		l.close(fx)
+		l.m.kind.stop(now, fx) // whoever waits for anything else is to ask again, too
 		l.m.restore(now)
 		return
 	}

@@ -90,9 +90,7 @@ func heldIn(img *image.Image, assignment []byte) (p partitions, ok bool) {
 	}
 	p = partitions{}
 	for _, in := range a.Topics {
-		if t, ok := img.TopicNamed(in.Topic); ok && len(in.Partitions) > 0 {
-			p[t.ID] = sorted(append(p[t.ID], in.Partitions...))
-		}
+		p = namedToo(img, p, in.Topic, in.Partitions)
 	}
 	return p, true
 }

@@ -190,6 +190,9 @@ func (g *streamsGroup) admit(mem *streamsMember, h *streamsBeat) (_ *streamsMemb
 		g.rename(mem, h.rq.MemberID)
 	}
 	before := mem.endpoint
+	if g.static[mem.instance] == mem.id { // it may be another instance now
+		delete(g.static, mem.instance)
+	}
 	changed, matters := mem.update(h)
 	mem.report(h.rq)
 	g.enlist(mem)

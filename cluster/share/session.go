@@ -86,7 +86,9 @@ func (s Session) key() sessionKey { return sessionKey{s.Group, s.Member} }
 // open begins a session in the place of the member's last one. What that had acquired stays so until it is acknowledged, or
 // for too long.
 func (m *Manager) open(conn context.Context, s Session, partitions []image.TopicPartition) ([]image.TopicPartition, error) {
-	is := &session{epoch: 1, partitions: slices.Clone(partitions)}
+	is := &session{epoch: 1}
+	is.change(partitions, nil)
+	partitions = slices.Clone(is.partitions)
 	is.detach = context.AfterFunc(conn, func() { m.lost(s, is) })
 	was, err := m.sessions.put(s.key(), is, m.options.MaxSessions())
 	if err != nil {
@@ -95,6 +97,9 @@ func (m *Manager) open(conn context.Context, s Session, partitions []image.Topic
 	}
 	if was != nil {
 		was.detach()
+	}
+	if conn.Err() != nil { // before the session was there to be lost
+		m.lost(s, is)
 	}
 	return partitions, nil
 }
@@ -154,6 +159,27 @@ func (ss *sessions) advance(s Session) error {
 	return nil
 }
 
+// change takes partitions out of the session and others into it, in their order. There may be very many: every session of
+// this node waits meanwhile.
+func (is *session) change(add, forget []image.TopicPartition) {
+	if len(add)+len(forget) == 0 {
+		return
+	}
+	gone, has := map[image.TopicPartition]bool{}, map[image.TopicPartition]bool{}
+	for _, p := range forget {
+		gone[p] = true
+	}
+	is.partitions = slices.DeleteFunc(is.partitions, func(p image.TopicPartition) bool { return gone[p] })
+	for _, p := range is.partitions {
+		has[p] = true
+	}
+	for _, p := range add {
+		if !has[p] {
+			has[p], is.partitions = true, append(is.partitions, p)
+		}
+	}
+}
+
 func (ss *sessions) update(s Session, add, forget []image.TopicPartition) []image.TopicPartition {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -161,12 +187,7 @@ func (ss *sessions) update(s Session, add, forget []image.TopicPartition) []imag
 	if is == nil {
 		return nil // closed meanwhile
 	}
-	is.partitions = slices.DeleteFunc(is.partitions, func(p image.TopicPartition) bool { return slices.Contains(forget, p) })
-	for _, p := range add {
-		if !slices.Contains(is.partitions, p) {
-			is.partitions = append(is.partitions, p)
-		}
-	}
+	is.change(add, forget)
 	if n := len(is.partitions); n > 0 {
 		turn := int(s.Epoch) % n
 		return slices.Concat(is.partitions[turn:], is.partitions[:turn])
