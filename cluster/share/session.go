@@ -114,6 +114,20 @@ func (m *Manager) lost(s Session, is *session) {
 	}
 }
 
+// Keep is for who has acquired something in a session: when that has ended meanwhile, the partitions' records are given back, as
+// they were when it ended.
+func (m *Manager) Keep(s Session, partitions []image.TopicPartition) {
+	m.sessions.mu.Lock()
+	lives := m.sessions.all[s.key()] != nil
+	m.sessions.mu.Unlock()
+	if lives {
+		return
+	}
+	for _, p := range partitions {
+		m.give(Key{s.Group, p}, s.Member)
+	}
+}
+
 func (ss *sessions) put(k sessionKey, is *session, most int) (was *session, err error) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()

@@ -85,6 +85,7 @@ func (c *shareFetchCall) run(ctx context.Context) error {
 		endSession(ctx, c.broker.Shares, session, &c.answers)
 	} else if c.req.MaxRecords > 0 && c.req.MaxBytes > 0 && len(c.parts) > 0 {
 		c.fetch(ctx)
+		c.broker.Shares.Keep(session, c.parts)
 	}
 	return nil
 }
@@ -119,7 +120,8 @@ func (c *shareFetchCall) fetch(ctx context.Context) {
 func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 	for range mostRaces {
 		read, bytes, failed := c.read(ctx)
-		if failed {
+		if failed { // the member must know, and no other partition waits for that one
+			c.acquire(read)
 			return true
 		}
 		if bytes == 0 || bytes < int(c.req.MinBytes) && !last {
