@@ -251,8 +251,9 @@ func (g *consumerGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
 	g.assignBy, g.refreshBy = never, never
 }
 
-// revive writes all of a group whose removal failed: it may have succeeded.
+// revive writes all of a group whose removal failed: it may have succeeded, and what was to be written was dropped.
 func (g *consumerGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
+	g.ledger.markStored()
 	g.ledger.mark(epochsKey)
 	g.ledger.flush(fx)
 }

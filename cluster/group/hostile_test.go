@@ -44,7 +44,7 @@ func (o *odd) beat(label, id, instance string, epoch int32) {
 	})
 }
 
-// A leader of the classic protocol may assign whatever it likes. The group would stay locked for ever by a panic over it.
+// A leader of the classic protocol may assign whatever it likes. A panic over it by a timer would end the broker.
 func TestAPartitionThatThereIsNotMustNotPanicWhenTheGroupIsUpgraded(t *testing.T) {
 	o := newOdd(t)
 	o.do(func(fx *coordinator.Effects) {
@@ -106,5 +106,36 @@ func TestAHeartbeatMustNotHangWhenTheGroupIsMadeAnew(t *testing.T) {
 	}
 	if len(o.open) > 0 {
 		t.Errorf("not answered: %v", o.open)
+	}
+}
+
+// Who left while the group was being removed, and it was not, is not in it any more.
+func TestAMemberThatLeftMustNotComeBackWhenARemovalFails(t *testing.T) {
+	for _, share := range []bool{false, true} {
+		o := newOdd(t)
+		ask := func(label, id string, epoch int32) {
+			if !share {
+				o.beat(label, id, "", epoch)
+				return
+			}
+			o.do(func(fx *coordinator.Effects) {
+				o.m.shareHeartbeat(o.now, shareRequest{ticket: o.ticket(label), memberID: id, epoch: epoch, topics: []string{"t"}}, fx)
+			})
+		}
+		ask("a", "a", joining)
+		ask("b", "b", joining)
+		o.hold = true
+		ask("b left", "b", leaving)
+		ask("a left", "a", leaving) // with the next record
+		o.do(func(fx *coordinator.Effects) { o.m.deleteGroup(o.now, o.ticket("delete"), fx) })
+		o.apply()
+		o.fail(kerr.NotController)
+		for len(o.inFlight) > 0 {
+			o.apply()
+		}
+		o.restart()
+		if o.m.kind.occupied() {
+			t.Errorf("share %v: the group has members", share)
+		}
 	}
 }

@@ -49,6 +49,16 @@ func (l *ledger) mark(keys ...string) {
 	}
 }
 
+// markStored marks what the image has of a group of the ledger's kind: it may be there no more.
+func (l *ledger) markStored() {
+	if is, ok := l.m.image().Group(l.m.id); ok && is.Kind == l.kind {
+		is.State.Walk(nil, func(e image.GroupEntry) bool {
+			l.mark(string(e.Key))
+			return true
+		})
+	}
+}
+
 // answer is sent when all that is marked now is in the log: at once when nothing is under way.
 func (l *ledger) answer(t coordinator.Ticket, body any, refusal func(kerr.Code) any, fx *coordinator.Effects) {
 	switch r := (reply{t, body, refusal}); {

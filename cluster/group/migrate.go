@@ -28,9 +28,7 @@ func (m *machine) upgrade(now coordinator.Instant, fx *coordinator.Effects) bool
 	}
 	was.retire(fx)
 	m.become(g, now, fx)
-	if is, ok := m.image().Group(m.id); ok && is.Kind == image.ConsumerGroup { // and was not recorded as a classic one
-		is.State.Walk(nil, func(e image.GroupEntry) bool { g.ledger.mark(string(e.Key)); return true })
-	}
+	g.ledger.markStored() // it may have been one before, and not recorded as a classic one
 	if !g.occupied() {
 		return true // what was before lasts until there is somebody
 	}

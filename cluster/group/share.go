@@ -159,8 +159,9 @@ func (g *shareGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
 	g.assignBy, g.beginBy = never, never
 }
 
-// revive writes all of a group whose removal failed: it may have succeeded.
+// revive writes all of a group whose removal failed: it may have succeeded, and what was to be written was dropped.
 func (g *shareGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
+	g.ledger.markStored()
 	g.ledger.mark(epochsKey)
 	g.ledger.flush(fx)
 }

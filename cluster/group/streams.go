@@ -121,12 +121,7 @@ func (g *streamsGroup) stop(_ coordinator.Instant, fx *coordinator.Effects) {
 
 // revive writes all that there is: what was to be written may have been dropped.
 func (g *streamsGroup) revive(_ coordinator.Instant, fx *coordinator.Effects) {
-	if is, ok := g.image().Group(g.id); ok && is.Kind == image.StreamsGroup {
-		is.State.Walk(nil, func(e image.GroupEntry) bool {
-			g.log.mark(string(e.Key))
-			return true
-		})
-	}
+	g.log.markStored()
 	g.log.mark(epochsKey, settingsKey, topologyKey)
 	for id, mem := range g.members {
 		g.mark(mem)
