@@ -85,7 +85,7 @@ steps_of() { # NAME PHASE: the steps that the phase must report
       ;;
     2)
       printf '%s\n' after resume
-      if has "$1" groups; then echo groups; fi
+      for c in groups flows; do if has "$1" "$c"; then echo "$c"; fi; done
       ;;
     3) if [ -n "$(peers_of "$1")" ]; then echo peers; fi ;;
     raw) echo raw ;;
@@ -104,7 +104,7 @@ install() {
   go=$("$root/.ci/go")
   prepare_server
   (cd "$root" && "$go" build -buildvcs=false -o "$cache/franz" ./integration/clients/franz)
-  export FRANZ=$cache/franz TOOLS_LIB NODE_PATH
+  export FRANZ=$cache/franz TOOLS_LIB TOOLS_CLASSES NODE_PATH
   local name
   for name in "${names[@]}"; do install_"${command[$name]%% *}" ${command[$name]#* }; done
 }
@@ -114,7 +114,7 @@ install_kafka_python() { python "kafka-python-$1" >/dev/null; }
 install_confluent() { python confluent-kafka >/dev/null; }
 install_kafkajs() { NODE_PATH=$(node_modules); }
 install_java() { classes "$1" "$(maven java "$1")" >/dev/null; }
-install_tools() { TOOLS_LIB=$(maven tools "$1"); }
+install_tools() { TOOLS_LIB=$(maven tools "$1"); TOOLS_CLASSES=$(classes "$1" "$TOOLS_LIB" tools); }
 install_streams() { classes "$1" "$(maven streams "$1")" streams >/dev/null; TOOLS_LIB=$(maven tools "$3"); }
 install_share() { classes "$1" "$(maven java "$1")" share >/dev/null; TOOLS_LIB=$(maven tools "$2"); }
 

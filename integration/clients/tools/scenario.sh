@@ -34,6 +34,11 @@ sum() { awk -F: '{ n += $3 } END { print n + 0 }'; }
 committed() { # the sum of the group's offsets over the topic's partitions
   groups --describe --group "$1" | awk -v topic="$TOPIC" '$2 == topic { n += $4 } END { print n + 0 }'
 }
+flows() { # FILE: its commands in one JVM; prints those that fail
+  java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
+    -Djava.io.tmpdir="$(dirname "$STATE")" -cp "$TOOLS_CLASSES" \
+    Flows "$server" "$BOOTSTRAP" "$(dirname "${BASH_SOURCE[0]}")/$1"
+}
 expect() { # WHAT GOT WANT
   [ "$2" = "$3" ] || { echo "FAIL $step $1: $2, not $3"; trap - ERR; exit 1; }
 }
@@ -107,6 +112,12 @@ phase_2() {
   groups --delete --group "$GROUP-all" >/dev/null
   expect "listed after deletion" "$(groups --list | grep -cx "$GROUP-all" || true)" 0
   echo "ok groups list, describe, reset, delete"
+
+  step=flows
+  server=${SERVER:-chronik}
+  flows flows.txt
+  if [ "$server" = cluster ]; then flows flows-cluster.txt; fi
+  echo "ok flows as in flows.txt"
 }
 phase_3() {
   step=peers
