@@ -75,6 +75,8 @@ const (
 	kafkaKey  = "kafka"
 	envPrefix = "CHRONIK_"
 	kafkaEnv  = "CHRONIK_KAFKA_"
+	// toolsVariable tells chronik which brokers to ask. It is no setting of a server, and whoever uses both has it in the environment.
+	toolsVariable = "CHRONIK_BROKERS"
 )
 
 // settings is the catalogue: README, Dockerfile and compose.yaml may name
@@ -298,7 +300,7 @@ func readEnviron(environ []string) (layer, error) {
 	var errs []error
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) || text == "" || serviceLink(name, text) {
+		if !strings.HasPrefix(name, envPrefix) || text == "" || name == toolsVariable || serviceLink(name, text) {
 			continue
 		}
 		key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")

@@ -213,6 +213,7 @@ func TestWrong(t *testing.T) {
 		{nil, []string{"CHRONIK_ADVERTISED_ADRR=a"}, `CHRONIK_ADVERTISED_ADRR: there is no such setting: write CHRONIK_ADVERTISED_ADDR`},
 		{nil, []string{"CHRONIK_FOO=a"}, `CHRONIK_FOO: there is no such setting: see chronik-server --help for those that there are`},
 		{nil, []string{"CHRONIK_KAFKA_="}, ``},
+		{nil, []string{"CHRONIK_BROKERS=localhost:9093"}, ``},
 		{[]string{"--data-dir", ""}, nil, `--data-dir: is empty: write a value or leave it out`},
 		{[]string{"--bind-addr", "localhost:9092"}, nil, `--bind-addr: "localhost:9092" has a port: write localhost here and 9092 in kafka-port`},
 		{[]string{"--bind-addr", "[::1]:9092"}, nil, `--bind-addr: "[::1]:9092" has a port: write ::1 here and 9092 in kafka-port`},

@@ -137,7 +137,24 @@ func explained(message string, err error) error {
 	if message == "" {
 		return err
 	}
-	return fmt.Errorf("%s (%w)", message, err)
+	return refusal{message, err}
+}
+
+// refusal is a broker's error code with the broker's own words. They stand instead of the code's general ones, which may say
+// something else: a count of partitions that is no increase is INVALID_PARTITIONS, "below 1".
+type refusal struct {
+	message string
+	err     error
+}
+
+func (r refusal) Unwrap() error { return r.err }
+
+func (r refusal) Error() string {
+	var code *kerr.Error
+	if errors.As(r.err, &code) {
+		return fmt.Sprintf("%s (%s)", r.message, code.Message)
+	}
+	return fmt.Sprintf("%s (%v)", r.message, r.err)
 }
 
 // answered is the error of a broker's answer: code, with what the broker says of it.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -59,6 +61,7 @@ It asks localhost:9092, unless --brokers or CHRONIK_BROKERS names brokers of a c
 		SilenceErrors: true,
 	}
 	root.SetOut(out)
+	root.SetFlagErrorFunc(wrongFlag)
 	root.SetVersionTemplate(versionText())
 	root.AddGroup(&cobra.Group{ID: dataPart, Title: "Topics and records:"}, &cobra.Group{ID: groupsPart, Title: "Consumers:"},
 		&cobra.Group{ID: clusterPart, Title: "The cluster:"}, &cobra.Group{ID: filesPart, Title: "Files of a stopped node:"})
@@ -68,6 +71,18 @@ It asks localhost:9092, unless --brokers or CHRONIK_BROKERS names brokers of a c
 	addTo(root, filesPart, dumpCommand())
 	root.AddCommand(versionCommand())
 	return root
+}
+
+// wrongFlag says of a flag that cannot be read what was wrong, without the names of Go's functions, and who lists the flags.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	said := err
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		if before, _, found := strings.Cut(err.Error(), ": strconv."); found {
+			said = fmt.Errorf("%s: %w", before, number.Err)
+		}
+	}
+	return fmt.Errorf("%w: %s --help lists the flags", said, cmd.CommandPath())
 }
 
 func addTo(root *cobra.Command, part string, commands ...*cobra.Command) {
