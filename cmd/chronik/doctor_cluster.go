@@ -174,6 +174,9 @@ func (d *doctor) versions(ctx context.Context, admin *kadm.Client) error {
 	}
 	for _, f := range featuresOf(all) {
 		subject, found := f.Feature, fmt.Sprintf("level %d; all brokers understand %d to %d", f.Level, f.Min, f.Max)
+		if f.Level == 0 {
+			found = fmt.Sprintf("not raised; all brokers understand %d to %d", f.Min, f.Max)
+		}
 		switch {
 		case f.Min > f.Max:
 			d.find(bad, "feature", subject, "no level is understood by all brokers", "have them all run one release")

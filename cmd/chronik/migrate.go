@@ -27,7 +27,7 @@ It is done in one step that a crash does not leave half done; what was there is 
 				return errors.New("of which node? write one data directory: chronik cluster migrate-metadata DATA-DIR --to file|raft")
 			}
 			if to != "file" && to != "raft" {
-				return fmt.Errorf("--to %q: write file or raft", to)
+				return fmt.Errorf("where to? write --to file or --to raft, not %q", to)
 			}
 			return migrate(cmd, args[0], to == "file")
 		},
