@@ -1,6 +1,7 @@
 package group
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -80,8 +81,15 @@ func matching(img *image.Image, pattern string) (names []string) {
 	return names
 }
 
+// mostPattern bounds a regular expression, in bytes: it is held against every topic's name while the group waits, whose time grows with
+// its length.
+const mostPattern = 4 << 10
+
 // compilePattern reads a regular expression in the syntax of RE2, which names of topics match as a whole.
 func compilePattern(pattern string) (*regexp.Regexp, error) {
+	if len(pattern) > mostPattern {
+		return nil, fmt.Errorf("it has %d bytes, and may have %d", len(pattern), mostPattern)
+	}
 	if _, err := regexp.Compile(pattern); err != nil {
 		return nil, err // before it stands in brackets that it could close
 	}

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -78,7 +79,7 @@ func (c *Coordinator) checkHeartbeat(version int16, rq *kmsg.ConsumerGroupHeartb
 	}
 	if rq.SubscribedTopicRegex != nil {
 		if _, err := compilePattern(*rq.SubscribedTopicRegex); err != nil {
-			return kerr.Detail(kerr.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %v.", *rq.SubscribedTopicRegex, err)
+			return kerr.Detail(kerr.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %v.", shown(*rq.SubscribedTopicRegex), err)
 		}
 	}
 	if rq.MemberEpoch == joining {
@@ -173,4 +174,13 @@ func describePartitions(img *image.Image, p partitions) []kmsg.AssignmentTopicPa
 		}
 	}
 	return list
+}
+
+// shown is the beginning of what a client has sent, for an error.
+func shown(s string) string {
+	const most = 100
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
 }
