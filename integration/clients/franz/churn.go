@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -236,7 +235,7 @@ func (r *round) hurt(m *member) {
 		m.kill()
 	case 1:
 		r.counts["stopped"]++
-		m.signal(syscall.SIGTERM)
+		m.stop()
 	case 2:
 		r.counts["held still"]++
 		m.hold(time.Second)
@@ -289,7 +288,7 @@ func (r *round) lacking() string {
 
 func (r *round) endAll() error {
 	for _, m := range r.members {
-		m.signal(syscall.SIGTERM)
+		m.stop()
 	}
 	var stuck error
 	for _, m := range r.members {

@@ -141,6 +141,12 @@ func (m *member) ended() bool {
 
 func (m *member) signal(s syscall.Signal) { _ = m.cmd.Process.Signal(s) } // it may have ended
 
+// stop asks it to leave. Some clients leave the group without a word of what they let go.
+func (m *member) stop() {
+	m.note(change{time.Now().UnixMilli(), '?', nil})
+	m.signal(syscall.SIGTERM)
+}
+
 func (m *member) kill() {
 	m.note(change{time.Now().UnixMilli(), '-', m.owns()})
 	m.signal(syscall.SIGKILL)
