@@ -238,7 +238,11 @@ func (l *ledger) shared() error {
 	var all []event
 	for _, m := range l.members {
 		m.mu.Lock()
-		for _, c := range m.times {
+		for i, c := range m.times {
+			if i+1 < len(m.times) && c.what == '+' && m.times[i+1].what == '-' && m.times[i+1].at == c.at {
+				gone := m.times[i+1].parts // within the clock's step: it never had them
+				c.parts = slices.DeleteFunc(slices.Clone(c.parts), func(p int) bool { return slices.Contains(gone, p) })
+			}
 			all = append(all, event{c, m})
 		}
 		m.mu.Unlock()

@@ -43,6 +43,23 @@ func TestAPartitionWithTwoOwnersIsFound(t *testing.T) {
 	}
 }
 
+func TestWhatWasGivenAndTakenAtOnceIsNobodys(t *testing.T) {
+	a, b := &member{name: "a"}, &member{name: "b"}
+	l := ledgerOf(a, b)
+	if err := say(t, a, "+\t10\t3,4", "-\t10\t4"); err != nil {
+		t.Fatal(err)
+	}
+	if err := say(t, b, "+\t20\t4"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.err(); err != nil {
+		t.Error(err)
+	}
+	if err := say(t, b, "+\t30\t3"); err != nil || l.err() == nil {
+		t.Error("what it kept is its own:", err)
+	}
+}
+
 func TestWhoWasHeldStillHasLostItsPartitions(t *testing.T) {
 	a, b := &member{name: "a"}, &member{name: "b"}
 	l := ledgerOf(a, b)
