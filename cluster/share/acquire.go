@@ -58,7 +58,7 @@ type place struct {
 }
 
 // look says where to read, after it has taken over where the log begins and ends.
-func (p *partition) look(logStart, logEnd int64) (place, error) {
+func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, fx *coordinator.Effects) (place, error) {
 	if err := p.refusal(); err != nil {
 		return place{}, err
 	}
@@ -70,6 +70,7 @@ func (p *partition) look(logStart, logEnd int64) (place, error) {
 	}
 	p.startAt(logStart)
 	p.endAt(logEnd)
+	p.flush(now, fx)
 	for i := range p.spans {
 		if p.spans[i].free() {
 			return place{from: p.spans[i].first}, nil

@@ -305,7 +305,7 @@ func (o *oracle) drain() {
 			}
 		}
 	}
-	if at, err := o.p.look(o.logStart, o.logEnd); err != nil || at.from != max(o.lastShown(), o.logStart, o.p.end) || len(o.p.spans) > 0 {
+	if at, err := o.look(); err != nil || at.from != max(o.lastShown(), o.logStart, o.p.end) || len(o.p.spans) > 0 {
 		o.t.Fatalf("after all was consumed: %v, %v: %s", at, err, o.describe())
 	}
 	for at := o.logStart; at < o.logEnd; at++ {

@@ -185,11 +185,12 @@ func (p *partition) startAt(logStart int64) {
 }
 
 // endAt takes over that the log ends earlier than the group has looked: after an unclean election there will be other records
-// at these offsets.
+// at these offsets. That is recorded: who begins with what is stored would take them for those that were acknowledged.
 func (p *partition) endAt(logEnd int64) {
 	if p.start == state.NotBegun || logEnd >= p.end {
 		return
 	}
+	p.dirty = true
 	p.start = min(p.start, logEnd)
 	p.split(logEnd)
 	p.spans = slices.Delete(p.spans, p.at(logEnd), len(p.spans))

@@ -58,8 +58,8 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Readi
 func (m *Manager) look(ctx context.Context, k Key, log *replica.Partition) (at place, err error) {
 	for range 2 {
 		marks := log.Marks()
-		told := m.machines.Tell(k.String(), func(p *partition, _ coordinator.Instant, _ *coordinator.Effects) {
-			at, err = p.look(marks.LogStart, marks.LogEnd)
+		told := m.machines.Tell(k.String(), func(p *partition, now coordinator.Instant, fx *coordinator.Effects) {
+			at, err = p.look(now, marks.LogStart, marks.LogEnd, fx)
 		})
 		if told != nil {
 			return place{none: true}, nil // its coordinator has not begun the state yet, as far as is known here

@@ -90,9 +90,14 @@ func (w *world) wait(d time.Duration) {
 	}
 }
 
+func (w *world) look() (at place, err error) {
+	w.do(func(fx *coordinator.Effects) { at, err = w.p.look(w.now, w.logStart, w.logEnd, fx) })
+	return at, err
+}
+
 // fetch reads up to most batches and acquires what can be had.
 func (w *world) fetch(batches int, want Want) []Acquired {
-	at, err := w.p.look(w.logStart, w.logEnd)
+	at, err := w.look()
 	if err == nil && at.unset {
 		w.do(func(fx *coordinator.Effects) { w.p.begin(w.now, w.newTicket(), w.logStart, fx) })
 		return nil
