@@ -113,7 +113,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	n.openReplicas(o)
 	g := group.Options{
 		Log: n.Meta, Self: o.ID, Serves: n.Replicas.Serving, Config: n.groupConfig, Now: time.Now, NewMemberID: newMemberID, Logger: o.Logger,
-		Group: func(id string) config.Group { return n.Settings.Group(n.Meta.Image(), id) },
+		Group: n.Settings.Group,
 		End:   n.endOf,
 	}
 	if n.peers != nil {
@@ -123,7 +123,7 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	n.Meta.Watch(n.Groups)
 	n.Shares = share.New(share.Options{
 		Log: n.Meta, Parts: n.Replicas, Self: o.ID, Now: time.Now, Logger: o.Logger,
-		Config:      func(id string) config.ShareGroup { return n.Settings.Group(n.Meta.Image(), id).Share },
+		Config:      func(id string) config.ShareGroup { return n.Settings.Group(id).Share },
 		MaxSessions: func() int { return int(n.Settings.Broker().ShareMaxSessions) },
 	})
 	n.Meta.Watch(n.Shares)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,13 @@ type Settings struct {
 	static config.Static
 	logger *slog.Logger
 	broker atomic.Pointer[config.Broker]
+	groups atomic.Pointer[groupSettings]
+}
+
+// groupSettings are the compiled configurations of groups: members ask for theirs with every request.
+type groupSettings struct {
+	usual config.Group            // of those that have none of their own
+	own   map[string]config.Group // by group id
 }
 
 func newSettings(img *image.Image, self image.BrokerID, static map[string]string, logger *slog.Logger) (*Settings, error) {
@@ -28,6 +36,7 @@ func newSettings(img *image.Image, self image.BrokerID, static map[string]string
 		return nil, err
 	}
 	s.broker.Store(b)
+	s.compileGroups(img)
 	return s, nil
 }
 
@@ -41,19 +50,32 @@ func (s *Settings) compile(img *image.Image) (*config.Broker, error) {
 	return b, nil
 }
 
+// compileGroups goes by the broker's configuration.
+func (s *Settings) compileGroups(img *image.Image) {
+	b := s.Broker()
+	g := &groupSettings{usual: b.Group(nil), own: map[string]config.Group{}}
+	for _, r := range img.ConfigResources(image.GroupResource) {
+		g.own[r.Name] = b.Group(img.Configs(r))
+	}
+	s.groups.Store(g)
+}
+
 // Apply is image.Watcher's. What the controller let in compiles; should it not, the settings before stay.
 func (s *Settings) Apply(d *image.Delta) {
-	for _, r := range d.Configs {
-		if r.Type != image.BrokerResource {
-			continue
-		}
+	has := func(t image.ResourceType) bool {
+		return slices.ContainsFunc(d.Configs, func(r image.Resource) bool { return r.Type == t })
+	}
+	changed := has(image.BrokerResource)
+	if changed {
 		b, err := s.compile(d.New)
 		if err != nil {
 			s.logger.Error("a broker config was set that does not compile; the ones before stay", "error", err)
 			return
 		}
 		s.broker.Store(b)
-		return
+	}
+	if changed || has(image.GroupResource) {
+		s.compileGroups(d.New)
 	}
 }
 
@@ -77,7 +99,11 @@ func (s *Settings) Topic(img *image.Image, name string) *config.Topic {
 	return t
 }
 
-// Group is the compiled configuration of the group with that id, of whatever kind it is.
-func (s *Settings) Group(img *image.Image, id string) config.Group {
-	return s.Broker().Group(img.Configs(image.Resource{Type: image.GroupResource, Name: id}))
+// Group is the compiled configuration of the group with that id, of whatever kind it is: one atomic load and a look-up.
+func (s *Settings) Group(id string) config.Group {
+	g := s.groups.Load()
+	if own, ok := g.own[id]; ok {
+		return own
+	}
+	return g.usual
 }

@@ -58,16 +58,10 @@ type catalogue struct {
 	by   map[string]*Def
 }
 
-// Topics, Brokers and Groups list the configs of each kind of resource, by name. The caller must not change them.
-func Topics() []*Def  { return topics.defs }
-func Brokers() []*Def { return brokers.defs }
-func Groups() []*Def  { return groups.defs }
-
-// CheckTopic, CheckBroker and CheckGroup refuse a name that is not in the catalogue and a value that is not valid, each
+// CheckTopic and CheckBroker refuse a name that is not in the catalogue and a value that is not valid, each
 // by itself; what values mean together is checked by the Compile functions. The error is a kerr.InvalidConfig.
 func CheckTopic(name, value string) error  { return topics.check(name, value) }
 func CheckBroker(name, value string) error { return brokers.check(name, value) }
-func CheckGroup(name, value string) error  { return groups.check(name, value) }
 
 // TopicDef, BrokerDef and GroupDef look a config up.
 func TopicDef(name string) (*Def, bool)  { return topics.def(name) }
