@@ -34,7 +34,11 @@ type shareFetchCall struct {
 func shareFetch(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.ShareFetchRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.ShareFetchResponse)
 	c := &shareFetchCall{broker: b, rq: rq, req: req, group: orEmpty(req.GroupID), member: orEmpty(req.MemberID), wake: make(chan struct{}, 1)}
-	if err := c.run(ctx); err != nil {
+	err := b.finalised("share.version")
+	if err == nil {
+		err = c.run(ctx)
+	}
+	if err != nil {
 		resp.ErrorCode, resp.ErrorMessage = int16(kerr.Of(err)), orNil(kerr.Message(err))
 		return resp, nil
 	}

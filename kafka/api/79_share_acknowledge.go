@@ -15,7 +15,11 @@ import (
 func shareAcknowledge(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.ShareAcknowledgeRequest) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.ShareAcknowledgeResponse)
 	var answers shareAnswers
-	if err := acknowledgeShare(ctx, b.Shares, req, &answers); err != nil {
+	err := b.finalised("share.version")
+	if err == nil {
+		err = acknowledgeShare(ctx, b.Shares, req, &answers)
+	}
+	if err != nil {
 		resp.ErrorCode, resp.ErrorMessage = int16(kerr.Of(err)), orNil(kerr.Message(err))
 		return resp, nil
 	}

@@ -20,6 +20,11 @@ const missingInternalTopics = 3
 // StreamsGroupTopologyDescriptionUpdate (key 93, KIP-1331) is not served: it hands the description of a topology to a
 // plug-in, brokers of Kafka that have none refuse it, and members only send it to a broker that asks for it here.
 func streamsGroupHeartbeat(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.StreamsGroupHeartbeatRequest) (kmsg.Response, error) {
+	if err := b.finalised("streams.version"); err != nil {
+		resp := req.ResponseKind().(*kmsg.StreamsGroupHeartbeatResponse)
+		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
+		return resp, nil
+	}
 	resp, create := b.Groups.StreamsHeartbeat(ctx, client(rq), rq.Version, req)
 	if create == nil {
 		return resp, nil

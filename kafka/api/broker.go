@@ -16,6 +16,7 @@ import (
 	"chronik/cluster/replica"
 	"chronik/cluster/share"
 	"chronik/kafka/config"
+	"chronik/kafka/kerr"
 	"chronik/kafka/quota"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
@@ -68,6 +69,15 @@ func (b *Broker) Served(key, version int16) bool {
 		return false
 	}
 	return table[key].min <= version && version <= table[key].max
+}
+
+// finalised refuses what belongs to a feature that the cluster does not have (any more), as Kafka does: its level was lowered, or the
+// cluster is older than the feature and nobody has raised it.
+func (b *Broker) finalised(feature string) error {
+	if b.Meta.Image().Feature(feature) > 0 {
+		return nil
+	}
+	return kerr.Detail(kerr.UnsupportedVersion, "%s is not finalised: kafka-features.sh upgrade raises it", feature)
 }
 
 // endpoint is where a client reaches broker n. A broker without a host of its own is told as the one that the other

@@ -9,8 +9,8 @@ type Producer struct {
 	Sequence int32 // of the batch's first record
 }
 
-// Builder writes one batch of version 2. Set the exported fields, Add records, Build; Reset starts the next batch with
-// the same fields. The zero Builder makes plain, uncompressed batches at offset 0.
+// Builder writes one batch of version 2. Set the exported fields, Add records, Build. The zero Builder makes plain, uncompressed
+// batches at offset 0.
 type Builder struct {
 	BaseOffset    int64
 	LeaderEpoch   int32
@@ -32,13 +32,6 @@ func (w *Builder) Add(r *Record) { w.addDelta(r, w.next) }
 
 // AddAt appends r with its own offset, which must be above that of the record before and at or above BaseOffset.
 func (w *Builder) AddAt(r *Record) { w.addDelta(r, r.Offset-w.BaseOffset) }
-
-// Count is the number of records added, Size the bytes of the batch if nothing is compressed.
-func (w *Builder) Count() int { return int(w.count) }
-func (w *Builder) Size() int  { return HeaderSize + len(w.records) }
-
-// Reset forgets the records and keeps the memory.
-func (w *Builder) Reset() { w.records, w.count, w.next = w.records[:0], 0, 0 }
 
 func (w *Builder) addDelta(r *Record, delta int64) {
 	if w.count == 0 {

@@ -54,8 +54,10 @@ func (s *Server) keepUnserved(nc net.Conn, from netip.Addr, d time.Duration) {
 // silence has the peer's further requests wait: it was told to send none for so long (KIP-219).
 func (c *conn) silence(d time.Duration) {
 	until := time.Now().Add(d)
-	if p := c.quiet.Load(); p == nil || p.Before(until) {
-		c.quiet.Store(&until)
+	for p := c.quiet.Load(); p == nil || p.Before(until); p = c.quiet.Load() {
+		if c.quiet.CompareAndSwap(p, &until) {
+			return
+		}
 	}
 }
 
