@@ -1,12 +1,15 @@
 package console
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 type status struct{ healthy, ready error }
@@ -74,6 +77,56 @@ func TestAnAddressInUseIsAnError(t *testing.T) {
 		t.Error("opened twice")
 	}
 	if err := a.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A profile of blocking was empty: the runtime records none unless it is told to.
+func TestABlockProfileIsRecordedWhileItIsAskedFor(t *testing.T) {
+	var rates []int
+	r := &recorded{rate: 7, record: func(rate int) { rates = append(rates, rate) }}
+	r.profile = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if len(rates) == 1 { // a second one while the first is under way
+			r.ServeHTTP(w, nil)
+		}
+	})
+	r.ServeHTTP(nil, nil)
+	if want := []int{7, 7, 7, 0}; !slices.Equal(rates, want) {
+		t.Errorf("the rate went %v, want %v", rates, want)
+	}
+
+	s, err := New(Options{Addr: "127.0.0.1:0", Status: &status{}, Pprof: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- s.Serve() }()
+	wait, done := make(chan struct{}), make(chan struct{})
+	go func() { // waits all the time, in bits of a scheduler's turn
+		defer close(done)
+		for {
+			select {
+			case <-wait:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	code, body := get(t, "http://"+s.Addr().String()+"/debug/pprof/block?seconds=1")
+	close(wait)
+	<-done
+	unpacked, err := gzip.NewReader(strings.NewReader(body))
+	if code != 200 || err != nil {
+		t.Fatalf("a block profile of a second: %d %v", code, err)
+	}
+	profile, err := io.ReadAll(unpacked)
+	if err != nil || !strings.Contains(string(profile), "TestABlockProfileIsRecordedWhileItIsAskedFor") {
+		t.Errorf("a block profile of a second does not have who waited: %v", err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }
