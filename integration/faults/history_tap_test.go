@@ -44,6 +44,7 @@ type tapped struct {
 	answers   frames
 	waitingMu sync.Mutex
 	waiting   map[int32]*question // by correlation id
+	member    string              // of a share group, whose connection it is
 }
 
 func (c *tapped) Write(b []byte) (int, error) {
@@ -54,7 +55,26 @@ func (c *tapped) Write(b []byte) (int, error) {
 func (c *tapped) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.answers.add(b[:n], c.answered)
+	if err != nil {
+		c.part()
+	}
 	return n, err
+}
+
+func (c *tapped) Close() error {
+	c.part()
+	return c.Conn.Close()
+}
+
+// part notes that the connection is over, if a member of a share group had it.
+func (c *tapped) part() {
+	c.waitingMu.Lock()
+	member := c.member
+	c.member = ""
+	c.waitingMu.Unlock()
+	if member != "" {
+		c.history.parted(c.broker, member)
+	}
 }
 
 // frames puts Kafka's frames together: four bytes of length, and so many of content.
@@ -94,6 +114,9 @@ func (c *tapped) asked(frame []byte) {
 		c.waitingMu.Lock()
 		defer c.waitingMu.Unlock()
 		c.waiting[correlation] = q
+		if q.member != "" {
+			c.member = q.member
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type history struct {
 	read    []fetched
 	commits []*committed
 	lookups []lookedUp
+	shares  shareHistory
 	odd     []string // what could not be understood
 }
 
@@ -111,6 +112,9 @@ type question struct {
 	wrote   []*written
 	commits []*committed
 	group   string
+	member  string // of a share group
+	sayings []*saying
+	parting *parting               // nil for a request that begins and ends no session
 	reading map[partitionKey]int32 // the leader epochs that a fetch goes by
 }
 
@@ -138,6 +142,10 @@ func (h *history) asked(broker string, body kmsg.Request, reading map[partitionK
 		h.commits = append(h.commits, q.commits...)
 	case *kmsg.OffsetFetchRequest:
 		q.group = rq.Group
+	case *kmsg.ShareFetchRequest:
+		h.askedForShare(q, broker, rq)
+	case *kmsg.ShareAcknowledgeRequest:
+		h.askedToAcknowledge(q, broker, rq)
 	case *kmsg.MetadataRequest:
 	default:
 		return nil
@@ -209,6 +217,10 @@ func (h *history) answered(broker string, q *question, body kmsg.Response) {
 		}
 	case *kmsg.OffsetFetchResponse:
 		h.answeredLookup(q, took, r)
+	case *kmsg.ShareFetchResponse:
+		h.answeredShare(broker, q, took, r)
+	case *kmsg.ShareAcknowledgeResponse:
+		h.answeredAcknowledge(q, took, r)
 	case *kmsg.MetadataResponse:
 		for _, t := range r.Topics {
 			if t.Topic != nil {

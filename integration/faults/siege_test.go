@@ -154,14 +154,19 @@ func (r *siege) awaitWhole() {
 
 // lacking says what is not whole.
 func (r *siege) lacking(ctx context.Context, client *kgo.Client) string {
-	var views []map[partitionKey]kmsg.MetadataResponseTopicPartition
+	_, lacking := r.look(ctx, client)
+	return lacking
+}
+
+// look asks every node what it sees of the partitions, and says what is not whole.
+func (r *siege) look(ctx context.Context, client *kgo.Client) (views []map[partitionKey]kmsg.MetadataResponseTopicPartition, lacking string) {
 	for n := range r.cluster.Nodes {
 		rq := kmsg.NewPtrMetadataRequest()
 		ask, cancel := context.WithTimeout(ctx, 2*time.Second)
 		answer, err := client.Broker(n+1).Request(ask, rq)
 		cancel()
 		if err != nil {
-			return fmt.Sprintf("node %d does not say what it sees: %v", n+1, errors.Join(err, client.Ping(ctx)))
+			return nil, fmt.Sprintf("node %d does not say what it sees: %v", n+1, errors.Join(err, client.Ping(ctx)))
 		}
 		view := map[partitionKey]kmsg.MetadataResponseTopicPartition{}
 		for _, t := range answer.(*kmsg.MetadataResponse).Topics {
@@ -171,7 +176,7 @@ func (r *siege) lacking(ctx context.Context, client *kgo.Client) string {
 		}
 		views = append(views, view)
 	}
-	return lackingIn(views, int(r.replicas))
+	return views, lackingIn(views, int(r.replicas))
 }
 
 // lackingIn says how the nodes' views of the partitions are not those of a cluster that is whole.
