@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -64,7 +66,7 @@ func (m *machine) leave(now coordinator.Instant, t coordinator.Ticket, leavers [
 	case serves:
 		is.leave(now, t, leavers, fx)
 	default:
-		fx.Answer(t, kerr.UnknownMemberID)
+		fx.Answer(t, slices.Repeat([]kerr.Code{kerr.UnknownMemberID}, len(leavers)))
 	}
 }
 

@@ -41,6 +41,7 @@ type consumer struct {
 	held     partitions // assigned to it
 	revoking partitions // asked back
 	target   partitions
+	granted  map[image.TopicPartition]int32 // since which epoch it has what is in held and revoking
 
 	revokeBy time.Duration // when a member that has not let go is removed
 	joinBy   time.Duration // so is a classic one that was told to join again ...
@@ -110,6 +111,11 @@ func (g *consumerGroup) sorted() []*consumer {
 	return list
 }
 
+// newConsumer is somebody who is not in the group yet.
+func newConsumer(id, instance string) *consumer {
+	return &consumer{seat: seat{id: id, instance: instance}, granted: map[image.TopicPartition]int32{}, revokeBy: never, joinBy: never, syncBy: never}
+}
+
 // enlist adds a member, with what it holds.
 func (g *consumerGroup) enlist(mem *consumer) {
 	g.members[mem.id] = mem
@@ -137,7 +143,22 @@ func (g *consumerGroup) hold(mem *consumer, held, revoking partitions) {
 	g.disown(mem)
 	mem.held, mem.revoking = held, revoking
 	g.own(mem)
+	mem.forget()
 	g.ledger.mark(currentEntry + mem.id)
+}
+
+// forget drops since when the member has what it does not have any more.
+func (mem *consumer) forget() {
+	for at := range mem.granted {
+		if !mem.held.has(at.Topic, at.Partition) && !mem.revoking.has(at.Topic, at.Partition) {
+			delete(mem.granted, at)
+		}
+	}
+}
+
+// grant notes since when the member has p.
+func (mem *consumer) grant(p partitions, epoch int32) {
+	p.each(func(t image.TopicID, n int32) { mem.granted[image.TopicPartition{Topic: t, Partition: n}] = epoch })
 }
 
 // own enters mem as the owner of what it holds. What another member has, mem has not: two that say so (members of a classic
@@ -264,7 +285,7 @@ func (g *consumerGroup) remove(now coordinator.Instant, gone []*consumer, fx *co
 	for _, mem := range gone {
 		g.drop(mem)
 	}
-	if g.mayDowngrade(gone) {
+	if g.mayDowngrade() {
 		g.downgrade(now, fx)
 		return true
 	}

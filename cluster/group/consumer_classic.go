@@ -28,7 +28,7 @@ func (g *consumerGroup) join(now coordinator.Instant, j joinRequest, fx *coordin
 	if g.updateClassic(mem, j, says) {
 		g.changed(now)
 	}
-	if g.mayDowngrade(nil) { // a static member came back with the classic protocol, and was the last with the other one
+	if g.mayDowngrade() { // a static member came back with the classic protocol, and was the last with the other one
 		g.downgrade(now, fx).join(now, j.knownAs(mem.id), fx)
 		return
 	}
@@ -50,8 +50,11 @@ func (j joinRequest) knownAs(id string) joinRequest {
 
 func (g *consumerGroup) checkJoin(j joinRequest) (kerr.Code, kmsg.ConsumerMemberMetadata) {
 	known := g.members[j.memberID] != nil || g.static[j.instance] != nil
+	config := g.config()
 	switch {
-	case !known && len(g.members) >= g.config().ConsumerMaxSize:
+	case !config.Upgrade && !config.Downgrade: // the two protocols don't mix
+		return kerr.InconsistentGroupProtocol, kmsg.ConsumerMemberMetadata{}
+	case !known && len(g.members) >= config.ConsumerMaxSize:
 		return kerr.GroupMaxSizeReached, kmsg.ConsumerMemberMetadata{}
 	case j.protocolType != consumerProtocol || !slices.ContainsFunc(j.protocols, g.common):
 		return kerr.InconsistentGroupProtocol, kmsg.ConsumerMemberMetadata{}
@@ -88,7 +91,7 @@ func (g *consumerGroup) seatForClassic(j joinRequest) *consumer {
 	}
 	switch {
 	case mem == nil:
-		return &consumer{seat: seat{id: id, instance: j.instance}, revokeBy: never, joinBy: never, syncBy: never}
+		return newConsumer(id, j.instance)
 	case mem.id != id:
 		return g.replace(mem, id)
 	}

@@ -52,7 +52,16 @@ func (mem *consumer) encodeMember() []byte {
 func (mem *consumer) encodeCurrent() []byte {
 	dst := appendNumber(appendNumber([]byte{entryVersion}, mem.epoch), mem.previous)
 	dst = appendNumber(dst, mem.state)
-	return appendPartitions(appendPartitions(dst, mem.held), mem.revoking)
+	dst = appendPartitions(appendPartitions(dst, mem.held), mem.revoking)
+	mem.eachHeld(func(at image.TopicPartition) { dst = appendNumber(dst, mem.granted[at]) })
+	return dst
+}
+
+// eachHeld goes through what the member holds and is asked back, in the order in which their epochs are written.
+func (mem *consumer) eachHeld(fn func(image.TopicPartition)) {
+	for _, p := range []partitions{mem.held, mem.revoking} {
+		p.each(func(t image.TopicID, n int32) { fn(image.TopicPartition{Topic: t, Partition: n}) })
+	}
 }
 
 // decode fills an empty group. A member of which something can't be read is not in it: it is told so, and joins anew.
@@ -61,7 +70,7 @@ func (g *consumerGroup) decode(s image.GroupState) {
 		g.at, _ = readEpochs(value)
 	}
 	s.Walk([]byte(memberEntry), func(e image.GroupEntry) bool {
-		mem := &consumer{seat: seat{id: string(e.Key[1:])}}
+		mem := newConsumer(string(e.Key[1:]), "")
 		current, _ := s.Get([]byte(currentEntry + mem.id))
 		target, _ := s.Get([]byte(targetEntry + mem.id))
 		if mem.decodeMember(e.Value) && mem.decodeCurrent(current) && mem.decodeTarget(target) {
@@ -106,6 +115,13 @@ func (mem *consumer) decodeCurrent(value []byte) bool {
 	mem.epoch, mem.previous = readNumber[int32](r), readNumber[int32](r)
 	mem.state = readNumber[reconciliation](r)
 	mem.held, mem.revoking = r.partitions(), r.partitions()
+	told := len(r.rest) > 0 // an older version did not say
+	mem.eachHeld(func(at image.TopicPartition) {
+		mem.granted[at] = mem.epoch
+		if told {
+			mem.granted[at] = readNumber[int32](r)
+		}
+	})
 	return r.done() && mem.state >= reconciled && mem.state <= unreleased
 }
 

@@ -17,12 +17,16 @@ func storedConsumers(t testing.TB) *consumerGroup {
 	g := emptyConsumerGroup(newWorld(t).m, 0)
 	g.at = epochs{group: 7, assignment: 6, topics: 0xfeed, since: 1_700_000_000_000}
 	some, others := partitions{topicT: {0, 1, 5}}, partitions{topicT: {3}, {2}: {300}}
-	g.enlist(&consumer{
+	a := &consumer{
 		seat: seat{
 			id: "a", instance: "i", rack: "r", client: Client{"c", "/h"}, topics: []string{"t", "u"}, epoch: 6, previous: 5,
 		},
 		rebalance: time.Minute, assignor: rangeName, pattern: "t.*", state: unrevoked, held: some, revoking: others, target: some,
-	})
+		granted: map[image.TopicPartition]int32{},
+	}
+	a.grant(some, 4)
+	a.grant(others, 5)
+	g.enlist(a)
 	g.enlist(&consumer{
 		seat: seat{id: "b", epoch: leavingForAWhile}, target: partitions{},
 		classic: &classicSide{10 * time.Second, []protocol{{"range", []byte{0, 1}}, {"x", nil}}},
@@ -61,6 +65,25 @@ func TestConsumerEntriesGolden(t *testing.T) {
 	again.decode(image.GroupState{}.With(g.entries()...))
 	if again.dump() != g.dump() {
 		t.Errorf("it was\n%s\nand is read as\n%s", g.dump(), again.dump())
+	}
+}
+
+// Version 0 once ended with what a member is to give up: its members have had all since the epoch that they are at.
+func TestACurrentEntryWithoutEpochsIsRead(t *testing.T) {
+	g := storedConsumers(t)
+	mem := g.members["a"]
+	whole := mem.encodeCurrent()
+	again := newConsumer("a", "")
+	if !again.decodeCurrent(whole[:len(whole)-5]) || !again.held.equal(mem.held) || !again.revoking.equal(mem.revoking) {
+		t.Fatalf("%x is not read", whole[:len(whole)-5])
+	}
+	for at, since := range again.granted {
+		if since != mem.epoch {
+			t.Errorf("%v is the member's since %d, and it is at %d", at, since, mem.epoch)
+		}
+	}
+	if len(again.granted) != 5 {
+		t.Error(again.granted)
 	}
 }
 

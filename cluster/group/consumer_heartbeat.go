@@ -1,6 +1,7 @@
 package group
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -33,9 +34,15 @@ func (h *consumerHeartbeat) full() bool {
 
 // consumerHeartbeat is answered when what came of it will last.
 func (m *machine) consumerHeartbeat(now coordinator.Instant, h consumerHeartbeat, fx *coordinator.Effects) {
-	if m.dead || h.epoch == joining && !m.upgrade(now, fx) {
+	if m.dead {
 		fx.Answer(h.ticket, kerr.CoordinatorNotAvailable)
 		return
+	}
+	if h.epoch == joining {
+		if err := m.upgrade(now, h, fx); err != nil {
+			fx.Answer(h.ticket, err)
+			return
+		}
 	}
 	g, ok := m.kind.(*consumerGroup)
 	if !ok {
@@ -85,10 +92,10 @@ func (g *consumerGroup) seatFor(now coordinator.Instant, h *consumerHeartbeat) (
 	case h.epoch != joining:
 		return mem, g.checkSeat(mem, h)
 	case mem == nil:
-		if len(g.members) >= g.config().ConsumerMaxSize {
-			return nil, kerr.Detail(kerr.GroupMaxSizeReached, "The consumer group has reached its maximum capacity of %d members.", g.config().ConsumerMaxSize)
+		if most := g.config().ConsumerMaxSize; len(g.members) >= most {
+			return nil, fullOf(most)
 		}
-		return &consumer{seat: seat{id: h.memberID, instance: instance}, revokeBy: never, joinBy: never, syncBy: never}, nil
+		return newConsumer(h.memberID, instance), nil
 	case instance != "" && mem.epoch != leavingForAWhile && mem.classic == nil && mem.id != h.memberID:
 		return nil, kerr.Detail(kerr.UnreleasedInstanceID, "The instance id %s is in use by member %s.", instance, mem.id)
 	case mem.id != h.memberID:
@@ -99,6 +106,11 @@ func (g *consumerGroup) seatFor(now coordinator.Instant, h *consumerHeartbeat) (
 	mem.state, mem.revokeBy = reconciled, never
 	mem.epoch, mem.previous = joining, joining
 	return mem, nil
+}
+
+// fullOf refuses who is one too many.
+func fullOf(most int) error {
+	return kerr.Detail(kerr.GroupMaxSizeReached, "The consumer group has reached its maximum capacity of %d members.", most)
 }
 
 func (g *consumerGroup) checkSeat(mem *consumer, h *consumerHeartbeat) error {
@@ -128,6 +140,8 @@ func (g *consumerGroup) replace(old *consumer, id string) *consumer {
 	mem.id, mem.epoch, mem.previous = id, joining, joining
 	mem.state, mem.revoking = reconciled, partitions{}
 	mem.revokeBy, mem.joinBy, mem.syncBy = never, never, never
+	mem.granted = maps.Clone(old.granted)
+	mem.forget()
 	g.enlist(&mem)
 	g.ledger.mark(memberEntry+id, currentEntry+id, targetEntry+id)
 	return &mem
@@ -154,8 +168,10 @@ func (g *consumerGroup) update(mem *consumer, h *consumerHeartbeat) (changed boo
 	if h.rebalance != nil {
 		mem.rebalance = *h.rebalance
 	}
-	if h.assignor != nil {
+	if h.assignor != nil && mem.assignor != *h.assignor {
+		preferred := g.assignorName()
 		mem.assignor = *h.assignor
+		changed = changed || g.assignorName() != preferred
 	}
 	if h.topics != nil && !slices.Equal(mem.topics, h.topics) {
 		mem.topics, changed = h.topics, true
@@ -187,6 +203,7 @@ func (g *consumerGroup) leaveBy(now coordinator.Instant, h consumerHeartbeat, fx
 		return nil
 	}
 	g.hold(mem, mem.held, partitions{})
+	mem.grant(mem.held, joining) // whoever comes back may commit
 	mem.epoch, mem.state, mem.revokeBy = leavingForAWhile, reconciled, never
 	g.ledger.mark(currentEntry + mem.id)
 	g.ledger.answer(h.ticket, answer, nil, fx)

@@ -326,11 +326,15 @@ func (c *mixed) hear(label string, body any) {
 func (c *mixed) check() {
 	owner := map[image.TopicPartition]string{}
 	for _, m := range c.clients {
-		if m.id == "" || m.epoch <= 0 || c.m.kind.checkCommit(commitRequest{version: 9, memberID: m.id, instance: value(m.instance), generation: m.epoch}) != kerr.None {
+		if m.id == "" || m.epoch <= 0 {
 			continue
 		}
 		m.has.each(func(t image.TopicID, n int32) {
 			at := image.TopicPartition{Topic: t, Partition: n}
+			commit := commitRequest{version: 9, memberID: m.id, instance: value(m.instance), generation: m.epoch, offsets: []image.PartitionOffset{{TopicPartition: at}}}
+			if c.m.kind.checkCommit(commit) != kerr.None {
+				return
+			}
 			if other := owner[at]; other != "" {
 				c.t.Fatalf("%s and %s both have %v/%d in %s", other, m.name, t, n, c.describe())
 			}

@@ -5,12 +5,14 @@ import (
 
 	"chronik/cluster/coordinator"
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 // consumerCommitVersion of OffsetCommit is the first that members of KIP-848 may use.
 const consumerCommitVersion = 9
 
-// checkCommit lets members commit at the epoch that they were told last, and anybody in a group without members.
+// checkCommit lets members commit at the epoch that they were told last, and of what they have had since before an earlier one
+// also at that: the commit may have been on its way when the epoch changed (KIP-1251). Anybody may in a group without members.
 func (g *consumerGroup) checkCommit(c commitRequest) kerr.Code {
 	mem := g.members[c.memberID]
 	switch {
@@ -21,7 +23,17 @@ func (g *consumerGroup) checkCommit(c commitRequest) kerr.Code {
 	case mem.classic == nil && c.version < consumerCommitVersion:
 		return kerr.UnsupportedVersion
 	}
+	if c.generation < mem.epoch && mem.hadSince(c.offsets, c.generation) {
+		return kerr.None
+	}
 	return mem.checkOffsetEpoch(c.generation)
+}
+
+func (mem *consumer) hadSince(offsets []image.PartitionOffset, epoch int32) bool {
+	return !slices.ContainsFunc(offsets, func(o image.PartitionOffset) bool {
+		since, has := mem.granted[o.TopicPartition]
+		return !has || since > epoch
+	})
 }
 
 func (mem *consumer) checkOffsetEpoch(epoch int32) kerr.Code {
@@ -38,10 +50,7 @@ func (g *consumerGroup) committed(coordinator.Instant, string) {} // only heartb
 
 func (g *consumerGroup) checkFetch(memberID string, epoch int32) kerr.Code {
 	mem := g.members[memberID]
-	switch {
-	case memberID == "" && epoch < 0:
-		return kerr.None
-	case mem == nil:
+	if mem == nil {
 		return kerr.UnknownMemberID
 	}
 	return mem.checkOffsetEpoch(epoch)

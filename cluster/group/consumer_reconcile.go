@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"chronik/cluster/coordinator"
 	"chronik/metalog/image"
 )
@@ -10,11 +12,33 @@ import (
 func (g *consumerGroup) reconcile(now coordinator.Instant, mem *consumer, owned partitions) {
 	switch {
 	case mem.state == unrevoked && keeps(owned, mem.revoking):
-	case mem.state == unrevoked:
-		g.step(now, mem, mem.epoch+1, owned) // what it commits for what it has let go counts no more
-	case mem.state == unreleased || mem.epoch != g.at.assignment:
-		g.step(now, mem, mem.epoch, owned)
+		if held := g.subscribedBy(mem, mem.held); !held.equal(mem.held) {
+			g.askBack(now, mem, held, mem.revoking.plus(mem.held.minus(held)))
+		}
+	case mem.state != reconciled, mem.epoch != g.at.assignment, !mem.held.within(g.wanted(mem)):
+		g.step(now, mem, owned)
 	}
+}
+
+// wanted is the member's target, less the topics that it has unsubscribed from since that was made.
+func (g *consumerGroup) wanted(mem *consumer) partitions {
+	if g.at.assignment == g.at.group {
+		return mem.target
+	}
+	return g.subscribedBy(mem, mem.target)
+}
+
+// subscribedBy is those of p whose topics the member subscribes to.
+func (g *consumerGroup) subscribedBy(mem *consumer, p partitions) partitions {
+	names := mem.names(g)
+	return p.where(func(t image.TopicID, _ int32) bool {
+		topic, ok := g.image().Topic(t)
+		if !ok {
+			return false
+		}
+		_, subscribed := slices.BinarySearch(names, topic.Name)
+		return subscribed
+	})
 }
 
 // keeps says whether a member may still have one of the partitions that it was asked for.
@@ -24,24 +48,31 @@ func keeps(owned, asked partitions) bool {
 
 // step lets a member let go first of what its target has no more. When it has, it is at the epoch of the target, with those of
 // its partitions that nobody holds; it has the others when they are released.
-func (g *consumerGroup) step(now coordinator.Instant, mem *consumer, epoch int32, owned partitions) {
-	held, revoking := mem.held.and(mem.target), mem.held.minus(mem.target)
+func (g *consumerGroup) step(now coordinator.Instant, mem *consumer, owned partitions) {
+	target := g.wanted(mem)
+	held, revoking := mem.held.and(target), mem.held.minus(target)
 	if len(revoking) > 0 && keeps(owned, revoking) {
-		g.move(mem, epoch, unrevoked, held, revoking)
-		if mem.classic == nil {
-			mem.revokeBy = now.Up + mem.rebalance
-		}
+		g.askBack(now, mem, held, revoking)
 		return
 	}
 	g.hold(mem, held, partitions{})
-	missing := mem.target.minus(held)
+	missing := target.minus(held)
 	here := missing.where(func(t image.TopicID, n int32) bool { return g.owners[t][n] == nil })
 	state := reconciled
 	if here.count() < missing.count() {
 		state = unreleased
 	}
+	mem.grant(here, g.at.assignment)
 	g.move(mem, g.at.assignment, state, held.plus(here), partitions{})
 	mem.revokeBy = never
+}
+
+// askBack has a member let go of revoking within its rebalance timeout.
+func (g *consumerGroup) askBack(now coordinator.Instant, mem *consumer, held, revoking partitions) {
+	g.move(mem, mem.epoch, unrevoked, held, revoking)
+	if mem.classic == nil {
+		mem.revokeBy = now.Up + mem.rebalance
+	}
 }
 
 func (g *consumerGroup) move(mem *consumer, epoch int32, state reconciliation, held, revoking partitions) {

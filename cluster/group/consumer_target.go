@@ -119,9 +119,7 @@ func (g *consumerGroup) subscriptions() assignable {
 	a := assignable{sizes: map[image.TopicID]int32{}}
 	for _, mem := range g.sorted() {
 		s := subscriber{id: mem.id, instance: mem.instance, had: mem.target}
-		names := slices.Concat(mem.topics, g.patterns[mem.pattern])
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
+		for _, name := range mem.names(g) {
 			if t, ok := img.TopicNamed(name); ok {
 				s.topics = append(s.topics, t.ID)
 				a.sizes[t.ID] = int32(len(t.Partitions))
@@ -131,6 +129,14 @@ func (g *consumerGroup) subscriptions() assignable {
 		a.members = append(a.members, s)
 	}
 	return a
+}
+
+// names are the topics that the member subscribes to, by name and by pattern, sorted.
+func (mem *consumer) names(g *consumerGroup) []string {
+	if mem.pattern == "" {
+		return mem.topics
+	}
+	return sortedNames(slices.Concat(mem.topics, g.patterns[mem.pattern]))
 }
 
 // assignor is the one that most members ask for; of those with as many votes the one that the broker prefers.

@@ -9,39 +9,46 @@ import (
 )
 
 // upgrade makes a classic group a consumer group for a member of KIP-848 that joins, if it may be one. The members that it
-// has stay, with what they hold, and go on with their own protocol. It is false while a record of the classic group is on its
-// way: what the image has by then is not known yet.
-func (m *machine) upgrade(now coordinator.Instant, fx *coordinator.Effects) bool {
+// has stay, with what they hold, and go on with their own protocol. COORDINATOR_NOT_AVAILABLE while a record of the classic
+// group is on its way: what the image has by then is not known yet. GROUP_MAX_SIZE_REACHED.
+func (m *machine) upgrade(now coordinator.Instant, h consumerHeartbeat, fx *coordinator.Effects) error {
 	was, ok := m.kind.(*classicGroup)
 	if !ok {
-		return true
+		return nil
 	}
 	if m.recording > 0 {
-		return false
+		return kerr.CoordinatorNotAvailable
 	}
 	g := emptyConsumerGroup(m, was.generation)
 	if was.occupied() {
 		config := m.config()
-		if !config.Upgrade || was.protocolType != consumerProtocol || len(was.members) >= config.ConsumerMaxSize || !was.enter848(g, now) {
-			return true
+		if !config.Upgrade || was.protocolType != consumerProtocol || len(was.members) > config.ConsumerMaxSize {
+			return nil
+		}
+		if len(was.members) == config.ConsumerMaxSize && was.byID[h.memberID] == nil && was.static[value(h.instance)] == nil {
+			return fullOf(config.ConsumerMaxSize)
+		}
+		if !was.enter848(g, now) {
+			return nil
 		}
 	}
 	was.retire(fx)
 	m.become(g, now, fx)
 	g.ledger.markStored() // it may have been one before, and not recorded as a classic one
 	if !g.occupied() {
-		return true // what was before lasts until there is somebody
+		return nil // what was before lasts until there is somebody
 	}
 	for _, mem := range g.members {
 		g.ledger.mark(memberEntry+mem.id, currentEntry+mem.id, targetEntry+mem.id)
 	}
 	g.at.topics = g.topicsNow()
 	g.ledger.mark(epochsKey)
-	return true
+	return nil
 }
 
-// enter848 has the members of a classic group join g; false when one of them can't be understood. Who was never answered
-// does not know that it is one, and joins anew.
+// enter848 has the members of a classic group join g; false when one of them can't be understood, or an assignor of their own
+// told it more than partitions, which it would not be told again. Who was never answered does not know that it is one, and
+// joins anew.
 func (m *classicGroup) enter848(g *consumerGroup, now coordinator.Instant) bool {
 	for _, is := range m.members {
 		if is.fresh {
@@ -54,19 +61,18 @@ func (m *classicGroup) enter848(g *consumerGroup, now coordinator.Instant) bool 
 		if !ok {
 			return false
 		}
-		mem := &consumer{
-			seat: seat{
-				id: is.id, instance: is.instance, rack: value(says.Rack), client: is.client, topics: sortedNames(says.Topics),
-				epoch: m.generation, previous: m.generation,
-			},
-			rebalance: is.rebalance, classic: &classicSide{is.session, is.protocols},
-			revokeBy: never, joinBy: never, syncBy: never,
-		}
-		if mem.held, ok = heldIn(m.image(), is.assignment); !ok {
+		mem := newConsumer(is.id, is.instance)
+		mem.rack, mem.client, mem.topics = value(says.Rack), is.client, sortedNames(says.Topics)
+		mem.epoch, mem.previous = m.generation, m.generation
+		mem.rebalance, mem.classic = is.rebalance, &classicSide{is.session, is.protocols}
+		if len(is.assignment) == 0 {
 			mem.held = heldBy(m.image(), says) // the group was about to assign: nobody holds more than it said when it joined
+		} else if mem.held, ok = heldIn(m.image(), is.assignment); !ok {
+			return false
 		}
 		g.enlist(mem)
 		mem.target = mem.held
+		mem.grant(mem.held, mem.epoch)
 		g.heard(mem, now)
 	}
 	return true
@@ -80,10 +86,10 @@ func (mem *member) chosen(protocol string) []byte {
 	return mem.protocols[0].metadata
 }
 
-// heldIn reads the assignment of a member of the classic protocol; not ok when there is none.
+// heldIn reads the assignment of a member of the classic protocol; not ok when there is none, or it says more than that.
 func heldIn(img *image.Image, assignment []byte) (p partitions, ok bool) {
 	a := kmsg.NewConsumerMemberAssignment()
-	if len(assignment) < 2 || a.ReadFrom(assignment) != nil {
+	if len(assignment) < 2 || a.ReadFrom(assignment) != nil || len(a.UserData) > 0 {
 		return nil, false
 	}
 	p = partitions{}
@@ -104,9 +110,9 @@ func (m *classicGroup) retire(fx *coordinator.Effects) {
 	clear(m.static)
 }
 
-// mayDowngrade says whether all members speak the classic protocol now, and the group may become one of theirs. It was not so
-// before somebody of the other protocol went, who is in gone.
-func (g *consumerGroup) mayDowngrade(gone []*consumer) bool {
+// mayDowngrade says whether all members speak the classic protocol now, and the group may become one of theirs. It is asked
+// whenever somebody has gone or joined by that.
+func (g *consumerGroup) mayDowngrade() bool {
 	config := g.config()
 	if !config.Downgrade || len(g.members) == 0 || len(g.members) > config.MaxSize {
 		return false
@@ -116,12 +122,7 @@ func (g *consumerGroup) mayDowngrade(gone []*consumer) bool {
 			return false
 		}
 	}
-	for _, mem := range gone {
-		if mem.classic == nil {
-			return true
-		}
-	}
-	return gone == nil
+	return true
 }
 
 // downgrade makes the group a classic one whose members hold what they do, and has them rebalance. Answers that wait for the

@@ -108,7 +108,13 @@ func (s *script) describe() string {
 	if s.m.dead {
 		state = "Dead"
 	}
-	return fmt.Sprintf("%s generation=%d", state, s.classic().generation)
+	switch g := s.m.kind.(type) {
+	case *classicGroup:
+		return fmt.Sprintf("%s generation=%d", state, g.generation)
+	case *consumerGroup:
+		return fmt.Sprintf("%s epoch=%d assignment=%d", state, g.at.group, g.at.assignment)
+	}
+	return state
 }
 
 func (s *script) command(words []string) {
@@ -140,6 +146,7 @@ func (s *script) command(words []string) {
 		s.config.InitialRebalanceDelay = a.duration(a.value("delay", s.config.InitialRebalanceDelay.String()))
 	case "describe":
 		s.show()
+	case "same": // nothing but to say what has changed
 	default:
 		s.control(words[0], a)
 	}

@@ -233,6 +233,15 @@ func showRecord(r image.Record) string {
 			s += fmt.Sprintf(" t/%d", p.Partition)
 		}
 		return s
+	case image.GroupStateRecord:
+		s := "record: " + strings.ToLower(r.GroupKind.String())
+		for _, e := range r.Entries {
+			if s += " "; e.Value == nil {
+				s += "-"
+			}
+			s += string(e.Key)
+		}
+		return s
 	}
 	return fmt.Sprintf("record: %T", r)
 }
