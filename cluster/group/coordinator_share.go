@@ -96,7 +96,6 @@ func (c *Coordinator) ShareGroupDescribe(_ context.Context, version int16, rq *k
 func (m *machine) describeShare(d *kmsg.ShareGroupDescribeResponseGroup) {
 	g, ok := m.kind.(*shareGroup)
 	if !ok || !m.exists() {
-		d.GroupState = "Dead"
 		d.ErrorCode, d.ErrorMessage = int16(kerr.GroupIDNotFound), text(m.missing(image.ShareGroup))
 		return
 	}

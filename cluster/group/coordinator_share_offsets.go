@@ -12,7 +12,8 @@ import (
 	"chronik/metalog/image"
 )
 
-// DescribeShareGroupOffsets serves key 90, versions 0-1: where a share group's states begin, and how many records are left.
+// DescribeShareGroupOffsets serves key 90, versions 0-1: where a share group's states begin, and how many records are left. As in
+// Kafka a group that is not there, or is of another kind, has none, and that is no error.
 func (c *Coordinator) DescribeShareGroupOffsets(ctx context.Context, version int16, rq *kmsg.DescribeShareGroupOffsetsRequest) *kmsg.DescribeShareGroupOffsetsResponse {
 	resp := kmsg.NewPtrDescribeShareGroupOffsetsResponse()
 	resp.Version = version
@@ -24,14 +25,9 @@ func (c *Coordinator) DescribeShareGroupOffsets(ctx context.Context, version int
 		if err == nil {
 			err = behind
 		}
-		if err == nil {
-			err = c.hasShare(g.GroupID)
-		} else {
-			err = unanswered(err)
-		}
 		switch {
 		case err != nil:
-			d.ErrorCode, d.ErrorMessage = explain(err)
+			d.ErrorCode, d.ErrorMessage = explain(unanswered(err))
 		case g.Topics == nil:
 			d.Topics = c.allShareOffsets(g.GroupID)
 		default:
@@ -40,15 +36,6 @@ func (c *Coordinator) DescribeShareGroupOffsets(ctx context.Context, version int
 		resp.Groups = append(resp.Groups, d)
 	}
 	return resp
-}
-
-func (c *Coordinator) hasShare(group string) (err error) {
-	c.machines.View(group, func(m *machine) {
-		if _, ok := m.kind.(*shareGroup); !ok || !m.exists() {
-			err = kerr.Detail(kerr.GroupIDNotFound, "%s", m.missing(image.ShareGroup))
-		}
-	})
-	return err
 }
 
 func (c *Coordinator) allShareOffsets(group string) (topics []kmsg.DescribeShareGroupOffsetsResponseGroupTopic) {
@@ -79,9 +66,12 @@ func (c *Coordinator) someShareOffsets(group string, asked []kmsg.DescribeShareG
 		for _, n := range a.Partitions {
 			p := kmsg.NewDescribeShareGroupOffsetsResponseGroupTopicPartition()
 			p.Partition, p.StartOffset = n, sharestate.NotBegun
-			if !known || n < 0 || int(n) >= len(t.Partitions) {
+			switch {
+			case !known: // nor has it begun with a topic that is not there
+			case n < 0 || int(n) >= len(t.Partitions):
 				p.ErrorCode, p.ErrorMessage = explain(kerr.UnknownTopicOrPartition)
-			} else if at := (image.TopicPartition{Topic: t.ID, Partition: n}); true {
+			default:
+				at := image.TopicPartition{Topic: t.ID, Partition: n}
 				if s, begun := img.ShareState(group, at); begun {
 					p = c.shareOffset(t, at, s)
 				}
@@ -111,7 +101,8 @@ func (c *Coordinator) shareOffset(t *image.Topic, at image.TopicPartition, is *i
 	return p
 }
 
-// AlterShareGroupOffsets serves key 91, version 0: an empty share group goes on elsewhere.
+// AlterShareGroupOffsets serves key 91, version 0: an empty share group goes on elsewhere; one that is not there is made. A partition
+// that is named again goes by the last one.
 func (c *Coordinator) AlterShareGroupOffsets(ctx context.Context, version int16, rq *kmsg.AlterShareGroupOffsetsRequest) *kmsg.AlterShareGroupOffsetsResponse {
 	resp := kmsg.NewPtrAlterShareGroupOffsetsResponse()
 	resp.Version = version
@@ -137,8 +128,8 @@ func (c *Coordinator) AlterShareGroupOffsets(ctx context.Context, version int16,
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
-	_, err := c.askShare(ctx, rq.GroupID, func(m *machine, _ coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
-		m.alterShare(t, starts, fx)
+	_, err := c.askShare(ctx, rq.GroupID, func(m *machine, now coordinator.Instant, t coordinator.Ticket, fx *coordinator.Effects) {
+		m.alterShare(now, t, starts, fx)
 	})
 	if err != nil {
 		resp.Topics = nil

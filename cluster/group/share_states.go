@@ -109,6 +109,8 @@ func (m *machine) setState(img *image.Image, at image.TopicPartition, value []by
 func (m *machine) shareIdle() (*shareGroup, error) {
 	g, ok := m.kind.(*shareGroup)
 	switch {
+	case m.id == "":
+		return nil, kerr.InvalidGroupID
 	case m.dead:
 		return nil, kerr.CoordinatorNotAvailable
 	case !ok || !m.exists():
@@ -125,16 +127,28 @@ type shareStart struct {
 	offset int64
 }
 
-// alterShare sets the group's states anew, and answers with an error or nil.
-func (m *machine) alterShare(t coordinator.Ticket, starts []shareStart, fx *coordinator.Effects) {
+// alterShare sets the group's states anew, and answers with an error or nil. The last of several for a partition counts.
+func (m *machine) alterShare(now coordinator.Instant, t coordinator.Ticket, starts []shareStart, fx *coordinator.Effects) {
+	if m.id != "" && !m.dead && !m.exists() && len(starts) > 0 {
+		made := newShareGroup(m, nil, now).(*shareGroup)
+		m.become(made, now, fx)
+		made.ledger.mark(epochsKey)
+		made.ledger.flush(fx)
+	}
 	g, err := m.shareIdle()
 	if err != nil {
 		fx.Answer(t, err)
 		return
 	}
+	last := map[image.TopicPartition]int{}
+	for i, s := range starts {
+		last[s.at] = i
+	}
 	var records []image.Record
-	for _, s := range starts {
-		records = append(records, m.setState(g.image(), s.at, sharestate.State{Start: s.offset}.Encode()))
+	for i, s := range starts {
+		if last[s.at] == i {
+			records = append(records, m.setState(g.image(), s.at, sharestate.State{Start: s.offset}.Encode()))
+		}
 	}
 	g.changeStates(t, records, fx)
 }
@@ -170,6 +184,6 @@ func (g *shareGroup) changeStates(t coordinator.Ticket, records []image.Record, 
 			fx.Answer(t, stored(err))
 			return
 		}
-		fx.Answer(t, nil)
+		g.ledger.answer(t, nil, nil, fx) // a group that was made for it is to last too
 	})
 }

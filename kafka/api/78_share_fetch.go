@@ -87,7 +87,14 @@ func (c *shareFetchCall) run(ctx context.Context) error {
 	acks.await(ctx, &c.answers)
 	if session.Epoch == share.CloseEpoch {
 		endSession(ctx, c.broker.Shares, session, &c.answers)
-	} else if c.req.MaxRecords > 0 && c.req.MaxBytes > 0 && len(c.parts) > 0 {
+		return nil
+	}
+	if session.Epoch == share.OpenEpoch {
+		for _, p := range parts {
+			c.answers.of(p) // the first answer of a session names all of its partitions
+		}
+	}
+	if c.req.MaxRecords > 0 && c.req.MaxBytes > 0 && len(c.parts) > 0 {
 		c.fetch(ctx)
 		c.broker.Shares.Keep(session, c.parts)
 	}

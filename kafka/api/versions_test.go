@@ -277,7 +277,7 @@ var unfilled = map[int16]kerr.Code{
 	68: kerr.InvalidRequest, 69: kerr.GroupIDNotFound,
 	76: kerr.InvalidRequest, 77: kerr.GroupIDNotFound, 78: kerr.InvalidRequest, 79: kerr.InvalidRequest,
 	88: kerr.InvalidRequest, 89: kerr.GroupIDNotFound,
-	90: kerr.GroupIDNotFound, 91: kerr.GroupIDNotFound, 92: kerr.GroupIDNotFound,
+	90: kerr.None, 91: kerr.InvalidGroupID, 92: kerr.InvalidGroupID,
 }
 
 // T06: ApiVersions lists what is served, no more and no less.
