@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -141,4 +142,44 @@ func TestWhatIsAcquiredBehindTheSessionsEndIsGivenBack(t *testing.T) {
 	}
 	n.broker.Shares.Keep(session, parts)
 	b.expect(b.fetch(0, 100), acquired(0, 2, 2))
+}
+
+// As in Kafka: who sets where a group is to begin need not have a member of it first.
+func TestAShareGroupIsMadeByItsOffsets(t *testing.T) {
+	n := start(t, nil)
+	n.create("t", 2)
+	alter := func(topic string, partition int32) *kmsg.AlterShareGroupOffsetsResponse {
+		rq := kmsg.NewPtrAlterShareGroupOffsetsRequest()
+		rq.GroupID = "made"
+		rq.Topics = []kmsg.AlterShareGroupOffsetsRequestTopic{{Topic: topic, Partitions: []kmsg.AlterShareGroupOffsetsRequestTopicPartition{{Partition: partition, StartOffset: 4}}}}
+		return ask[*kmsg.AlterShareGroupOffsetsResponse](n, rq)
+	}
+	n.code(alter("none", 0).ErrorCode, kerr.GroupIDNotFound) // nothing is to begin
+	got := alter("t", 1)
+	n.code(got.ErrorCode, kerr.None)
+	n.code(got.Topics[0].Partitions[0].ErrorCode, kerr.None)
+
+	describe := kmsg.NewPtrShareGroupDescribeRequest()
+	describe.Version, describe.GroupIDs = 1, []string{"made"}
+	group := ask[*kmsg.ShareGroupDescribeResponse](n, describe).Groups[0]
+	n.code(group.ErrorCode, kerr.None)
+	if group.GroupState != "Empty" {
+		t.Errorf("%+v", group)
+	}
+	offsets := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
+	offsets.Version = 1
+	offsets.Groups = []kmsg.DescribeShareGroupOffsetsRequestGroup{
+		{GroupID: "made", Topics: []kmsg.DescribeShareGroupOffsetsRequestGroupTopic{{Topic: "t", Partitions: []int32{0, 1, 9}}, {Topic: "none", Partitions: []int32{0}}}},
+		{GroupID: "none"},
+	}
+	var lines []string
+	for _, g := range ask[*kmsg.DescribeShareGroupOffsetsResponse](n, offsets).Groups {
+		lines = append(lines, fmt.Sprint(g.GroupID, " ", g.ErrorCode))
+		for _, topic := range g.Topics {
+			for _, p := range topic.Partitions {
+				lines = append(lines, fmt.Sprint(topic.Topic, "-", p.Partition, " ", p.StartOffset, " ", p.ErrorCode))
+			}
+		}
+	}
+	n.equal("offsets", lines, []string{"made 0", "t-0 -1 0", "t-1 4 0", "t-9 -1 3", "none-0 -1 0", "none 0"})
 }
