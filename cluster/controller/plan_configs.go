@@ -50,6 +50,9 @@ func planAlteration(img *image.Image, cfg *config.Broker, a alteration) ([]image
 	if err := checkResult(img, cfg, a.resource, is); err != nil {
 		return nil, err
 	}
+	if err := checkLockout(a.resource, was, is); err != nil {
+		return nil, err
+	}
 	return changes(a.resource, was, is), nil
 }
 
@@ -165,6 +168,24 @@ func checkResult(img *image.Image, cfg *config.Broker, r image.Resource, is map[
 		return err
 	case image.BrokerResource:
 		return checkBroker(img, cfg, r.Name, is)
+	}
+	return nil
+}
+
+// checkLockout refuses values that are valid in themselves, and are not to be given to brokers that run, as in Kafka: with 0
+// connections nobody could take it back, and a default for all would cordon each of them.
+func checkLockout(r image.Resource, was, is map[string]string) error {
+	if r.Type != image.BrokerResource {
+		return nil
+	}
+	if _, ok := is["cordoned.log.dirs"]; ok && r.Name == "" {
+		return kerr.Detail(kerr.InvalidRequest, "Cannot update these configs at default cluster level, broker id must be specified: [cordoned.log.dirs]")
+	}
+	for _, name := range []string{"max.connection.creation.rate", "max.connections", "max.connections.per.ip"} {
+		value, set := is[name]
+		if n, err := strconv.Atoi(strings.TrimSpace(value)); set && value != was[name] && err == nil && n == 0 {
+			return kerr.Detail(kerr.InvalidConfig, "Invalid %s 0: no client could connect any more, not even to take it back", name)
+		}
 	}
 	return nil
 }

@@ -169,6 +169,9 @@ func (b *Broker) raw(name string) (string, bool) {
 func (b *Broker) inherited(d *Def) (v value, ok bool) {
 	for _, s := range d.Synonyms {
 		if v, ok := b.effective(brokers.by[s.Name]); ok {
+			if v.kind == List && d.Type == String { // of the names that there may be, the first
+				v.text = v.list[0]
+			}
 			v.kind = d.Type
 			if s.Millis != 0 && v.int > 0 {
 				v.int *= s.Millis
@@ -223,7 +226,6 @@ var brokerFields = map[string]func(*Broker, value){
 	"group.consumer.migration.policy":     func(b *Broker, v value) { b.setMigration(strings.ToLower(v.text)) },
 	"group.share.max.share.sessions":      func(b *Broker, v value) { b.ShareMaxSessions = int32(v.int) },
 	"group.share.max.size":                func(b *Broker, v value) { b.ShareGroupMaxSize = int32(v.int) },
-	"group.streams.assignors":             func(b *Broker, v value) { b.group.Streams.Assignor = v.list[0] },
 	"group.streams.max.size":              func(b *Broker, v value) { b.StreamsGroupMaxSize = int32(v.int) },
 	"offset.metadata.max.bytes":           func(b *Broker, v value) { b.OffsetMetadataMaxBytes = int32(v.int) },
 	"offsets.commit.timeout.ms":           func(b *Broker, v value) { b.OffsetsCommitTimeoutMs = int32(v.int) },

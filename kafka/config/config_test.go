@@ -195,6 +195,9 @@ func TestWhatTopicsInheritIsWhatTheirDefaultsSay(t *testing.T) {
 	for _, c := range []*catalogue{topics, groups} {
 		for _, d := range c.defs {
 			v, ok := b.inherited(d)
+			if d.Unset && len(d.Synonyms) > 0 {
+				continue // null says that the broker's counts
+			}
 			if got := v.String(); got != d.Default || ok == d.Unset {
 				t.Errorf("%s %s: inherits %s %v, default is %s", c.kind, d.Name, got, ok, d.Default)
 			}

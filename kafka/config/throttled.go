@@ -25,7 +25,7 @@ func (t *Throttled) Has(partition, broker int32) bool {
 // throttledReplicas is the literal * or a list of partition:broker.
 var throttledReplicas = Valid{"[partitionId]:[brokerId],[partitionId]:[brokerId],...", func(name string, v value) string {
 	if _, ok := parseThrottled(v.list); !ok {
-		return invalidText(name, v, name+" must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
+		return invalidText(name, "["+strings.Join(v.list, ", ")+"]", name+" must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
 	}
 	return ""
 }}
