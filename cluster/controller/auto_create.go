@@ -26,18 +26,20 @@ type autoCreation struct {
 
 type autoBatch struct {
 	names   []string
+	may     []*permits // of who wanted the name first
 	index   map[string]int
 	outcome []error       // by index; written before done is closed
 	done    chan struct{} // closed when the batch has been carried out
 }
 
 // AutoCreate creates topics with the default number of partitions and replicas. A topic that is there already, or that
-// someone else creates at the same time, is a success; the error joins those of the topics that are not.
-func (c *Controller) AutoCreate(ctx context.Context, names []string) error {
+// someone else creates at the same time, is a success; the error joins those of the topics that are not. The permit of who
+// wants a topic first is asked for its partitions.
+func (c *Controller) AutoCreate(ctx context.Context, names []string, permit Permit) error {
 	if err := checkNewPartitions(len(names) * int(c.o.Config().NumPartitions)); err != nil {
 		return err
 	}
-	b, mine := c.auto.join(names)
+	b, mine := c.auto.join(names, permit)
 	if mine {
 		c.carryOutBatch(ctx)
 	}
@@ -50,17 +52,19 @@ func (c *Controller) AutoCreate(ctx context.Context, names []string) error {
 }
 
 // join adds names to the batch that gathers; mine says that the caller began it, and so must carry it out.
-func (a *autoCreation) join(names []string) (b *autoBatch, mine bool) {
+func (a *autoCreation) join(names []string, permit Permit) (b *autoBatch, mine bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if mine = a.next == nil; mine {
 		a.next = &autoBatch{index: map[string]int{}, done: make(chan struct{})}
 	}
 	b = a.next
+	may := newPermits(permit)
 	for _, n := range names {
 		if _, ok := b.index[n]; !ok {
 			b.index[n] = len(b.names)
 			b.names = append(b.names, n)
+			b.may = append(b.may, may)
 		}
 	}
 	return b, mine
@@ -100,7 +104,13 @@ func (c *Controller) carryOutBatch(ctx context.Context) {
 			if errors.Is(err, kerr.TopicAlreadyExists) {
 				return nil, nil
 			}
-			return recs, err
+			if err == nil {
+				err = b.may[i].item(i, int(cfg.NumPartitions))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return recs, nil
 		}
 	})
 }

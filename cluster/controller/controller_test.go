@@ -232,7 +232,7 @@ func TestWhoDoesNotLeadSaysSo(t *testing.T) {
 	c, l := cluster(t, 1)
 	l.err = kerr.NotController
 	expect(t, create(c, topic("a", 1, 1), topic("b", 0, 1)), []string{"a: NOT_CONTROLLER", "b: NOT_CONTROLLER"})
-	if err := c.AutoCreate(context.Background(), []string{"a"}); kerr.Of(err) != kerr.NotController {
+	if err := c.AutoCreate(context.Background(), []string{"a"}, nil); kerr.Of(err) != kerr.NotController {
 		t.Errorf("auto-create: %v", err)
 	}
 }
@@ -254,7 +254,7 @@ func TestAutoCreateGathers(t *testing.T) {
 		const clients = 100
 		l.gate = make(chan struct{}, clients)
 		errs := make(chan error, clients)
-		ask := func(i int) { errs <- c.AutoCreate(context.Background(), []string{"shared", fmt.Sprint("t", i)}) }
+		ask := func(i int) { errs <- c.AutoCreate(context.Background(), []string{"shared", fmt.Sprint("t", i)}, nil) }
 		go ask(0)
 		synctest.Wait() // the first batch is on its way; the others gather behind it
 		for i := 1; i < clients; i++ {
@@ -281,11 +281,11 @@ func TestAutoCreateGoesOnWithoutWhoBegan(t *testing.T) {
 		l.gate = make(chan struct{}, 2)
 		ctx, cancel := context.WithCancel(context.Background())
 		errs := make(chan error, 1)
-		go func() { _ = c.AutoCreate(ctx, []string{"first"}) }()
+		go func() { _ = c.AutoCreate(ctx, []string{"first"}, nil) }()
 		synctest.Wait()
-		go func() { _ = c.AutoCreate(ctx, []string{"second"}) }()
+		go func() { _ = c.AutoCreate(ctx, []string{"second"}, nil) }()
 		synctest.Wait()
-		go func() { errs <- c.AutoCreate(context.Background(), []string{"third"}) }()
+		go func() { errs <- c.AutoCreate(context.Background(), []string{"third"}, nil) }()
 		synctest.Wait()
 		cancel()
 		l.gate <- struct{}{}
@@ -300,17 +300,17 @@ func TestAutoCreate(t *testing.T) {
 	c, l := cluster(t, 1)
 	ctx := context.Background()
 	expect(t, create(c, topic("there", 7, 1)), []string{"there: ok"})
-	if err := c.AutoCreate(ctx, []string{"there", "a", "a"}); err != nil {
+	if err := c.AutoCreate(ctx, []string{"there", "a", "a"}, nil); err != nil {
 		t.Error(err)
 	}
 	if a, ok := l.img.TopicNamed("a"); !ok || len(a.Partitions) != 1 {
 		t.Errorf("%+v", a)
 	}
-	err := c.AutoCreate(ctx, []string{"b", "x/y"})
+	err := c.AutoCreate(ctx, []string{"b", "x/y"}, nil)
 	if _, ok := l.img.TopicNamed("b"); !ok || kerr.Of(err) != kerr.InvalidTopicException {
 		t.Errorf("one bad name: %v, b=%v", err, ok)
 	}
-	if err := c.AutoCreate(ctx, make([]string, maxNewPartitions+1)); kerr.Of(err) != kerr.PolicyViolation {
+	if err := c.AutoCreate(ctx, make([]string, maxNewPartitions+1), nil); kerr.Of(err) != kerr.PolicyViolation {
 		t.Errorf("too many: %v", err)
 	}
 }

@@ -148,10 +148,11 @@ func (b *Broker) autoCreate(ctx context.Context, rq *wire.Request, req *kmsg.Met
 	}
 }
 
-// createMissing creates topics with the defaults. A node that is not the controller asks for it as a client would.
+// createMissing creates topics with the defaults. A node that is not the controller asks for it as a client would. What goes
+// beyond the client's quota of changes is not created, as in Kafka, where each version knows the answer to that: not there.
 func (b *Broker) createMissing(ctx context.Context, rq *wire.Request, names []string) error {
 	if b.Forward == nil {
-		return b.Controller.AutoCreate(ctx, names)
+		return b.Controller.AutoCreate(ctx, names, b.changes(rq, 0).permit())
 	}
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version = table[create.Key()].max
@@ -164,7 +165,7 @@ func (b *Broker) createMissing(ctx context.Context, rq *wire.Request, names []st
 	defer cancel()
 	resp, err := b.askController(within, rq, create)
 	if errors.Is(err, errHere) {
-		return b.Controller.AutoCreate(ctx, names)
+		return b.Controller.AutoCreate(ctx, names, b.changes(rq, 0).permit())
 	}
 	if err != nil {
 		return err

@@ -24,7 +24,8 @@ func (b *Broker) limited(rq *wire.Request) bool {
 
 // metered begins a request whose use is counted: the bytes of a Produce, those of the records of a Fetch, and of any the
 // time that it takes before it waits for something (KIP-124). One that is answered only after a wait, a long poll or a
-// commit, is counted as long as it took to begin.
+// commit, is counted as long as it took to begin: Kafka, too, counts the time of its handler threads and leaves out what waits
+// in a purgatory (RequestChannel.Request.requestThreadTimeNanos).
 func (b *Broker) metered(ctx context.Context, rq *wire.Request, e *entry) wire.Pending {
 	began := time.Now()
 	p := e.begin(b, ctx, rq)

@@ -258,6 +258,22 @@ func TestPartitionsBeyondTheQuotaAreRefused(t *testing.T) {
 	}
 }
 
+// KIP-599: a topic that is made because a client asks for it is the client's change, too.
+func TestTopicsThatAreMadeUnaskedCountAsChanges(t *testing.T) {
+	n := start(t, map[string]string{"num.partitions": "8", "auto.create.topics.enable": "true"})
+	n.holdTo("user=<default>", "controller_mutation_rate=1")
+	wanted := func(name string) kerr.Code {
+		rq := kmsg.NewPtrMetadataRequest()
+		rq.Version, rq.AllowAutoTopicCreation, rq.Topics = 9, true, []kmsg.MetadataRequestTopic{{Topic: &name}}
+		return kerr.Code(ask[*kmsg.MetadataResponse](n, rq).Topics[0].ErrorCode)
+	}
+	var got []string
+	for _, name := range []string{"a", "b", "c", "a"} { // 11 may be made at once, and what begins within that is made whole
+		got = append(got, name+" "+wanted(name).String())
+	}
+	n.equal("topics", got, []string{"a NONE", "b NONE", "c UNKNOWN_TOPIC_OR_PARTITION", "a NONE"})
+}
+
 // What others make of the time that requests take is not known beforehand, only that it is counted.
 func TestRequestsThatTakeLongAreHeldBack(t *testing.T) {
 	n := start(t, map[string]string{"quota.window.num": "1"})
