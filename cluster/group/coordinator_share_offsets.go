@@ -150,9 +150,12 @@ func (c *Coordinator) DeleteShareGroupOffsets(ctx context.Context, version int16
 		if known {
 			out.TopicID = t.ID
 		}
-		if known && hasShareState(img, rq.GroupID, t.ID) {
+		switch {
+		case !known:
+			out.ErrorCode, out.ErrorMessage = explain(kerr.UnknownTopicOrPartition)
+		case hasShareState(img, rq.GroupID, t.ID):
 			topics = append(topics, t.ID)
-		} else {
+		default:
 			out.ErrorCode, out.ErrorMessage = explain(kerr.Detail(kerr.UnknownTopicOrPartition, "There is no offset information to delete."))
 		}
 		resp.Topics = append(resp.Topics, out)
