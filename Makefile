@@ -23,11 +23,11 @@ ARGS ?=
 COUNT ?= 1
 BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e bench-cluster
+.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e bench-cluster bench-vs-kafka bench-vs-kafka-quick
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
 go:
 	@.ci/go >/dev/null
@@ -79,6 +79,16 @@ bench-e2e: build ## the server against the null sink, into integration/bench/RES
 
 bench-cluster: build ## three nodes beside Apache Kafka's, which it installs, into integration/bench/CLUSTER.md (ARGS="-loads gaps")
 	kafka=$$(integration/bench/kafka.sh) && $(GO) run ./integration/bench -kafka "$$kafka" -rounds 5 -out integration/bench/CLUSTER.md $(ARGS)
+
+# Everything that bench-vs-kafka needs, and what both of its targets have in common.
+VERSUS = kafka=$$(integration/bench/kafka.sh) && python=$$(integration/bench/kafka.sh python) && \
+	$(GO) run ./integration/bench -versus -kafka "$$kafka" -python "$$python" -out integration/bench/KAFKA.md -readme README.md
+
+bench-vs-kafka: build ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes hours (ARGS="-loads raw")
+	$(VERSUS) -kafka-warm 5m $(ARGS)
+
+bench-vs-kafka-quick: build ## a part of that in less than ten minutes
+	$(VERSUS) -quick -kafka-warm 1m -duration 1500ms -fill 512 $(ARGS)
 
 fmt: go ## format the Go files
 	@$(GO) fmt $(PACKAGES)

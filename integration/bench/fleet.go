@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A fleet is three nodes that are one cluster.
+// A fleet is nodes that are one cluster, three of them or one.
 type fleet struct {
 	name  string
 	nodes []*server
@@ -23,11 +23,15 @@ type fleet struct {
 
 type nodePorts struct{ kafka, internal, gossip int }
 
-const fleetSize = 3
+const (
+	fleetSize = 3
 
-func newFleet(name, command, dir string) (*fleet, error) {
+	kafkaName, ourName = "Kafka", "Chronik"
+)
+
+func newFleet(name, command, dir string, nodes int) (*fleet, error) {
 	f := &fleet{name: name}
-	for id := 1; id <= fleetSize; id++ {
+	for id := 1; id <= nodes; id++ {
 		var p nodePorts
 		for _, port := range []*int{&p.kafka, &p.internal, &p.gossip} {
 			var err error
@@ -45,13 +49,16 @@ func newFleet(name, command, dir string) (*fleet, error) {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// noRebalanceDelay is for both sides: by default a new group waits three seconds for members.
+const noRebalanceDelay = "group.initial.rebalance.delay.ms=0"
+
 // chroniks is a fleet of ours, with the defaults that users run.
-func (b *bench) chroniks(dir string) (*fleet, error) {
+func (b *bench) chroniks(dir string, nodes int) (*fleet, error) {
 	command, err := filepath.Abs(filepath.Join(b.Bin, "chronik-server"))
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFleet("Chronik", command, dir)
+	f, err := newFleet(ourName, command, dir, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +68,16 @@ func (b *bench) chroniks(dir string) (*fleet, error) {
 	}
 	f.args = func(id int) []string {
 		p := f.ports[id-1]
-		return append([]string{
+		flags := []string{
 			"--node-id", strconv.Itoa(id), "--data-dir", f.nodes[id-1].dir, "--bind-addr", "127.0.0.1", "--http-port", "0",
 			"--kafka-port", strconv.Itoa(p.kafka), "--raft-port", strconv.Itoa(p.internal), "--gossip-port", strconv.Itoa(p.gossip),
-			"--join", strings.Join(join, ","), "--bootstrap-expect", strconv.Itoa(fleetSize), "--cluster-key", "a key that is only of a benchmark",
-		}, b.Server...)
+			"--set", noRebalanceDelay,
+		}
+		if nodes > 1 {
+			flags = append(flags, "--join", strings.Join(join, ","), "--bootstrap-expect", strconv.Itoa(nodes),
+				"--cluster-key", "a key that is only of a benchmark")
+		}
+		return append(flags, b.Server...)
 	}
 	return f, nil
 }

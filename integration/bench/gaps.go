@@ -45,31 +45,45 @@ func startAgain(b *bench, f *fleet, id int) error { return f.startNode(b.ctx, id
 // gaps measures how long a producer gets no acknowledgement for the partitions that a node leads when something befalls
 // it. Kafka's nodes take much longer each time, and are struck less often.
 func (b *bench) gaps(kafka, ours *fleet) error {
-	for _, f := range []*fleet{kafka, ours} {
+	if err := b.gapsTopics(kafka, ours); err != nil {
+		return err
+	}
+	for _, blow := range blows {
+		if err := b.gapsOf(blow, kafka, ours); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) gapsTopics(fleets ...*fleet) error {
+	for _, f := range fleets {
 		if err := f.create(b.ctx, gapsPartitions, gapsTopic); err != nil {
 			return err
 		}
 	}
-	for _, blow := range blows {
-		var text [2][2]string
-		for i, f := range []*fleet{kafka, ours} {
-			times := blow.times
-			if f == kafka {
-				times = max(2, times/4)
-			}
-			gaps, err := b.strikes(f, blow, times)
-			if err != nil {
-				return fmt.Errorf("%s: %s: %w", f.name, blow.name, err)
-			}
-			text[i] = [2]string{
-				fmt.Sprintf("%s s (%s to %s)", digits(median(gaps)), digits(slices.Min(gaps)), digits(slices.Max(gaps))),
-				fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)),
-			}
+	return nil
+}
+
+func (b *bench) gapsOf(blow blow, kafka, ours *fleet) error {
+	var text [2][2]string
+	for i, f := range []*fleet{kafka, ours} {
+		times := blow.times
+		if f == kafka {
+			times = max(2, times/4)
 		}
-		what := "leader " + blow.name + ": longest time without an acknowledgement, per partition, "
-		b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "")
-		b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "")
+		gaps, err := b.strikes(f, blow, times)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", f.name, blow.name, err)
+		}
+		text[i] = [2]string{
+			fmt.Sprintf("%s s (%s to %s)", digits(median(gaps)), digits(slices.Min(gaps)), digits(slices.Max(gaps))),
+			fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)),
+		}
 	}
+	what := "leader " + blow.name + ": longest time without an acknowledgement, per partition, "
+	b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "")
+	b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "")
 	return nil
 }
 

@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// A load is a run of chronik-bench, and which of its numbers count.
+// A load is a run of chronik-bench, or of another client, and which of its numbers count.
 type load struct {
 	name    string
 	args    string // of chronik-bench, beside brokers, topic, durations and format
@@ -10,6 +10,12 @@ type load struct {
 	realOne bool // the null sink has nothing to compare with
 	restart bool // after the topic was filled: then nothing of it is in the server's memory
 	rows    []row
+
+	by       driver   // the client; nil is chronik-bench
+	beside   []beside // what goes on meanwhile
+	fresh    bool     // each run has a topic of its own
+	kafka    []string // configs of Kafka's topic alone
+	promised string   // by Kafka, before it acknowledges
 }
 
 // A row is a line of the table.

@@ -1,7 +1,8 @@
 // Command bench measures the server against the null sink, a build of the same server that writes nothing to disk: what
 // the two differ by is what durability costs. Both run at once and take turns at every load, warm, in one run, so that
 // whatever else the machine does meets both; only one is loaded at a time. It prints a table and keeps it in RESULTS.md.
-// With -kafka it measures three nodes beside three of Apache Kafka's in the same way.
+// With -kafka it measures three nodes beside three of Apache Kafka's in the same way, and with -versus every load that
+// contests.go has beside Apache Kafka.
 // It knows the commands' flags and the Kafka protocol, nothing else of the server.
 package main
 
@@ -22,46 +23,96 @@ import (
 
 // Config is the flags.
 type Config struct {
-	Bin      string        // folder of the commands
-	Rounds   int           // of each load, a null sink's and a real server's run in each
-	Duration time.Duration // of a run
-	Loads    *regexp.Regexp
-	Out      string   // file for the table
-	Server   []string // more flags of both servers
+	Bin        string        // folder of the commands
+	Rounds     int           // of each load, a run of either side in each
+	Duration   time.Duration // of a run
+	Loads      *regexp.Regexp
+	LoadsGiven bool     // they were asked for
+	Out        string   // file for the table
+	Server     []string // more flags of both servers
 
 	Kafka     string        // folder of Apache Kafka's jars: three nodes beside three of it, instead
 	KafkaWarm time.Duration // of load before anything counts: a JVM needs minutes
-	Settings  []string      // of Kafka's brokers, beside those that three nodes need
+	KafkaHeap string        // as Java has it
+	Settings  []string      // of Kafka's brokers, beside those that its documentation has
+
+	Versus                    bool // every load beside Apache Kafka, instead
+	Quick                     bool // a part of them
+	Bootstrap, BootstrapKafka string
+	Python                    string // interpreter that has confluent-kafka
+	Fill, RestartFill         int    // MiB in a topic that is read, and in a node that starts
+	Readme                    string // file with a part for the table
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, parse(), os.Stdout, os.Stderr); err != nil {
+	c, err := parse(os.Args[1:], os.Stderr)
+	if err == nil {
+		err = run(ctx, c, os.Stdout, os.Stderr)
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func parse() Config {
-	var c Config
-	loads := ".*"
-	server := ""
-	flag.StringVar(&c.Bin, "bin", "bin", "`folder` with chronik-server, chronik-server-null and chronik-bench")
-	flag.IntVar(&c.Rounds, "rounds", 5, "`number` of runs of each load on each server")
-	flag.DurationVar(&c.Duration, "duration", 4*time.Second, "`time` of a run, half a second of it not measured")
-	flag.StringVar(&loads, "loads", loads, "regular `expression` of the loads to run, see loads.go")
-	flag.StringVar(&c.Out, "out", "integration/bench/RESULTS.md", "`file` for the table; empty: only print it")
-	flag.StringVar(&server, "server", "", "more `flags` of both servers, with spaces between them")
-	settings := ""
-	flag.StringVar(&c.Kafka, "kafka", "", "`folder` of Apache Kafka's jars: measure three nodes beside three of Apache Kafka's instead")
-	flag.DurationVar(&c.KafkaWarm, "kafka-warm", 2*time.Minute, "`time` of load on three nodes before anything counts: a JVM needs minutes")
-	flag.StringVar(&settings, "kafka-settings", "", "more `settings` of Kafka's brokers, name=value with spaces between them")
-	flag.Parse()
-	c.Settings = strings.Fields(settings)
-	c.Server = strings.Fields(server)
-	c.Loads = regexp.MustCompile(loads)
-	return c
+func parse(args []string, messages io.Writer) (c Config, err error) {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(messages)
+	var loads, server, settings string
+	fs.StringVar(&c.Bin, "bin", "bin", "`folder` with chronik-server, chronik-server-null and chronik-bench")
+	fs.IntVar(&c.Rounds, "rounds", 5, "`number` of runs of each load on each server")
+	fs.DurationVar(&c.Duration, "duration", 4*time.Second, "`time` of a run, half a second of it not measured")
+	fs.StringVar(&loads, "loads", ".*", "regular `expression` of the loads to run, see loads.go and contests.go; with -versus, all is every combination")
+	fs.StringVar(&c.Out, "out", "integration/bench/RESULTS.md", "`file` for the table; empty: only print it")
+	fs.StringVar(&server, "server", "", "more `flags` of both servers, with spaces between them")
+	fs.StringVar(&c.Kafka, "kafka", "", "`folder` of Apache Kafka's jars: measure three nodes beside three of Apache Kafka's instead")
+	fs.DurationVar(&c.KafkaWarm, "kafka-warm", 2*time.Minute, "`time` of load before anything counts (-versus: at most), because a JVM needs minutes")
+	fs.StringVar(&c.KafkaHeap, "kafka-heap", "1g", "`size` of the heap of Kafka's brokers")
+	fs.StringVar(&settings, "kafka-settings", "", "more `settings` of Kafka's brokers, name=value with spaces between them")
+	fs.BoolVar(&c.Versus, "versus", false, "measure every load beside Apache Kafka instead, one node and three")
+	fs.BoolVar(&c.Quick, "quick", false, "with -versus: a part of the loads")
+	fs.StringVar(&c.Bootstrap, "bootstrap", "", "with -versus: `addresses` of Chronik's brokers, with commas, that run elsewhere")
+	fs.StringVar(&c.BootstrapKafka, "bootstrap-kafka", "", "with -versus: `addresses` of Apache Kafka's")
+	fs.StringVar(&c.Python, "python", "", "with -versus: `interpreter` that has confluent-kafka; empty: without librdkafka")
+	fs.IntVar(&c.Fill, "fill", 4096, "with -versus: `MiB` in a topic that is read")
+	fs.IntVar(&c.RestartFill, "restart-fill", 20480, "with -versus: `MiB` in a node that is started again")
+	fs.StringVar(&c.Readme, "readme", "", "with -versus: `file` with a marked part for the rows that have a target")
+	if err := fs.Parse(args); err != nil {
+		return c, err
+	}
+	fs.Visit(func(f *flag.Flag) { c.LoadsGiven = c.LoadsGiven || f.Name == "loads" })
+	c.Settings, c.Server = strings.Fields(settings), strings.Fields(server)
+	if c.Loads, err = regexp.Compile(loads); err != nil {
+		return c, fmt.Errorf("-loads: %w", err)
+	}
+	return c, c.check(fs.Args())
+}
+
+const leastDuration = 500 * time.Millisecond // it is not measured
+
+func (c Config) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q is no flag", rest[0])
+	case c.Rounds < 1:
+		return fmt.Errorf("-rounds %d: write 1 or more", c.Rounds)
+	case c.Duration <= leastDuration:
+		return fmt.Errorf("-duration %s: write more than %s", c.Duration, leastDuration)
+	case c.Fill < 1 || c.RestartFill < 1:
+		return errors.New("-fill and -restart-fill: write 1 or more")
+	case !c.Versus && (c.Quick || c.Bootstrap != "" || c.BootstrapKafka != "" || c.Readme != ""):
+		return errors.New("-quick, -bootstrap, -bootstrap-kafka and -readme need -versus")
+	case (c.Bootstrap == "") != (c.BootstrapKafka == ""):
+		return errors.New("-bootstrap and -bootstrap-kafka: name the brokers of both sides, or of neither")
+	case c.Versus && c.Kafka == "" && c.Bootstrap == "":
+		return errors.New("-versus needs -kafka, or -bootstrap and -bootstrap-kafka")
+	}
+	return nil
 }
 
 // run keeps what was measured also when a later load fails.
@@ -73,17 +124,17 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b := &bench{Config: c, ctx: ctx, progress: progress, result: newResult(durability, dir)}
 	measure := b.all
-	if c.Kafka != "" {
+	switch {
+	case c.Versus:
+		b.result.table, measure = besideKafka, b.versus
+	case c.Kafka != "":
 		b.result.table, measure = threeNodes, b.nodes
 	}
 	err = measure(dir)
 	b.result.end()
 	text := b.result.text(err)
 	fmt.Fprint(out, text)
-	if c.Out == "" {
-		return err
-	}
-	return errors.Join(err, os.WriteFile(c.Out, []byte(text), 0o644))
+	return errors.Join(err, b.publish(text))
 }
 
 // apart measures what needs servers of its own.
@@ -109,6 +160,7 @@ type bench struct {
 	progress   io.Writer
 	null, real *server
 	result     *result
+	dataDir    string // of the sides that run now, where they run here
 }
 
 func (b *bench) all(dir string) error {

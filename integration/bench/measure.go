@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -12,13 +13,17 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const topic = "bench"
 
 // measured is one run of a load on one server.
-type measured struct{ mbps, cpuPerGB, p50, p99 float64 }
+type measured struct {
+	mbps, cpuPerGB float64
+	p50, p99       float64 // ms, of acknowledgements
+	end50, end99   float64 // ms, from a record's time to be sent until it is read
+	memory         float64 // MiB, resident after it
+}
 
 // load warms both servers up, has them take turns, and leaves nothing behind.
 func (b *bench) load(l load) error {
@@ -42,21 +47,36 @@ func (b *bench) turns(l load, subjects ...subject) error {
 	got := map[subject][]measured{}
 	for range b.Rounds {
 		for _, s := range order {
-			m, err := b.run(l, s)
+			m, err := b.turn(l, s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.label(), err)
+				return err
 			}
 			got[s] = append(got[s], m)
 		}
 		slices.Reverse(order) // neither is always the first
 	}
 	b.result.add(l, got[subjects[0]][:len(got[subjects[0]])*(len(subjects)-1)], got[subjects[len(subjects)-1]])
-	for _, s := range subjects {
-		if err := b.deleteTopic(s); err != nil {
-			return err
+	if !l.fresh {
+		for _, s := range subjects {
+			if err := b.deleteTopic(s); err != nil {
+				return err
+			}
 		}
 	}
 	return b.ctx.Err()
+}
+
+// turn is run, after which a load whose runs have each a topic of its own has left nothing to write or to delete to the
+// run of the other side.
+func (b *bench) turn(l load, s subject) (measured, error) {
+	m, err := b.run(l, s)
+	if err == nil && l.fresh {
+		err = errors.Join(b.deleteTopic(s), b.settle())
+	}
+	if err != nil {
+		return m, fmt.Errorf("%s: %w", s.label(), err)
+	}
+	return m, nil
 }
 
 // prepare creates the topic, fills it where the load reads, and warms the server up.
@@ -81,15 +101,18 @@ func (b *bench) prepare(l load, s *server) error {
 
 // benchReport is what the bench takes of chronik-bench's report.
 type benchReport struct {
-	Produce *struct {
-		benchThroughput
-		Acked int64 `json:"acked"`
-	} `json:"produce"`
-	Fetch *struct {
+	Produce *benchProduced   `json:"produce"`
+	Consume *benchThroughput `json:"consume"`
+	Fetch   *struct {
 		benchThroughput
 		Total int64 `json:"total_bytes"`
 	} `json:"fetch"`
 	Failure string `json:"failure"`
+}
+
+type benchProduced struct {
+	benchThroughput
+	Acked int64 `json:"acked"` // warm-up included
 }
 
 type benchThroughput struct {
@@ -102,13 +125,13 @@ type benchThroughput struct {
 	} `json:"latency_ms"`
 }
 
-// run is one run of chronik-bench; the CPU time counts over all of it, as its bytes do.
+// run is one run of a load; the CPU time counts over all of it, as its bytes do.
 func (b *bench) run(l load, s subject) (m measured, err error) {
 	before, err := s.cpu()
 	if err != nil {
 		return m, err
 	}
-	r, err := b.chronikBench(l, s)
+	r, err := b.drive(l, s)
 	if err != nil {
 		return m, err
 	}
@@ -118,14 +141,38 @@ func (b *bench) run(l load, s subject) (m measured, err error) {
 	}
 	t, bytes := r.counts()
 	m = measured{mbps: t.MBPerSec, p50: t.Latency.P50, p99: t.Latency.P99, cpuPerGB: (after - before) / (bytes / 1e9)}
+	if r.Produce != nil && r.Consume != nil {
+		m.end50, m.end99 = r.Consume.Latency.P50, r.Consume.Latency.P99
+	}
+	if m.memory, err = s.memory("VmRSS"); err != nil {
+		return m, err
+	}
 	fmt.Fprintf(b.progress, "%-50s %-4s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
 	return m, nil
 }
 
+// drive runs the load's client, and what goes on beside it.
+func (b *bench) drive(l load, s subject) (r *benchReport, err error) {
+	for _, begin := range l.beside {
+		end, beginErr := begin(b, l, s)
+		if beginErr != nil {
+			return nil, errors.Join(beginErr, err)
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
+	if l.by != nil {
+		return l.by(b, l, s)
+	}
+	return b.chronikBench(l, s)
+}
+
 // counts returns what was measured, and the bytes of the whole run, warm-up included.
 func (r *benchReport) counts() (benchThroughput, float64) {
-	if r.Fetch != nil {
+	switch {
+	case r.Fetch != nil:
 		return r.Fetch.benchThroughput, float64(r.Fetch.Total)
+	case r.Produce == nil:
+		return *r.Consume, float64(r.Consume.Bytes) // there is no warm-up
 	}
 	t := r.Produce.benchThroughput
 	return t, float64(t.Bytes) / float64(t.Records) * float64(r.Produce.Acked)
@@ -133,17 +180,23 @@ func (r *benchReport) counts() (benchThroughput, float64) {
 
 func (b *bench) chronikBench(l load, s subject) (*benchReport, error) {
 	args := strings.Fields(l.args)
-	args = append(args, "--brokers", s.brokers(), "--topic", topic, "--format", "json",
-		"--duration", b.Duration.String(), "--warmup", "500ms")
-	if args[0] != "raw-fetch" {
-		args = append(args, l.topic...)
+	args = append(args, "--brokers", s.brokers(), "--topic", topic, "--format", "json")
+	if args[0] != "consume" { // that reads what there is
+		args = append(args, "--duration", b.Duration.String(), "--warmup", "500ms")
 	}
+	if args[0] != "raw-fetch" && args[0] != "consume" {
+		args = append(args, l.topicOf(s)...)
+	}
+	return b.chronikBenchWith(args)
+}
+
+func (b *bench) chronikBenchWith(args []string) (*benchReport, error) {
 	cmd := exec.CommandContext(b.ctx, filepath.Join(b.Bin, "chronik-bench"), args...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err := cmd.Run()
 	r := new(benchReport)
-	if json.Unmarshal(out.Bytes(), r) != nil || r.Produce == nil && r.Fetch == nil {
+	if json.Unmarshal(out.Bytes(), r) != nil || r.Produce == nil && r.Fetch == nil && r.Consume == nil {
 		return nil, fmt.Errorf("chronik-bench: %w: %s%s", err, out.String(), log.String())
 	}
 	if err != nil || r.Failure != "" {
@@ -152,16 +205,24 @@ func (b *bench) chronikBench(l load, s subject) (*benchReport, error) {
 	return r, nil
 }
 
-func (b *bench) deleteTopic(s subject) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers(), ",")...))
-	if err != nil {
-		return err
+// topicOf is the flags that the topic is made with.
+func (l load) topicOf(s subject) []string {
+	flags := slices.Clone(l.topic)
+	if s.label() == kafkaName {
+		for _, config := range l.kafka {
+			flags = append(flags, "--topic-config", config)
+		}
 	}
-	defer client.Close()
+	return flags
+}
+
+func (b *bench) deleteTopic(s subject) error {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
-	_, err = kadm.NewClient(client).DeleteTopic(ctx, topic)
-	return err
+	return admin(s, func(a *kadm.Client) error {
+		_, err := a.DeleteTopic(ctx, topic)
+		return err
+	})
 }
 
 // idle is the memory of a server that has nothing to do yet.

@@ -38,11 +38,11 @@ var nodeLoads = []load{
 
 // nodes measures three nodes beside three of Apache Kafka's.
 func (b *bench) nodes(dir string) error {
-	kafka, err := b.kafkas(filepath.Join(dir, "kafka"))
+	kafka, err := b.kafkas(filepath.Join(dir, "kafka"), fleetSize)
 	if err != nil {
 		return err
 	}
-	ours, err := b.chroniks(filepath.Join(dir, "chronik"))
+	ours, err := b.chroniks(filepath.Join(dir, "chronik"), fleetSize)
 	if err != nil {
 		return err
 	}
@@ -136,9 +136,9 @@ func until(ctx context.Context, what string, yes func(context.Context) (bool, er
 // ready waits until all nodes are there.
 func (f *fleet) ready(ctx context.Context) error {
 	return f.admin(func(a *kadm.Client) error {
-		return until(ctx, f.name+": three brokers", func(ctx context.Context) (bool, error) {
+		return until(ctx, f.name+": all brokers", func(ctx context.Context) (bool, error) {
 			brokers, err := a.ListBrokers(ctx)
-			return len(brokers) == fleetSize, err
+			return len(brokers) == len(f.nodes), err
 		})
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -14,7 +15,7 @@ import (
 // table is what is said around the rows.
 type table struct {
 	title, intro string // the intro's lines end with a newline
-	head         string // of the last three columns
+	head         string // of the columns behind the target
 }
 
 var durability = table{"What durability costs",
@@ -23,14 +24,66 @@ var durability = table{"What durability costs",
 		"same machine, so a saturated one says little of a server alone: CPU per GB says more.\n",
 	"null sink | server | server / null"}
 
+// An entry is a row of the table: figures of rounds, or text where it was measured another way.
+type entry struct {
+	load, measure, unit, target string
+	promised                    string    // by what it is measured against, before it acknowledges; empty: the table does not ask
+	against, real               []float64 // of the rounds, in pairs when both are there
+	ratio                       bool      // what counts is ours as a share of the other's, pair by pair
+	text                        cells     // instead of the figures
+}
+
+// cells are what a row says of its figures.
+type cells struct{ against, real, ratio string }
+
+func (e entry) what() string {
+	if e.measure == "" {
+		return e.load
+	}
+	return e.load + ": " + e.measure
+}
+
+// ratios are in percent, one of each round, whose two runs met the same machine.
+func (e entry) ratios() (all []float64) {
+	for i := range min(len(e.real), len(e.against)) {
+		all = append(all, 100*e.real[i]/e.against[i])
+	}
+	return all
+}
+
+func (e entry) cells() cells {
+	if len(e.real) == 0 {
+		return e.text
+	}
+	c := cells{real: spread(e.real, e.unit)}
+	if len(e.against) > 0 {
+		c.against = spread(e.against, e.unit)
+	}
+	if e.ratio && len(e.against) > 0 {
+		c.ratio = spread(e.ratios(), "%")
+	}
+	return c
+}
+
+// markdown is the row. The target of a column that has none is empty.
+func (e entry) markdown() string {
+	c, promised := e.cells(), ""
+	if e.promised != "" {
+		promised = e.promised + " | "
+	}
+	return fmt.Sprintf("| %s | %s%s | %s%s | %s | %s |", e.what(), e.target, verdict(e.target, c.real, c.ratio), promised, c.against, c.real, c.ratio)
+}
+
 // result is the table as it grows.
 type result struct {
 	table
-	began   time.Time
-	machine string
-	busy    []string // the machine's load averages at the beginning and at the end
-	lines   []string
-	one     float64 // MB/s with one partition, to compare with
+	began    time.Time
+	machine  string
+	busy     []string // the machine's load averages at the beginning and at the end
+	notes    []string // of how it was measured
+	entries  []entry
+	promised string  // by the other side at rows of text, where the table asks
+	one      float64 // MB/s with one partition, to compare with
 }
 
 func newResult(t table, dir string) *result {
@@ -39,9 +92,13 @@ func newResult(t table, dir string) *result {
 
 func (r *result) end() { r.busy = append(r.busy, loadAverage()) }
 
-// line adds a row of the table.
+func (r *result) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// line adds a row of text.
 func (r *result) line(what, target, null, real, ratio string) {
-	r.lines = append(r.lines, fmt.Sprintf("| %s | %s%s | %s | %s | %s |", what, target, verdict(target, real, ratio), null, real, ratio))
+	r.entries = append(r.entries, entry{load: what, target: target, promised: r.promised, text: cells{null, real, ratio}})
 }
 
 // verdict says whether the target was met: a rate or a share is to be reached, anything else not to be passed.
@@ -49,47 +106,38 @@ func verdict(target, real, ratio string) string {
 	if strings.Contains(target, "%") && ratio != "" {
 		real = ratio
 	}
+	limit, atMost := strings.CutPrefix(target, "at most ")
 	var want, is float64
-	if _, err := fmt.Sscan(strings.ReplaceAll(target, ",", ""), &want); err != nil {
+	if _, err := fmt.Sscan(strings.ReplaceAll(limit, ",", ""), &want); err != nil {
 		return "" // there is none, or it is no number
 	}
 	if _, err := fmt.Sscan(real, &is); err != nil {
 		return ""
 	}
-	if atLeast := strings.Contains(target, "% of") || strings.HasSuffix(target, "/s"); is == want || is > want == atLeast {
+	atLeast := !atMost && (strings.Contains(target, "% of") || strings.HasSuffix(target, "/s"))
+	if is == want || is > want == atLeast {
 		return ": met"
 	}
 	return ": **missed**"
 }
 
-// add adds the rows of a load. A ratio is the median of those of each round, whose two runs met the same machine.
+// add adds the rows of a load.
 func (r *result) add(l load, null, real []measured) {
 	for _, row := range l.rows {
-		values, against := each(real, row.value), each(null, row.value)
-		var ratio, nullText string
-		if len(against) > 0 {
-			nullText = spread(against, row.unit)
+		e := entry{load: l.name, measure: row.text, unit: row.unit, target: row.target, promised: l.promised,
+			against: each(null, row.value), real: each(real, row.value), ratio: row.ratio}
+		if e.target != "" && !strings.ContainsAny(e.target, "%/") {
+			e.target += " " + row.unit
 		}
-		if row.ratio && len(against) > 0 {
-			var ratios []float64
-			for i := range values {
-				ratios = append(ratios, 100*values[i]/against[i])
-			}
-			ratio = spread(ratios, "%")
-		}
-		target := row.target
-		if target != "" && !strings.ContainsAny(target, "%/") {
-			target += " " + row.unit
-		}
-		r.line(l.name+": "+row.text, target, nullText, spread(values, row.unit), ratio)
-		r.partitions(l, row, median(values))
+		r.entries = append(r.entries, e)
+		r.partitions(l, row, median(e.real))
 	}
 }
 
 // partitions adds what many partitions cost once both loads that say it are done.
 func (r *result) partitions(l load, row row, value float64) {
 	switch {
-	case !row.ratio || !strings.Contains(l.args, "--batch 16384"):
+	case row.unit != "MB/s" || !strings.Contains(l.args, "--batch 16384"):
 	case strings.HasSuffix(l.name, "1 partition"):
 		r.one = value
 	case r.one > 0:
@@ -112,14 +160,19 @@ func median(values []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// spread is the median with the least and the greatest.
+// spread is the median with the least and the greatest, where there are several.
 func spread(values []float64, unit string) string {
+	if len(values) == 1 {
+		return digits(values[0]) + " " + unit
+	}
 	return fmt.Sprintf("%s %s (%s to %s)", digits(median(values)), unit, digits(slices.Min(values)), digits(slices.Max(values)))
 }
 
 // digits has three that count.
 func digits(v float64) string {
 	switch {
+	case math.IsNaN(v):
+		return "unknown"
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
@@ -131,14 +184,24 @@ func digits(v float64) string {
 func (r *result) text(failure error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n", r.title, r.intro)
-	fmt.Fprintf(&b, "- %s\n- %s\n- load averages of 1, 5 and 15 minutes before and after: %s\n\n",
+	fmt.Fprintf(&b, "- %s\n- %s\n- load averages of 1, 5 and 15 minutes before and after: %s\n",
 		r.began.UTC().Format("2006-01-02 15:04 MST"), r.machine, strings.Join(r.busy, "; "))
-	fmt.Fprintf(&b, "| load | target | %s |\n|---|---|---|---|---|\n", r.head)
-	for _, l := range r.lines {
-		b.WriteString(l + "\n")
+	for _, n := range r.notes {
+		fmt.Fprintf(&b, "- %s\n", n)
 	}
+	b.WriteString("\n" + r.rows(r.entries))
 	if failure != nil {
 		b.WriteString("\nThe run did not come to its end.\n")
+	}
+	return b.String()
+}
+
+// rows is a table of some of the entries.
+func (r *result) rows(entries []entry) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| load | target | %s |\n|---|---|%s\n", r.head, strings.Repeat("---|", strings.Count(r.head, "|")+1))
+	for _, e := range entries {
+		b.WriteString(e.markdown() + "\n")
 	}
 	return b.String()
 }

@@ -19,6 +19,7 @@ type subject interface {
 	label() string
 	brokers() string       // addresses, with commas
 	cpu() (float64, error) // seconds that it has used
+	memory(name string) (float64, error)
 }
 
 // A server is one process with a data directory, started as often as is wanted.

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sys/unix"
+)
+
+// besideKafka is the table of versus. Both sides run at once and only one of them is loaded: two started in turn would be
+// two cold ones each time, and a JVM takes minutes to be warm; and runs that follow each other within seconds meet the same
+// machine, which ones minutes apart do not. What an idle side takes of the machine is said.
+var besideKafka = table{"Beside Apache Kafka",
+	"Written by `make bench-vs-kafka`, or by `make bench-vs-kafka-quick`, which does a part of it: Chronik beside Apache Kafka\n" +
+		"4.3.0, both on this machine, with clients that are not Chronik's. Both run all the time, warm; one is loaded, then the\n" +
+		"other, in turn. Medians with the least and the greatest of the rounds; a ratio is the median of the ratios of each\n" +
+		"pair of runs. CPU and memory are the brokers'. **Chronik always syncs to disk before it acknowledges**; the column\n" +
+		"*promised* says whether Kafka did. Each run has a new topic that keeps everything, and no run leaves another one\n" +
+		"anything to write. Transactions are not in it, because Chronik does not serve them yet.\n",
+	"promised by Kafka | Kafka | Chronik, synced | Chronik / Kafka"}
+
+const (
+	notSynced = "not synced"
+	synced    = "synced"
+)
+
+// A pair is the two sides. The fleets are nil where the brokers are elsewhere.
+type pair struct {
+	kafka, ours           subject
+	kafkaFleet, oursFleet *fleet
+	nodes                 int
+	kafkaRecords          float64 // the most that Kafka takes in a second
+}
+
+// versus measures one node beside one of Apache Kafka's, then three beside three.
+func (b *bench) versus(dir string) error {
+	b.result.promised = notSynced
+	if b.Bootstrap != "" {
+		return b.elsewhere()
+	}
+	b.result.note("Kafka's settings: %s; JVM: %s, heap %s, as in its start script", strings.Join(kafkaSettings(1), ", "), kafkaJVM, b.KafkaHeap)
+	for _, nodes := range []int{1, fleetSize} {
+		if err := b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", nodes)), nodes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) versusNodes(dir string, nodes int) (err error) {
+	loads, measures := b.picked(nodes), b.pickedMeasures(nodes)
+	if len(loads)+len(measures) == 0 || b.ctx.Err() != nil {
+		return b.ctx.Err()
+	}
+	p := &pair{nodes: nodes}
+	if p.kafkaFleet, err = b.kafkas(filepath.Join(dir, "kafka"), nodes); err != nil {
+		return err
+	}
+	if p.oursFleet, err = b.chroniks(filepath.Join(dir, "chronik"), nodes); err != nil {
+		return err
+	}
+	p.kafka, p.ours, b.dataDir = p.kafkaFleet, p.oursFleet, dir
+	for _, f := range []*fleet{p.kafkaFleet, p.oursFleet} {
+		defer f.kill()
+		if err := errors.Join(f.start(b.ctx), f.ready(b.ctx)); err != nil {
+			return err
+		}
+	}
+	if err := b.idlePair(p); err != nil {
+		return err
+	}
+	if err := b.contests(p, loads); err != nil {
+		return err
+	}
+	if len(loads) > 0 {
+		if err := b.memoryOf(p, "greatest resident memory under these loads", "VmHWM", "256 MiB"); err != nil {
+			return err
+		}
+	}
+	for _, m := range measures {
+		if err := m.run(b, p); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return b.ctx.Err()
+}
+
+// elsewhere measures brokers that others have started, with the loads for as many nodes as there are.
+func (b *bench) elsewhere() error {
+	p := &pair{kafka: remote{kafkaName, b.BootstrapKafka}, ours: remote{ourName, b.Bootstrap}, nodes: 1}
+	least := fleetSize
+	for _, s := range []subject{p.kafka, p.ours} {
+		err := admin(s, func(a *kadm.Client) error {
+			brokers, err := a.ListBrokers(b.ctx)
+			least = min(least, len(brokers))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.label(), err)
+		}
+	}
+	if least == fleetSize {
+		p.nodes = fleetSize
+	}
+	b.result.note("the brokers are elsewhere: their CPU and memory are unknown, and what has to start or to kill them is left out")
+	return b.contests(p, b.picked(p.nodes))
+}
+
+// contests runs the loads one after the other.
+func (b *bench) contests(p *pair, loads []contest) error {
+	warm := b.KafkaWarm
+	for _, c := range loads {
+		if b.ctx.Err() != nil {
+			return b.ctx.Err()
+		}
+		if err := b.contest(p, c, warm); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		warm = b.KafkaWarm / 10
+		if b.Quick {
+			warm = 0
+		}
+	}
+	return nil
+}
+
+func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {
+	l := c.load
+	if c.share > 0 {
+		if l, err = b.atShare(p, c); err != nil {
+			return err
+		}
+	}
+	for _, s := range []subject{p.kafka, p.ours} {
+		if c.reads {
+			if err := b.fill(s, l.topicOf(s), topic); err != nil {
+				return err
+			}
+		}
+		if err := b.warm(l, s, warm); err != nil {
+			return err
+		}
+	}
+	if err := b.turns(l, p.kafka, p.ours); err != nil {
+		return err
+	}
+	if l.name == maximumLoad {
+		last := b.result.entries[len(b.result.entries)-len(l.rows)]
+		p.kafkaRecords = median(last.against) * 1e6 / 1024
+	}
+	return nil
+}
+
+// atShare is a load at a share of the rate that Kafka takes at most, which is measured when it is not known yet.
+func (b *bench) atShare(p *pair, c contest) (load, error) {
+	l := c.load
+	if p.kafkaRecords == 0 {
+		m, err := b.turn(closedLoop(12, 1024, "none", "all", p.nodes), p.kafka)
+		if err != nil {
+			return l, err
+		}
+		p.kafkaRecords = m.mbps * 1e6 / 1024
+	}
+	rate := int(c.share * p.kafkaRecords)
+	l.name += fmt.Sprintf(" (%d,000 records/s)", rate/1000)
+	l.args += fmt.Sprintf(" --rate %d", rate)
+	return l, nil
+}
+
+// warm runs a load on one side until its figures stand still, or for the bound.
+func (b *bench) warm(l load, s subject, bound time.Duration) error {
+	var figures []float64
+	began := time.Now()
+	for len(figures) == 0 || !still(figures) && time.Since(began) < bound {
+		m, err := b.turn(l, s)
+		if err != nil {
+			return err
+		}
+		figures = append(figures, l.rows[0].value(m))
+	}
+	switch {
+	case len(figures) == 1:
+	case still(figures):
+		b.result.note("%s stood still after %.0f s of %q", s.label(), time.Since(began).Seconds(), l.name)
+	default:
+		b.result.note("%s did not stand still within %.0f s of %q: the last figures were %s", s.label(), bound.Seconds(), l.name,
+			spread(figures[max(0, len(figures)-stillRuns):], l.rows[0].unit))
+	}
+	return nil
+}
+
+const stillRuns = 4
+
+// still says whether the last figures lie within a tenth.
+func still(figures []float64) bool {
+	if len(figures) < stillRuns {
+		return false
+	}
+	last := figures[len(figures)-stillRuns:]
+	return slices.Max(last)-slices.Min(last) <= median(last)/10
+}
+
+// idlePair is what the sides take when nothing is asked of them.
+func (b *bench) idlePair(p *pair) error {
+	if err := b.pause(3 * time.Second); err != nil {
+		return err
+	}
+	if err := b.memoryOf(p, "idle resident memory", "VmRSS", "30 MiB"); err != nil {
+		return err
+	}
+	const window = 2 * time.Second
+	k0, err0 := p.kafka.cpu()
+	o0, err1 := p.ours.cpu()
+	err := b.pause(window)
+	k1, err2 := p.kafka.cpu()
+	o1, err3 := p.ours.cpu()
+	share := func(from, to float64) string { return fmt.Sprintf("%.1f %%", 100*(to-from)/window.Seconds()) }
+	b.result.line(nodesText(p.nodes)+": CPU when idle, of one core", "", share(k0, k1), share(o0, o1), "")
+	return errors.Join(err, err0, err1, err2, err3)
+}
+
+// memoryOf adds a row; the target is that of one node.
+func (b *bench) memoryOf(p *pair, what, name, target string) error {
+	theirs, err := p.kafka.memory(name)
+	own, ownErr := p.ours.memory(name)
+	if p.nodes > 1 {
+		target = ""
+	}
+	b.result.entries = append(b.result.entries, entry{load: nodesText(p.nodes), measure: what, unit: "MiB", target: target,
+		promised: b.result.promised, against: []float64{theirs}, real: []float64{own}, ratio: true})
+	return errors.Join(err, ownErr)
+}
+
+func nodesText(nodes int) string {
+	if nodes == 1 {
+		return "one node"
+	}
+	return "three nodes"
+}
+
+// settle has the system write what it holds for the last run, so that the next one of the other side does not wait for it.
+func (b *bench) settle() error {
+	if b.dataDir == "" {
+		return nil
+	}
+	return withFile(b.dataDir, unix.Syncfs)
+}
+
+// remote is a side that runs elsewhere.
+type remote struct{ name, bootstrap string }
+
+func (r remote) label() string                  { return r.name }
+func (r remote) brokers() string                { return r.bootstrap }
+func (r remote) cpu() (float64, error)          { return unknown, nil }
+func (r remote) memory(string) (float64, error) { return unknown, nil }
+
+// pickedMeasures are those that need fleets of their own, or change them.
+func (b *bench) pickedMeasures(nodes int) (all []measure) {
+	for _, m := range measures {
+		if m.nodes == nodes && b.picks(m.name, m.quick, false) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func (b *bench) picked(nodes int) (all []contest) {
+	for _, c := range contests {
+		if c.nodes == nodes && b.picks(c.name, c.quick, c.whole) && !(c.needsPython && b.Python == "") && !(c.needsJars && b.Kafka == "") {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// picks says whether what is so called is to be measured: with -loads what matches, without it what quick, or the default,
+// has. The word all means the whole product too.
+func (b *bench) picks(name string, quick, whole bool) bool {
+	switch {
+	case b.Loads.String() == everyLoad:
+		return true
+	case b.LoadsGiven:
+		return b.Loads.MatchString(name)
+	case b.Quick:
+		return quick
+	}
+	return !whole
+}
