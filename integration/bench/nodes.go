@@ -15,7 +15,7 @@ import (
 var threeNodes = table{"Three nodes beside Apache Kafka's three",
 	"Written by `make bench-cluster`. Both clusters are three processes on one machine, with three replicas of every partition\n" +
 		"and acks=all; the loads take turns on them, warm, and only one is loaded at a time. Chronik writes to disk and syncs on\n" +
-		"each of the nodes before it acknowledges, Apache Kafka 4.3.0, with its defaults but for a heap of 1 GiB, does not. Medians\n" +
+		"each of the nodes before it acknowledges, Apache Kafka 4.3.0, set up as its documentation has it, does not. Medians\n" +
 		"with the least and the greatest of the rounds; a ratio is the median of the ratios of each round. CPU is that of all\n" +
 		"three.\n",
 	"Kafka | Chronik | Chronik / Kafka"}
