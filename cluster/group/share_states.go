@@ -147,7 +147,7 @@ func (m *machine) alterShare(now coordinator.Instant, t coordinator.Ticket, star
 	var records []image.Record
 	for i, s := range starts {
 		if last[s.at] == i {
-			records = append(records, m.setState(g.image(), s.at, sharestate.State{Start: s.offset}.Encode()))
+			records = append(records, m.setState(g.image(), s.at, sharestate.State{Start: s.offset, LeaderEpoch: sharestate.NoEpoch}.Encode()))
 		}
 	}
 	g.changeStates(t, records, fx)

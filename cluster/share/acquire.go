@@ -57,8 +57,9 @@ type place struct {
 	unset bool // begin must come first
 }
 
-// look says where to read, after it has taken over where the log begins and ends.
-func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, fx *coordinator.Effects) (place, error) {
+// look says where to read, after it has taken over where the log begins and ends. ended is where its records of epochs up to one
+// end, negative when it does not know.
+func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, ended func(leaderEpoch int32) int64, fx *coordinator.Effects) (place, error) {
 	if err := p.refusal(); err != nil {
 		return place{}, err
 	}
@@ -68,6 +69,7 @@ func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, fx *co
 	if !p.begun {
 		return place{none: true}, nil
 	}
+	p.inherit(ended)
 	p.startAt(logStart)
 	p.endAt(logEnd)
 	p.flush(now, fx)

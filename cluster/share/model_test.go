@@ -17,8 +17,9 @@ type fate struct {
 	holder    string // who was given it last and may still acknowledge it
 	until     time.Duration
 	delivered int
-	done      bool // may not come again: accepted or rejected, and answered so
-	unsure    bool // somebody said so, and has no answer (any more)
+	told      int16 // the count that it was delivered with last
+	done      bool  // may not come again: accepted or rejected, and answered so
+	unsure    bool  // somebody said so, and has no answer (any more)
 }
 
 type oracle struct {
@@ -36,7 +37,7 @@ type said struct {
 }
 
 // TestModel holds the machine against the oracle: nobody is given what another one has locked, nothing that was acknowledged comes
-// again, nothing comes more often than the limit, what is stored would not let that happen after a leader's end either; and in the
+// again, nothing comes more often than the limit, the count of its deliveries does not fall, what is stored would not let that happen after a leader's end either; and in the
 // end each record is acknowledged, or was delivered as often as it may be.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -100,10 +101,12 @@ func (o *oracle) given(w Want, batches int) int64 {
 				o.t.Fatalf("%d is given to %s though it is done with: %s", at, w.Member, o.describe())
 			case int(g.Count) > int(o.config.DeliveryCountLimit):
 				o.t.Fatalf("%d is delivered for the %d. time", at, g.Count)
+			case g.Count < f.told:
+				o.t.Fatalf("%d is delivered for the %d. time, after it was for the %d.: %s", at, g.Count, f.told, o.describe())
 			case at < o.logStart || at >= o.logEnd || o.isHidden(at):
 				o.t.Fatalf("%d is given to %s and should not be there", at, w.Member)
 			}
-			f.holder, f.until, f.delivered = w.Member, o.now.Up+10*time.Second, f.delivered+1
+			f.holder, f.until, f.delivered, f.told = w.Member, o.now.Up+10*time.Second, f.delivered+1, g.Count
 		}
 	}
 	if w.Exact && n > int64(w.Most) {

@@ -52,9 +52,10 @@ type partition struct {
 	config func() config.ShareGroup
 	wake   func() // somebody may acquire records that nobody could before
 
-	spans []span
-	start int64 // of the first span; state.NotBegun
-	end   int64 // behind the last span: the first record that was not looked at
+	spans  []span
+	start  int64 // of the first span; state.NotBegun
+	end    int64 // behind the last span: the first record that was not looked at
+	before int32 // epoch of the leader that has stored the spans; state.NoEpoch when they were held against the log
 
 	writer
 }
@@ -73,7 +74,7 @@ func newPartition(key Key, since tenure, s *image.ShareState, config func() conf
 // load takes over what is stored. A record that has been delivered as often as it may be, and not acknowledged, was
 // acquired when the leader before this one went: its time is over.
 func (p *partition) load(s state.State) {
-	p.start, p.end, p.begun = s.Start, s.Start, s.Start != state.NotBegun
+	p.start, p.end, p.begun, p.before = s.Start, s.Start, s.Start != state.NotBegun, s.LeaderEpoch
 	limit := int16(p.config().DeliveryCountLimit)
 	for _, r := range s.Ranges {
 		p.extend(r.First - 1)
@@ -89,7 +90,7 @@ func (p *partition) load(s state.State) {
 
 // stored is what is to be agreed on: the spans as they will be.
 func (p *partition) stored() state.State {
-	s := state.State{Start: p.start}
+	s := state.State{Start: p.start, LeaderEpoch: p.tenure.leaderEpoch()}
 	for i := range p.spans {
 		from := &p.spans[i]
 		r := state.Range{First: from.first, Last: from.last, Delivery: from.state, Count: from.count}
@@ -184,6 +185,18 @@ func (p *partition) startAt(logStart int64) {
 	p.tidy()
 }
 
+// inherit holds what an earlier leader has stored against the log: behind where the records of its epoch end stand others, which
+// nobody has had.
+func (p *partition) inherit(ended func(leaderEpoch int32) int64) {
+	if p.before == state.NoEpoch {
+		return
+	}
+	if end := ended(p.before); end >= 0 {
+		p.endAt(end)
+	}
+	p.before = state.NoEpoch
+}
+
 // endAt takes over that the log ends earlier than the group has looked: after an unclean election there will be other records
 // at these offsets. That is recorded: who begins with what is stored would take them for those that were acknowledged.
 func (p *partition) endAt(logEnd int64) {
@@ -208,19 +221,19 @@ func (p *partition) Deadline() (time.Duration, bool) {
 	return at, at != never
 }
 
-// Expire is coordinator.Machine's: records whose member had them long enough are free again, or given up.
+// Expire is coordinator.Machine's: records whose member had them long enough are free again, or given up, when that is agreed on: else
+// another leader could deliver them with a lower count than they had.
 func (p *partition) Expire(now coordinator.Instant, fx *coordinator.Effects) {
 	expired := false
 	for i := range p.spans {
 		if s := &p.spans[i]; s.state == state.Acquired && !s.changing && s.until <= now.Up {
-			s.state, s.member, s.until = p.released(s), "", 0
+			s.changing, s.becomes, s.write, s.until, s.member = true, p.released(s), p.next, 0, ""
 			expired = true
 		}
 	}
 	if expired {
 		p.dirty = true
 		p.tidy()
-		p.wake()
 	}
 	if p.retryAt <= now.Up {
 		p.retryAt = never

@@ -56,10 +56,14 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Readi
 
 // look asks the machine where to read, and has the group begin where it has not yet.
 func (m *Manager) look(ctx context.Context, k Key, log *replica.Partition) (at place, err error) {
+	ended := func(leaderEpoch int32) int64 {
+		_, end := log.Log().EpochEnd(leaderEpoch)
+		return end
+	}
 	for range 2 {
 		marks := log.Marks()
 		told := m.machines.Tell(k.String(), func(p *partition, now coordinator.Instant, fx *coordinator.Effects) {
-			at, err = p.look(now, marks.LogStart, marks.LogEnd, fx)
+			at, err = p.look(now, marks.LogStart, marks.LogEnd, ended, fx)
 		})
 		if told != nil {
 			return place{none: true}, nil // its coordinator has not begun the state yet, as far as is known here

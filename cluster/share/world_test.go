@@ -25,6 +25,7 @@ type world struct {
 	log                 []Records
 	logStart, logEnd    int64
 	leaderEpoch, states int32
+	began               map[int32]int64 // where a leader's epoch began
 }
 
 func newWorld() *world {
@@ -32,7 +33,7 @@ func newWorld() *world {
 		config: config.ShareGroup{
 			DeliveryCountLimit: 3, PartitionMaxRecordLocks: 20, RecordLockDurationMs: 10_000, RenewAcknowledge: true,
 		},
-		answers: map[coordinator.Ticket]error{},
+		answers: map[coordinator.Ticket]error{}, began: map[int32]int64{},
 	}
 	w.lead()
 	return w
@@ -41,6 +42,7 @@ func newWorld() *world {
 // lead makes the machine of a new leader.
 func (w *world) lead() {
 	w.leaderEpoch++
+	w.began[w.leaderEpoch] = w.logEnd
 	w.inFlight = nil
 	w.p = newPartition(Key{Group: "g"}, tenure{1, sinceOf(w.leaderEpoch, w.states)}, &image.ShareState{Value: w.stored},
 		func() config.ShareGroup { return w.config }, func() { w.woken = true })
@@ -91,8 +93,18 @@ func (w *world) wait(d time.Duration) {
 }
 
 func (w *world) look() (at place, err error) {
-	w.do(func(fx *coordinator.Effects) { at, err = w.p.look(w.now, w.logStart, w.logEnd, fx) })
+	w.do(func(fx *coordinator.Effects) { at, err = w.p.look(w.now, w.logStart, w.logEnd, w.ended, fx) })
 	return at, err
+}
+
+// ended is what the log knows of epochs (KIP-101).
+func (w *world) ended(leaderEpoch int32) int64 {
+	for e := leaderEpoch + 1; e <= w.leaderEpoch; e++ {
+		if at, ok := w.began[e]; ok {
+			return at
+		}
+	}
+	return w.logEnd
 }
 
 // fetch reads up to most batches and acquires what can be had.

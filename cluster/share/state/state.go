@@ -49,9 +49,13 @@ const NotBegun = int64(-1)
 // State is a share group's state of one partition. Records from Start on that are in no range are available and were never
 // delivered.
 type State struct {
-	Start  int64
-	Ranges []Range // in order, none overlaps another or begins before Start
+	Start       int64
+	LeaderEpoch int32   // of the leader that says so; NoEpoch
+	Ranges      []Range // in order, none overlaps another or begins before Start
 }
+
+// NoEpoch is the LeaderEpoch of a state that no leader has written.
+const NoEpoch = int32(-1)
 
 // Done is how many records from Start on are not delivered any more.
 func (s State) Done() (n int64) {
@@ -63,7 +67,11 @@ func (s State) Done() (n int64) {
 	return n
 }
 
-const version = 1
+// The versions: the first one has no leader's epoch.
+const (
+	unledVersion = 1
+	ledVersion   = 2
+)
 
 var errFormat = errors.New("share state: not a state")
 
@@ -72,7 +80,11 @@ func (s State) Encode() []byte {
 	if s.Start == NotBegun {
 		return nil
 	}
-	b := binary.AppendUvarint([]byte{version}, uint64(s.Start))
+	b := []byte{unledVersion}
+	if s.LeaderEpoch >= 0 {
+		b = binary.AppendUvarint([]byte{ledVersion}, uint64(s.LeaderEpoch))
+	}
+	b = binary.AppendUvarint(b, uint64(s.Start))
 	b = binary.AppendUvarint(b, uint64(len(s.Ranges)))
 	next := s.Start
 	for _, r := range s.Ranges {
@@ -88,10 +100,14 @@ func (s State) Encode() []byte {
 // Decode is the inverse of Encode. Of bytes that a later version has written, or nobody, it returns an error.
 func Decode(b []byte) (State, error) {
 	if len(b) == 0 {
-		return State{Start: NotBegun}, nil
+		return State{Start: NotBegun, LeaderEpoch: NoEpoch}, nil
 	}
-	f := fields{b: b[1:], ok: b[0] == version}
-	s := State{Start: f.number(math.MaxInt64 - 1)}
+	f := fields{b: b[1:], ok: b[0] == unledVersion || b[0] == ledVersion}
+	s := State{LeaderEpoch: NoEpoch}
+	if b[0] == ledVersion {
+		s.LeaderEpoch = int32(f.number(math.MaxInt32))
+	}
+	s.Start = f.number(math.MaxInt64 - 1)
 	n := f.number(int64(len(f.b)) / 4) // a range takes four bytes at least
 	next := s.Start
 	for range n {

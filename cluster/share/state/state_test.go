@@ -11,11 +11,13 @@ import (
 // Bytes that were written once must be read for ever.
 func TestGolden(t *testing.T) {
 	for want, s := range map[string]State{
-		"":       {Start: NotBegun},
-		"010000": {Start: 0},
-		"01ac02" + "03" + "00000201" + "05030000" + "01630405": {Start: 300, Ranges: []Range{
+		"":       {Start: NotBegun, LeaderEpoch: NoEpoch},
+		"010000": {Start: 0, LeaderEpoch: NoEpoch},
+		"01ac02" + "03" + "00000201" + "05030000" + "01630405": {Start: 300, LeaderEpoch: NoEpoch, Ranges: []Range{
 			{300, 300, Acknowledged, 1}, {306, 309, Available, 0}, {311, 410, Archived, 5},
 		}},
+		"02000000":                            {Start: 0, LeaderEpoch: 0},
+		"029003" + "ac02" + "01" + "00000201": {Start: 300, LeaderEpoch: 400, Ranges: []Range{{300, 300, Acknowledged, 1}}},
 	} {
 		if got := hex.EncodeToString(s.Encode()); got != want {
 			t.Errorf("%v is %s, want %s", s, got, want)
@@ -29,7 +31,8 @@ func TestGolden(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for name, s := range map[string]string{
-		"a later version":            "020000",
+		"a later version":            "030000",
+		"an epoch that is none":      "0280808080100000",
 		"no start":                   "01",
 		"fewer ranges than it says":  "010001",
 		"something behind":           "01000000",
@@ -54,7 +57,7 @@ func TestDone(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := State{Start: rapid.Int64Range(0, 1<<40).Draw(t, "start")}
+		s := State{Start: rapid.Int64Range(0, 1<<40).Draw(t, "start"), LeaderEpoch: rapid.Int32Range(NoEpoch, 1<<20).Draw(t, "epoch")}
 		next := s.Start
 		for range rapid.IntRange(0, 5).Draw(t, "n") {
 			r := Range{First: next + rapid.Int64Range(0, 300).Draw(t, "gap")}
@@ -71,7 +74,7 @@ func TestRoundTrip(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(nil))
-	f.Add(State{Start: 7, Ranges: []Range{{8, 9, Archived, 3}, {12, 12, Available, 1}}}.Encode())
+	f.Add(State{Start: 7, LeaderEpoch: 3, Ranges: []Range{{8, 9, Archived, 3}, {12, 12, Available, 1}}}.Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := Decode(b)
 		if err != nil {
