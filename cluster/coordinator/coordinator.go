@@ -50,14 +50,22 @@ type Machine interface {
 	Deadline() (time.Duration, bool)
 	Expire(now Instant, fx *Effects)
 	// Idle says that the machine holds nothing beyond what a new one finds in the image. It is then forgotten, unless
-	// something that it proposed is still in flight.
+	// something that it proposed or has worked on is still in flight.
 	Idle() bool
 }
 
-// Effects collects what a machine wants done. Answers are sent and proposals queued when the machine has returned.
+// Effects collects what a machine wants done. Answers are sent, proposals queued and works begun when the machine has returned.
 type Effects struct {
 	Answers   []Answer
 	Proposals []Proposal
+	Works     []Work
+}
+
+// Work is something that takes long and needs nothing of the machine: Do runs without the shard's lock, one of the runtime's at a
+// time. Then is called when it is done, like any other call of the machine, if that is there still.
+type Work struct {
+	Do   func()
+	Then func(now Instant, fx *Effects)
 }
 
 // Answer is Body for the caller that waits with To.
@@ -89,6 +97,11 @@ func (fx *Effects) Propose(then func(now Instant, err error, fx *Effects), recs 
 // ProposeLow queues recs that are many and can wait a little.
 func (fx *Effects) ProposeLow(then func(now Instant, err error, fx *Effects), recs ...image.Record) {
 	fx.Proposals = append(fx.Proposals, Proposal{Low: true, Records: recs, Then: then})
+}
+
+// Work has do run beside the machine, and then be told.
+func (fx *Effects) Work(do func(), then func(now Instant, fx *Effects)) {
+	fx.Works = append(fx.Works, Work{do, then})
 }
 
 // Options of New.

@@ -21,7 +21,8 @@ type Runtime[M Machine] struct {
 	start     time.Time
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
-	work      sync.WaitGroup // proposers and periodic work
+	work      sync.WaitGroup // proposers, works and periodic work
+	turn      chan struct{}  // holds a token while a work is done
 
 	log     Log
 	make    func(key string, since int64, now Instant) M
@@ -33,7 +34,7 @@ type Runtime[M Machine] struct {
 // New makes a runtime without machines. They are made when their key is first used, or by Load.
 func New[M Machine](o Options[M]) *Runtime[M] {
 	r := &Runtime[M]{
-		seed: maphash.MakeSeed(), now: o.Now, start: o.Now(),
+		seed: maphash.MakeSeed(), now: o.Now, start: o.Now(), turn: make(chan struct{}, 1),
 		log: o.Log, make: o.New, mine: o.Mine, timeout: o.Timeout, logger: o.Logger,
 	}
 	if r.mine == nil {
@@ -168,6 +169,18 @@ func (r *Runtime[M]) Every(interval func() time.Duration, fn func(ctx context.Co
 			}
 		}
 	})
+}
+
+// do does w for the machine of e. One at a time: works must not take all processors from who answers requests.
+func (r *Runtime[M]) do(e *entry[M], w Work) {
+	select {
+	case r.turn <- struct{}{}:
+	case <-r.ctx.Done():
+		return
+	}
+	w.Do()
+	<-r.turn
+	e.shard.tellOutcome(e, func(now Instant, _ error, fx *Effects) { w.Then(now, fx) }, nil)
 }
 
 // Close ends the timers, the calls that wait and the proposals in flight, and waits for what it started.

@@ -35,7 +35,7 @@ type entry[M Machine] struct {
 	key      string
 	since    int64 // when this node's tenure of the key began
 	machine  M
-	inFlight int // proposals whose outcome it has not been told
+	inFlight int // proposals and works whose outcome it has not been told
 	deadline time.Duration
 	place    int
 }
@@ -200,6 +200,10 @@ func (s *shard[M]) settle(e *entry[M], fx *Effects) {
 		s.propose(e, p)
 	}
 	e.inFlight--
+	for _, w := range fx.Works {
+		e.inFlight++
+		s.runtime.work.Go(func() { s.runtime.do(e, w) })
+	}
 	if e.inFlight == 0 && e.machine.Idle() {
 		s.due.drop(e)
 		delete(s.entries, e.key)
