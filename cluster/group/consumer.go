@@ -23,10 +23,12 @@ type consumerGroup struct {
 	static  map[string]*consumer                  // by group.instance.id
 	owners  map[image.TopicID]map[int32]*consumer // of what is assigned, or asked back and not let go yet
 
-	patterns  map[string][]string // the topics that each regular expression in use matches
-	assigned  time.Duration       // when the targets were last made, in Instant.Up
-	assignBy  time.Duration       // when they are to be made
-	refreshBy time.Duration       // when to look at the topics
+	patterns  matches       // of the regular expressions in use, as far as they were looked up
+	looking   bool          // they are being looked up ...
+	again     bool          // ... and are to be once more
+	assigned  time.Duration // when the targets were last made, in Instant.Up
+	assignBy  time.Duration // when they are to be made
+	refreshBy time.Duration // when to look at the topics
 }
 
 // consumer is a member of a consumerGroup.
@@ -74,7 +76,7 @@ const (
 func emptyConsumerGroup(shell *machine, epoch int32) *consumerGroup {
 	g := &consumerGroup{
 		machine: shell, members: map[string]*consumer{}, static: map[string]*consumer{},
-		owners: map[image.TopicID]map[int32]*consumer{}, patterns: map[string][]string{},
+		owners: map[image.TopicID]map[int32]*consumer{}, patterns: newMatches(),
 		at: epochs{group: epoch, assignment: epoch}, assigned: -never, assignBy: never, refreshBy: never,
 	}
 	g.ledger = newLedger(shell, image.ConsumerGroup, g.encode)
@@ -251,7 +253,7 @@ func (g *consumerGroup) expire(now coordinator.Instant, fx *coordinator.Effects)
 		return
 	}
 	if g.refreshBy <= now.Up {
-		g.refresh(now)
+		g.refresh(now, fx)
 	}
 	if g.assignBy <= now.Up {
 		g.retarget(now)
@@ -263,7 +265,7 @@ func (g *consumerGroup) expire(now coordinator.Instant, fx *coordinator.Effects)
 }
 
 func (g *consumerGroup) topicsChanged(now coordinator.Instant, fx *coordinator.Effects) {
-	g.refresh(now)
+	g.refresh(now, fx)
 	g.ledger.flush(fx)
 }
 

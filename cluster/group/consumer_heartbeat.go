@@ -25,6 +25,7 @@ type consumerHeartbeat struct {
 	pattern   *string
 	assignor  *string
 	owned     partitions
+	found     *found // what pattern matches, when that was looked up
 }
 
 // full says whether the member tells all that it knows, and is to be told all.
@@ -36,6 +37,9 @@ func (h *consumerHeartbeat) full() bool {
 func (m *machine) consumerHeartbeat(now coordinator.Instant, h consumerHeartbeat, fx *coordinator.Effects) {
 	if m.dead {
 		fx.Answer(h.ticket, kerr.CoordinatorNotAvailable)
+		return
+	}
+	if h.epoch >= 0 && !m.matched(h, fx) {
 		return
 	}
 	if h.epoch == joining {
@@ -67,6 +71,9 @@ func (g *consumerGroup) heartbeatBy(now coordinator.Instant, h consumerHeartbeat
 		return err
 	}
 	before := mem.held
+	if h.found != nil && !g.patterns.has(*h.pattern) {
+		g.patterns.set(*h.pattern, h.found.names)
+	}
 	if g.update(mem, &h) {
 		g.changed(now)
 	}

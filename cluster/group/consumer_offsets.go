@@ -60,15 +60,20 @@ func (g *consumerGroup) checkOffsetDeletion() kerr.Code { return kerr.None }
 
 func (g *consumerGroup) subscribes(topic string) bool {
 	for _, mem := range g.members {
-		if _, found := slices.BinarySearch(mem.topics, topic); found || mem.pattern != "" && g.matches(mem.pattern, topic) {
+		if g.subscribed(mem, topic) {
 			return true
 		}
 	}
 	return false
 }
 
+func (g *consumerGroup) subscribed(mem *consumer, topic string) bool {
+	_, found := slices.BinarySearch(mem.topics, topic)
+	return found || mem.pattern != "" && g.matches(mem.pattern, topic)
+}
+
 func (g *consumerGroup) matches(pattern, topic string) bool {
-	if names, known := g.patterns[pattern]; known {
+	if names, known := g.patterns.names[pattern]; known {
 		_, found := slices.BinarySearch(names, topic)
 		return found
 	}

@@ -1,8 +1,6 @@
 package group
 
 import (
-	"slices"
-
 	"chronik/cluster/coordinator"
 	"chronik/metalog/image"
 )
@@ -30,14 +28,12 @@ func (g *consumerGroup) wanted(mem *consumer) partitions {
 
 // subscribedBy is those of p whose topics the member subscribes to.
 func (g *consumerGroup) subscribedBy(mem *consumer, p partitions) partitions {
-	names := mem.names(g)
+	if mem.pattern != "" && !g.patterns.has(mem.pattern) {
+		return p // nobody knows yet
+	}
 	return p.where(func(t image.TopicID, _ int32) bool {
 		topic, ok := g.image().Topic(t)
-		if !ok {
-			return false
-		}
-		_, subscribed := slices.BinarySearch(names, topic.Name)
-		return subscribed
+		return ok && g.subscribed(mem, topic.Name)
 	})
 }
 

@@ -27,6 +27,7 @@ import (
 //	fetch id= epoch=              says whether a member may fetch offsets
 //	policy upgrade|downgrade|bidirectional|disabled
 //	set [max-size=] [consumer-max-size=] [interval=] [session=]
+//	slow | work                   what is done beside the machine stays undone until work
 //	group                         is the group as ConsumerGroupDescribe shows it
 //
 // What a heartbeat does not name it does not say. A label in capitals is of the member with that id in lower case.
@@ -69,6 +70,11 @@ func (s *consumerScript) command(words []string) {
 		s.set(a)
 	case "group":
 		s.group()
+	case "slow":
+		s.slow = true
+	case "work":
+		s.slow = false
+		s.do(func(*coordinator.Effects) {})
 	default:
 		s.script.command(words)
 		return

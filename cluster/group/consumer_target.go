@@ -1,9 +1,7 @@
 package group
 
 import (
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
 	"chronik/cluster/coordinator"
@@ -23,13 +21,8 @@ func (g *consumerGroup) changed(now coordinator.Instant) {
 	g.retarget(now)
 }
 
-// refresh begins the next epoch if the topics are not those of this one.
-func (g *consumerGroup) refresh(now coordinator.Instant) {
-	g.refreshBy = never
-	clear(g.patterns)
-	if !g.occupied() {
-		return
-	}
+// recheck begins the next epoch if the topics are not those of this one.
+func (g *consumerGroup) recheck(now coordinator.Instant) {
 	if g.topicsNow() != g.at.topics {
 		g.changed(now)
 	} else if g.at.assignment < g.at.group && g.assignBy == never {
@@ -37,68 +30,26 @@ func (g *consumerGroup) refresh(now coordinator.Instant) {
 	}
 }
 
-// topicsNow looks up what the members subscribe to.
+// topicsNow stands for the topics that the members subscribe to.
 func (g *consumerGroup) topicsNow() uint64 {
-	g.match()
-	all := map[string]bool{}
+	g.forgetUnused()
+	all := maps.Clone(g.patterns.count)
 	for _, mem := range g.members {
 		for _, name := range mem.topics {
-			all[name] = true
-		}
-		for _, name := range g.patterns[mem.pattern] {
-			all[name] = true
+			all[name]++
 		}
 	}
 	return fingerprint(g.image(), slices.Collect(maps.Keys(all)))
 }
 
-// match resolves the regular expressions that are in use and were not since the topics changed.
-func (g *consumerGroup) match() {
-	used := map[string]bool{}
-	for _, mem := range g.members {
-		used[mem.pattern] = mem.pattern != ""
-	}
-	maps.DeleteFunc(g.patterns, func(pattern string, _ []string) bool { return !used[pattern] })
-	for _, mem := range g.members {
-		if _, known := g.patterns[mem.pattern]; !known && mem.pattern != "" {
-			g.patterns[mem.pattern] = matching(g.image(), mem.pattern)
-		}
-	}
-}
-
-// matching lists the topics whose names match.
-func matching(img *image.Image, pattern string) (names []string) {
-	expression, err := compilePattern(pattern)
-	if err != nil {
-		return nil // it was checked when it came
-	}
-	img.Topics(func(t *image.Topic) bool {
-		if expression.MatchString(t.Name) {
-			names = append(names, t.Name)
-		}
-		return true
-	})
-	return names
-}
-
-// mostPattern bounds a regular expression, in bytes: it is held against every topic's name while the group waits, whose time grows with
-// its length.
-const mostPattern = 4 << 10
-
-// compilePattern reads a regular expression in the syntax of RE2, which names of topics match as a whole.
-func compilePattern(pattern string) (*regexp.Regexp, error) {
-	if len(pattern) > mostPattern {
-		return nil, fmt.Errorf("it has %d bytes, and may have %d", len(pattern), mostPattern)
-	}
-	if _, err := regexp.Compile(pattern); err != nil {
-		return nil, err // before it stands in brackets that it could close
-	}
-	return regexp.Compile(`^(?:` + pattern + `)$`)
-}
-
-// retarget makes the target assignment of the present epoch.
+// retarget makes the target assignment of the present epoch, or leaves that to the refresh that is looking up what members
+// subscribe to.
 func (g *consumerGroup) retarget(now coordinator.Instant) {
-	g.assignBy, g.assigned = never, now.Up
+	g.assignBy = never
+	if !g.resolved() {
+		return
+	}
+	g.assigned = now.Up
 	if !g.occupied() {
 		g.assigned = -never // whoever comes next need not wait
 	}
@@ -136,7 +87,7 @@ func (mem *consumer) names(g *consumerGroup) []string {
 	if mem.pattern == "" {
 		return mem.topics
 	}
-	return sortedNames(slices.Concat(mem.topics, g.patterns[mem.pattern]))
+	return sortedNames(slices.Concat(mem.topics, g.patterns.names[mem.pattern]))
 }
 
 // assignor is the one that most members ask for; of those with as many votes the one that the broker prefers.

@@ -28,6 +28,8 @@ type machine struct {
 	since int64 // when this broker's tenure of the group began
 	kind  kind
 
+	topicChanges int // how often it heard of some
+
 	dead       bool // being removed: what is asked meanwhile is to be asked again
 	committing int  // offset commits and removals in flight
 	recording  int  // records of the group itself in flight
@@ -111,6 +113,7 @@ func (m *machine) Expire(now coordinator.Instant, fx *coordinator.Effects) {
 func (m *machine) Idle() bool { return m.dead || m.kind.idle() }
 
 func (m *machine) topicsChanged(now coordinator.Instant, fx *coordinator.Effects) {
+	m.topicChanges++
 	if !m.dead {
 		m.kind.topicsChanged(now, fx)
 	}

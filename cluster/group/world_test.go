@@ -49,6 +49,9 @@ type world struct {
 	hold     bool // proposals stay in flight until apply or fail
 	inFlight []coordinator.Proposal
 
+	slow  bool // works stay undone until work
+	works []coordinator.Work
+
 	last     coordinator.Ticket
 	open     map[coordinator.Ticket]string // calls that were not answered, with their labels
 	answered func(label string, body any)
@@ -66,8 +69,9 @@ func newWorld(t rapid.TB) *world {
 // restart loses all that is not in the image.
 func (w *world) restart() {
 	clear(w.open)
-	w.inFlight = nil
+	w.inFlight, w.works = nil, nil
 	w.make()
+	w.slow = false
 }
 
 func (w *world) make() {
@@ -90,9 +94,23 @@ func (w *world) do(fn func(fx *coordinator.Effects)) {
 	var fx coordinator.Effects
 	fn(&fx)
 	w.settle(fx)
-	for !w.hold && len(w.inFlight) > 0 {
-		w.apply()
+	for !w.slow && len(w.works) > 0 || !w.hold && len(w.inFlight) > 0 {
+		if !w.slow && len(w.works) > 0 {
+			w.work()
+		} else {
+			w.apply()
+		}
 	}
+}
+
+// work has the oldest work done.
+func (w *world) work() {
+	is := w.works[0]
+	w.works = w.works[1:]
+	is.Do()
+	var fx coordinator.Effects
+	is.Then(w.now, &fx)
+	w.settle(fx)
 }
 
 func (w *world) settle(fx coordinator.Effects) {
@@ -105,7 +123,8 @@ func (w *world) settle(fx coordinator.Effects) {
 		w.answered(label, a.Body)
 	}
 	w.inFlight = append(w.inFlight, fx.Proposals...)
-	if len(w.inFlight) == 0 && w.m.Idle() {
+	w.works = append(w.works, fx.Works...)
+	if len(w.inFlight)+len(w.works) == 0 && w.m.Idle() {
 		w.make()
 	}
 }
