@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -347,15 +348,55 @@ func TestOneNodeGrowsToThree(t *testing.T) {
 	}
 }
 
+// mustProposeAnywhere proposes again when a leader has gone meanwhile, as one may on a busy machine: the records are then refused
+// if they had been agreed on.
 func mustProposeAnywhere(c *trio, recs ...image.Record) {
 	c.t.Helper()
-	for _, l := range c.logs {
-		if l != nil {
-			if _, err := l.Propose(c.soon(), recs...); err != nil {
-				c.t.Fatal(err)
-			}
+	i := slices.IndexFunc(c.logs, func(l *Log) bool { return l != nil })
+	for unknown := false; ; {
+		_, err := c.logs[i].Propose(c.soon(), recs...)
+		code := kerr.Of(err)
+		switch {
+		case err == nil, unknown && (code == kerr.InvalidUpdateVersion || code == kerr.TopicAlreadyExists):
 			return
+		case !errors.Is(err, raft.ErrLeadershipLost):
+			c.t.Fatal(err)
 		}
+		unknown = true
+	}
+}
+
+// Two of three can found the cluster and have sent the third its first entries before it is told to. Which cluster it belongs
+// to was then in its image only, so that it did not know it while it replayed its log.
+func TestWhoIsFoundedByTheOthersMustKnowItsCluster(t *testing.T) {
+	c := newTrio(t, 3)
+	id, set := uuid.New(), c.set()
+	for _, l := range c.logs {
+		if err := l.Promise(id, set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range c.logs[:2] {
+		if err := l.Bootstrap(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustProposeAnywhere(c, image.ProducerIDsRecord{Start: 0, Count: 1})
+	late := c.logs[2]
+	if err := late.Sync(c.soon()); err != nil || !late.Bootstrapped() {
+		t.Fatalf("the others have sent it nothing: %v", err)
+	}
+	for range 2 {
+		if err := late.Bootstrap(); err != nil || late.ClusterID() != id {
+			t.Fatalf("it belongs to %s: %v", late.ClusterID(), err)
+		}
+	}
+	c.close(2)
+	if s, err := Examine(c.path(2)); err != nil || s.Cluster != id {
+		t.Fatalf("it has noted %+v: %v", s, err)
+	}
+	if late = c.open(2); late.ClusterID() != id {
+		t.Errorf("after a start it belongs to %s", late.ClusterID())
 	}
 }
 

@@ -194,6 +194,9 @@ func (l *Log) Bootstrap() error {
 		return err
 	}
 	if l.bootstrapped() {
+		if ok && l.cluster == uuid.Nil {
+			return l.belong(p.cluster) // the others have begun, and the first entry was faster than this call
+		}
 		return nil
 	}
 	if !ok {
