@@ -38,6 +38,7 @@ func start(t testing.TB, static map[string]string) *node {
 		Listener: "PLAINTEXT", Remote: netip.MustParseAddrPort("[::ffff:10.1.2.3]:5555"), Local: netip.MustParseAddrPort("192.0.2.7:9092"), Principal: "User:ANONYMOUS",
 	}}
 	settings := map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "3", "node.id": "1"}
+	settings["broker.session.timeout.ms"] = "600000" // other brokers are made up, send no heartbeats, and are not to be fenced meanwhile
 	for name, value := range static {
 		settings[name] = value
 	}
