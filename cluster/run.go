@@ -139,7 +139,7 @@ func setAside(o Options, name string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	o.Logger.Warn("set aside; remove it when nothing in it is needed any more", "from", from, "to", to)
+	o.Logger.Warn("the old files were set aside; remove them when nothing in them is needed any more", "from", from, "to", to)
 	return errors.Join(syncDir(aside), syncDir(o.Dir))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,7 +46,7 @@ func migrate(cmd *cobra.Command, dir string, file bool) error {
 		return fmt.Errorf("nothing was changed: the metadata in %s is %s already", dir, keptIn(file))
 	}
 	if was != file {
-		if err := s.Migrate(file, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))); err != nil {
+		if err := s.Migrate(file, tellsWhatIsSetAside(cmd)); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func recoverAt(cmd *cobra.Command, dir string, accept bool) error {
 	if !accept {
 		return errors.New("nothing was changed: when the voters that are missing cannot come back, run it again with --accept-loss")
 	}
-	if err := s.Recover(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))); err != nil {
+	if err := s.Recover(tellsWhatIsSetAside(cmd)); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nnode %d is the only voter now: start it, then the others with empty data directories, as when they join\n", s.Self.Node)
@@ -116,7 +115,7 @@ func (r remains) show(out io.Writer, dir string) {
 	fmt.Fprintf(out, "  metadata up to entry %d of term %d, %s\n", r.Index, r.Term, age)
 	fmt.Fprintf(out, "  voters: %s; this node %s\n", votersText(r.Servers), map[bool]string{true: "is one", false: "is none"}[r.Self.Voter])
 	fmt.Fprintf(out, "  brokers: %s\n", brokersText(r.Image))
-	fmt.Fprintf(out, "  %d partitions of %d topics\n", r.Image.PartitionCount(), r.Image.TopicCount())
+	fmt.Fprintf(out, "  %s of %s\n", counted(r.Image.PartitionCount(), "partition"), counted(r.Image.TopicCount(), "topic"))
 	for _, l := range []struct {
 		names []string
 		what  string
@@ -132,13 +131,13 @@ func (r remains) show(out io.Writer, dir string) {
 	fmt.Fprintf(out, "\nif this node goes on alone, this is lost:\n")
 	fmt.Fprintf(out, "- what the others agreed on behind entry %d without it: topics made and deleted, configs, committed offsets\n", r.Index)
 	if len(r.whole) > 0 {
-		fmt.Fprintf(out, "- records of the %d partitions in sync here, if they were acknowledged after such an entry had taken this node out of the ISR\n", len(r.whole))
+		fmt.Fprintf(out, "- records of the %s in sync here, if they were acknowledged after such an entry had taken this node out of the ISR\n", counted(len(r.whole), "partition"))
 	}
 	if len(r.older) > 0 {
-		fmt.Fprintf(out, "- records of the %d partitions not in sync here that were acknowledged since they were\n", len(r.older))
+		fmt.Fprintf(out, "- records of the %s not in sync here that were acknowledged since they were\n", counted(len(r.older), "partition"))
 	}
 	if len(r.nowhere) > 0 {
-		fmt.Fprintf(out, "- all records of the %d partitions at other nodes, unless a disk with them comes back\n", len(r.nowhere))
+		fmt.Fprintf(out, "- all records of the %s at other nodes, unless a disk with them comes back\n", counted(len(r.nowhere), "partition"))
 	}
 }
 
