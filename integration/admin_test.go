@@ -17,7 +17,7 @@ func TestTheAdminCommands(t *testing.T) {
 		code       int
 	}{
 		{"topic list", `^TOPIC +PARTITIONS +REPLICAS +NOT WHOLE\n$`, 0},
-		{"topic create orders --partitions 3 --config retention.ms=1000", `^created orders: 3 partitions of 1 replicas\n$`, 0},
+		{"topic create orders --partitions 3 --config retention.ms=1000", `^created orders: 3 partitions of 1 replica\n$`, 0},
 		{"topic create orders", `Topic 'orders' already exists. \(TOPIC_ALREADY_EXISTS\)$`, 1},
 		{"topic create more --config nonsense=1", `nonsense`, 1},
 		{"topic create more --replicas 3", `INVALID_REPLICATION_FACTOR`, 1},
@@ -26,9 +26,9 @@ func TestTheAdminCommands(t *testing.T) {
 		{"topic grow orders --partitions many", `^chronik: invalid argument "many" for "--partitions" flag: invalid syntax: chronik topic grow --help lists the flags$`, 1},
 		{"topic grow orders --count 5", `^chronik: unknown flag: --count: chronik topic grow --help lists the flags$`, 1},
 		{"topic list", `\norders +4 +1 +0\n$`, 0},
-		{"topic describe orders", `(?s)^topic orders, id [\w-]{22}: 4 partitions of 1 replicas\n  retention.ms=1000\n\nPARTITION.*\n3 +1 +0 +1 +1 +- +0 +0\n$`, 0},
+		{"topic describe orders", `(?s)^topic orders, id [\w-]{22}: 4 partitions of 1 replica\n  retention.ms=1000\n\nPARTITION.*\n3 +1 +0 +1 +1 +- +0 +0\n$`, 0},
 		{"topic describe absent", `there is no topic absent`, 1},
-		{"cluster status", `(?s)^cluster \S+: 1 brokers, 1 topics, 4 partitions; controller 1, voters 1\n.*\n1 +127.0.0.1:\d+ +- +4 +4 +0\n\n` +
+		{"cluster status", `(?s)^cluster \S+: 1 broker, 1 topic, 4 partitions; controller 1, voters 1\n.*\n1 +127.0.0.1:\d+ +- +4 +4 +0\n\n` +
 			`every partition has a leader and all its replicas in sync\n$`, 0},
 		{"topic delete orders absent", `(?s)^deleted orders\n.*there is no topic absent`, 1},
 		{"topic list", `^TOPIC +PARTITIONS +REPLICAS +NOT WHOLE\n$`, 0},

@@ -114,7 +114,7 @@ func TestProduceAndConsume(t *testing.T) {
 		{"produce t --create first second", `^wrote 2 records to t\n  partition 0: offsets 0 to 1\n$`, 0},
 		{"produce t -K : --null-empty --header h=1 --file " + lines, `offsets 2 to 5`, 0},
 		{"produce t --key k --null --timestamp 2026-05-01T08:00:00Z --acks 1", `offset 6`, 0},
-		{"produce t --input raw --acks 0 --file " + raw, `partition 0: 1 records`, 0},
+		{"produce t --input raw --acks 0 --file " + raw, `partition 0: 1 record\n`, 0},
 		{"produce t --partition 5 x", `topic t has no partition 5: it has 0 to 0`, 1},
 		{"produce t --input json --file " + lines, `line 1: it is no record`, 1},
 		{"produce t --file " + lines + ".no", `--file: open .*no such file`, 1},
@@ -138,7 +138,7 @@ func TestProduceAndConsume(t *testing.T) {
 		{"consume t --group g --count 2", "^first\nsecond\n$", 0},
 		{"consume t --group g --template %o;", `^2;3;4;5;6;7;$`, 0},
 		{"consume t --group g --template %o;", `^$`, 0},
-		{"group lag g", `(?s)\ng +t +0 +8 +8 +0 .*\n0 records behind in 1 partitions\n$`, 0},
+		{"group lag g", `(?s)\ng +t +0 +8 +8 +0 .*\n0 records behind in 1 partition\n$`, 0},
 	})
 	var made struct {
 		Records, Failed int64
@@ -199,15 +199,27 @@ func TestGroupCommands(t *testing.T) {
 		t.Errorf("lag: %+v", lags)
 	}
 	c.script([]step{
-		{"group describe g", `(?s)^group g: classic, Stable, 1 members.*chronik-cli +\S+ +t +t:0,1\n$`, 0},
-		{"group reset g --topic t --to earliest", `group g is Stable and has 1 members: stop its consumers first.*chronik-cli at `, 1},
+		{"group describe g", `(?s)^group g: classic, Stable, 1 member,.*chronik-cli +\S+ +t +t:0,1\n$`, 0},
+		{"group reset g --topic t --to earliest", `group g is Stable and has 1 member: stop its consumers first.*chronik-cli at `, 1},
 		{"group delete g", `group g has members: stop its consumers first; chronik group describe g`, 1},
 	})
 	member.Signal(os.Interrupt)
 	if code := member.Wait(); code != 0 {
 		t.Errorf("the member ended with %d", code)
 	}
-	c.script([]step{{"group reset g --topic t --to earliest", `t +0 +3 +0\n`, 0}, {"group delete g", `^deleted g\n$`, 0}})
+	c.script([]step{
+		{"group reset g --topic t --to earliest", `t +0 +3 +0\n`, 0},
+		{"group delete g", `^deleted g\n$`, 0},
+		{"consume t --group-protocol consumer", `of which group\?`, 1},
+		{"consume t --group h --group-protocol share", `--group-protocol share: write classic or consumer`, 1},
+		{"consume t --group h --group-protocol consumer", `^a\nb\nc\n$`, 0},
+		{"group list --type consumer", `\nh +consumer +Empty +consumer +1\n$`, 0},
+		{"group describe h", `^group h: consumer, Empty, 0 members`, 0},
+		{"group lag h", `(?s)\nh +t +0 +3 +3 +0 .*\n0 records behind in [12] partitions?\n$`, 0},
+		{"group reset h --topic t:0 --to 1", `t +0 +3 +1\n$`, 0},
+		{"consume t --group h", `^b\nc\n$`, 0}, // by the other protocol
+		{"group delete h", `^deleted h\n$`, 0},
+	})
 }
 
 func TestConfigAndTopicCommands(t *testing.T) {
@@ -330,7 +342,7 @@ func TestDoctorAndInfo(t *testing.T) {
 	})
 	c.brokers = "127.0.0.1:1"
 	c.script([]step{
-		{"doctor", `(?s)bad +listener +127.0.0.1:1 +no answer.*-> start the broker there.*1 of 1 findings are bad`, 1},
+		{"doctor", `(?s)bad +listener +127.0.0.1:1 +no answer.*-> start the broker there.*1 of 1 finding is bad`, 1},
 		{"topic list --format json", `no answer from 127.0.0.1:1; is a broker started there\?`, 1},
 		{"produce t x", `no answer from`, 1},
 		{"consume t", `no answer from`, 1},
@@ -349,6 +361,41 @@ func TestDoctorFindsABadAddress(t *testing.T) {
 	}
 }
 
+// Of three nodes each is looked at; one that is down is bad, and so are the partitions that miss it.
+func TestDoctorOnThreeNodes(t *testing.T) {
+	c := broker.NewCluster(t, 3)
+	c.Start()
+	d := tool{t, c.Addresses()}
+	d.ok("topic", "create", "t", "--partitions", "3", "--replicas", "3")
+	c.AwaitISR("t", 3)
+	seen := func() map[string][]string {
+		var found []struct{ Status, Check, Subject string }
+		out, said, _ := d.run("doctor", "--format", "json")
+		if err := json.Unmarshal([]byte(out), &found); err != nil {
+			t.Fatalf("%v: %s%s", err, out, said)
+		}
+		by := map[string][]string{}
+		for _, f := range found {
+			if f.Check != "clock" && f.Check != "disk" { // the nodes' HTTP ports are any, and disks are the machine's
+				by[f.Check+" "+f.Status] = append(by[f.Check+" "+f.Status], f.Subject)
+			}
+		}
+		return by
+	}
+	all := seen()
+	for check, want := range map[string]int{"listener ok": 3, "address ok": 3, "versions ok": 1, "controller ok": 1, "partitions ok": 1} {
+		if len(all[check]) != want {
+			t.Errorf("%s: %q, want %d: %q", check, all[check], want, all)
+		}
+	}
+	c.Nodes[2].Kill()
+	c.AwaitISR("t", 2)
+	if all = seen(); len(all["listener bad"]) != 1 || len(all["listener ok"]) != 2 || len(all["partitions warn"]) != 1 {
+		t.Errorf("without node 3: %q", all)
+	}
+	d.script([]step{{"doctor", `(?s)bad +listener +` + regexp.QuoteMeta(c.Nodes[2].Address()) + ` +no answer.*partitions.*3 with replicas that are not in sync.*of \d+ findings are bad`, 1}})
+}
+
 // A shell is offered the topics and groups that there are.
 func TestCompletion(t *testing.T) {
 	c := newTool(t)
@@ -360,6 +407,8 @@ func TestCompletion(t *testing.T) {
 		{"topic delete orders", "payments\n:4\n"},
 		{"consume --partition 0 orders", "payments\n:4\n"},
 		{"group lag", "billing\n:4\n"},
+		{"consume orders --group", "billing\n:4\n"},
+		{"consume orders --group-protocol", "classic\nconsumer\n:4\n"},
 		{"config describe topic", "orders\npayments\n:4\n"},
 		{"config set broker", "1\nall\n:4\n"},
 		{"topic list --format", "table\njson\n:4\n"},

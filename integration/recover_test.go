@@ -60,7 +60,7 @@ func TestALostQuorumIsRecoveredFromTheLastNode(t *testing.T) {
 
 	said, code := recoverNode(t, last)
 	for _, want := range []string{": node 3 of cluster " + cluster + "\n", "  voters: 1,2,3; this node is one\n", "  7 in sync here: ", "  1 only at other nodes: ",
-		": elsewhere-0\n", "- all records of the 1 partitions", "run it again with --accept-loss"} {
+		": elsewhere-0\n", "- all records of the 1 partition at other nodes", "run it again with --accept-loss"} {
 		if code != 1 || !strings.Contains(said, want) {
 			t.Fatalf("%d, without %q:\n%s", code, want, said)
 		}
@@ -88,7 +88,7 @@ func TestALostQuorumIsRecoveredFromTheLastNode(t *testing.T) {
 	for topic, replicas := range map[string]int{"ledger": 3, "fork": 3, "later": 2} {
 		c.AwaitISR(topic, replicas)
 	}
-	if out := cli(t, c, "elect", "--unclean", "elsewhere"); !strings.Contains(out, "1 partitions have another leader") {
+	if out := cli(t, c, "elect", "--unclean", "elsewhere"); !strings.Contains(out, "1 partition has another leader") {
 		t.Error(out)
 	}
 	c.AwaitISR("elsewhere", 2)

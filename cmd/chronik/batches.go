@@ -43,8 +43,8 @@ func newBatchLine(b batch.Batch, file string, position int64) batchLine {
 }
 
 func (l batchLine) String() string {
-	text := fmt.Sprintf("batch at %d: offsets %d to %d, %d records, %d bytes, epoch %d, %s, %s %s to %s",
-		l.Position, l.BaseOffset, l.LastOffset, l.Records, l.Bytes, l.LeaderEpoch, l.Codec, l.TimestampType, timeText(l.BaseTime), timeText(l.MaxTime))
+	text := fmt.Sprintf("batch at %d: offsets %d to %d, %s, %d bytes, epoch %d, %s, %s %s to %s",
+		l.Position, l.BaseOffset, l.LastOffset, counted(l.Records, "record"), l.Bytes, l.LeaderEpoch, l.Codec, l.TimestampType, timeText(l.BaseTime), timeText(l.MaxTime))
 	if l.ProducerID != batch.NoProducerID {
 		text += fmt.Sprintf(", producer %d epoch %d sequence %d", l.ProducerID, l.ProducerEpoch, l.BaseSequence)
 	}

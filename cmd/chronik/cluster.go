@@ -124,16 +124,16 @@ func (h *health) advice(down []int32) (lines []string) {
 		lines = append(lines, fmt.Sprintf("broker %s is down: start it again; what it missed it fetches by itself", list(down)))
 	}
 	if len(h.leaderless) > 0 {
-		lines = append(lines, fmt.Sprintf("%d partitions have no leader and serve nothing, until a replica that has all acknowledged records "+
-			"is back: %s", len(h.leaderless), some(h.leaderless)),
+		lines = append(lines, fmt.Sprintf("%s no leader and %s nothing, until a replica that has all acknowledged records "+
+			"is back: %s", countedWith(len(h.leaderless), "partition", "has", "have"), oneOrMany(len(h.leaderless), "serves", "serve"), some(h.leaderless)),
 			"  if none can come back: chronik cluster elect --unclean TOPIC has another replica lead, and what it lacks is lost")
 	}
 	if len(h.under) > 0 {
-		lines = append(lines, fmt.Sprintf("%d partitions have replicas that are not in sync; they are catching up if their brokers are there: %s",
-			len(h.under), some(h.under)))
+		lines = append(lines, fmt.Sprintf("%s replicas that are not in sync; they are catching up if their brokers are there: %s",
+			countedWith(len(h.under), "partition", "has", "have"), some(h.under)))
 	}
 	if len(h.moving) > 0 {
-		lines = append(lines, fmt.Sprintf("%d partitions are being moved to other nodes: %s", len(h.moving), some(slices.Sorted(maps.Keys(h.moving)))))
+		lines = append(lines, fmt.Sprintf("%s being moved to other nodes: %s", countedWith(len(h.moving), "partition", "is", "are"), some(slices.Sorted(maps.Keys(h.moving)))))
 	}
 	if len(lines) == 0 {
 		lines = append(lines, "every partition has a leader and all its replicas in sync")

@@ -153,7 +153,7 @@ func (info clusterInfo) show(t table) {
 		t.row(f.Feature, f.Level, fmt.Sprintf("%d to %d", f.Min, f.Max))
 	}
 	q := info.Quorum
-	t.say("\nmetadata: leader %s, epoch %d, %d entries", leaderText(q.Leader), q.Epoch, q.Committed)
+	t.say("\nmetadata: leader %s, epoch %d, up to entry %d", leaderText(q.Leader), q.Epoch, q.Committed)
 	t.row("BROKER", "VOTES", "HAS", "LACKS")
 	for _, v := range q.Voters {
 		t.row(v.Broker, "yes", v.End, v.Lag)

@@ -73,7 +73,7 @@ func (v statusView) show(t table, h *health) {
 			up++
 		}
 	}
-	t.say("cluster %s: %d brokers, %d topics, %d partitions; %s\n", v.Cluster, up, v.Topics, v.Partitions, head)
+	t.say("cluster %s: %s, %s, %s; %s\n", v.Cluster, counted(up, "broker"), counted(v.Topics, "topic"), counted(v.Partitions, "partition"), head)
 	t.row("BROKER", "ADDRESS", "RACK", "LEADS", "REPLICAS", "BEHIND")
 	for _, b := range v.Brokers {
 		address, rack := "down", "-"

@@ -21,7 +21,8 @@ type consumeFlags struct {
 	since      string
 	partitions []int32
 	group      string
-	count      int64 // -1: all
+	protocol   string // of the group
+	count      int64  // -1: all
 	follow     bool
 	committed  bool
 	output     string
@@ -40,7 +41,8 @@ object on a line for each record. --template writes what it says instead, with t
 of which each may have a form, as %v{base64}, %k{hex} or %d{go[2006-01-02T15:04:05Z07:00]}. Records of one partition come in their
 order; those of several come as brokers answer.
 
-With --group it reads as a member of that group: it goes on where the group is, and commits what it has written.`,
+With --group it reads as a member of that group: it goes on where the group is, and commits what it has written. A group may have
+members of both protocols, classic and consumer; the newer one, consumer, moves only the partitions that have to change hands.`,
 		Example: `  chronik consume greetings
   chronik consume greetings --follow --offset latest
   chronik consume orders --offset -10 --format table          # the last ten of each partition
@@ -57,6 +59,7 @@ With --group it reads as a member of that group: it goes on where the group is, 
 	}
 	f.add(cmd, formatValue, formatTable, formatJSON, formatRaw)
 	c.add(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("group", f.groupNames(many))
 	return documented(cmd, recordJSON{})
 }
 
@@ -65,17 +68,25 @@ func (c *consumeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.since, "since", "", "begin with the first record of that `time` or later: 2026-05-01T08:00:00Z, or how long ago: 90m, 2h")
 	cmd.Flags().Int32SliceVar(&c.partitions, "partition", nil, "only these `partitions`: 0,1")
 	cmd.Flags().StringVar(&c.group, "group", "", "read as a member of this `group`")
+	cmd.Flags().StringVar(&c.protocol, "group-protocol", classicGroup, "how partitions are shared out in the group: classic, its members do it; consumer, the broker does (KIP-848)")
 	cmd.Flags().Int64VarP(&c.count, "count", "n", -1, "stop after so many `records`")
 	cmd.Flags().BoolVar(&c.follow, "follow", false, "wait for more records at the end, until Ctrl-C")
 	cmd.Flags().BoolVar(&c.committed, "read-committed", false, "no records of transactions that are not committed")
 	cmd.Flags().StringVar(&c.output, "output", "", "`file` to write to, which is made or emptied")
 	cmd.Flags().StringVar(&c.template, "template", "", "`layout` of each record, instead of a format")
 	complete(cmd, "offset", "earliest", "latest")
+	complete(cmd, "group-protocol", classicGroup, consumerGroup)
 }
 
 func (c *consumeFlags) check(cmd *cobra.Command) error {
 	if c.template != "" && cmd.Flags().Changed("format") {
 		return errors.New("--template is a format of its own: leave --format out")
+	}
+	if c.protocol != classicGroup && c.protocol != consumerGroup {
+		return fmt.Errorf("--group-protocol %s: write %s or %s", c.protocol, classicGroup, consumerGroup)
+	}
+	if c.group == "" && cmd.Flags().Changed("group-protocol") {
+		return errors.New("of which group? --group-protocol goes with --group")
 	}
 	if c.count == 0 || c.count < -1 {
 		return fmt.Errorf("--count %d: write 1 or more", c.count)

@@ -52,6 +52,9 @@ func (r *reader) options(topics []string) []kgo.Opt {
 	if r.c.group == "" {
 		return options
 	}
+	if r.c.protocol == consumerGroup {
+		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())) // which stands for the broker's uniform assignor
+	}
 	return append(options, kgo.ConsumerGroup(r.c.group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(r.gotPartitions), kgo.OnPartitionsRevoked(r.gavePartitions))
 }
@@ -268,5 +271,5 @@ func (r *reader) look(ctx context.Context, idle time.Duration) error {
 	if !r.assigned {
 		return fmt.Errorf("group %s gave no partitions to this member for %s: has it more members than partitions? chronik group describe %s", r.c.group, r.f.timeout, r.c.group)
 	}
-	return fmt.Errorf("nothing came for %s, and %d partitions are not read to their ends: chronik cluster status shows whether they have leaders", r.f.timeout, len(r.ends))
+	return fmt.Errorf("nothing came for %s, and %s not read to the end: chronik cluster status shows whether there are leaders", r.f.timeout, countedWith(len(r.ends), "partition", "is", "are"))
 }

@@ -110,10 +110,10 @@ func (d *doctor) report() error {
 				t.row("", "", "", "-> "+f.Do)
 			}
 		}
-		t.say("\n%d ok, %d warnings, %d bad", counts[ok], counts[warn], counts[bad])
+		t.say("\n%d ok, %s, %d bad", counts[ok], counted(counts[warn], "warning"), counts[bad])
 	})
 	if counts[bad] > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d findings are bad", counts[bad], len(d.findings)))
+		err = errors.Join(err, fmt.Errorf("%d of %s bad", counts[bad], countedWith(len(d.findings), "finding", "is", "are")))
 	}
 	return err
 }

@@ -51,16 +51,16 @@ func (d *doctor) controller(ctx context.Context, client *kgo.Client, m kadm.Meta
 
 func (d *doctor) partitions(ctx context.Context, client *kgo.Client, m kadm.Metadata, h *health) {
 	if len(h.leaderless) > 0 {
-		d.find(bad, "partitions", some(h.leaderless), fmt.Sprintf("%d have no leader, and serve nothing", len(h.leaderless)),
+		d.find(bad, "partitions", some(h.leaderless), fmt.Sprintf("%d without a leader: nothing is served", len(h.leaderless)),
 			"start the brokers that have them; if none can come back, chronik cluster elect --unclean TOPIC loses what others lack")
 	}
 	short := belowMinimum(ctx, client, m.Topics)
 	if len(short) > 0 {
-		d.find(bad, "partitions", some(short), fmt.Sprintf("%d have fewer replicas in sync than min.insync.replicas: acks=all is refused", len(short)),
+		d.find(bad, "partitions", some(short), fmt.Sprintf("%d with fewer replicas in sync than min.insync.replicas: acks=all is refused", len(short)),
 			"start the brokers that have the other replicas")
 	}
 	if len(h.under) > 0 {
-		d.find(warn, "partitions", some(h.under), fmt.Sprintf("%d have replicas that are not in sync", len(h.under)),
+		d.find(warn, "partitions", some(h.under), fmt.Sprintf("%d with replicas that are not in sync", len(h.under)),
 			"they catch up when their brokers are there: chronik cluster status shows which are not")
 	}
 	if len(h.leaderless)+len(h.under) == 0 {
@@ -73,7 +73,7 @@ func (d *doctor) partitions(ctx context.Context, client *kgo.Client, m kadm.Meta
 		}
 	}
 	if len(single) > 0 {
-		d.find(warn, "replicas", some(single), fmt.Sprintf("%d topics have one replica only: what a lost disk had is lost", len(single)),
+		d.find(warn, "replicas", some(single), countedWith(len(single), "topic", "has", "have")+" one replica only: what a lost disk had is lost",
 			"create such topics with --replicas 3, or add replicas with kafka-reassign-partitions.sh")
 	}
 }
@@ -168,9 +168,9 @@ func (d *doctor) versions(ctx context.Context, admin *kadm.Client) error {
 		same, first = same && (first == "" || first == serves), serves
 	}
 	if same {
-		d.find(ok, "versions", fmt.Sprintf("%d brokers", len(all)), "serve the same requests in the same versions", "")
+		d.find(ok, "versions", counted(len(all), "broker"), oneOrMany(len(all), "serves", "serve")+" the same requests in the same versions", "")
 	} else {
-		d.find(warn, "versions", fmt.Sprintf("%d brokers", len(all)), "are of different releases", "go on with the upgrade, or go back: a mix is for a while only")
+		d.find(warn, "versions", counted(len(all), "broker"), "are of different releases", "go on with the upgrade, or go back: a mix is for a while only")
 	}
 	for _, f := range featuresOf(all) {
 		subject, found := f.Feature, fmt.Sprintf("level %d; all brokers understand %d to %d", f.Level, f.Min, f.Max)

@@ -130,14 +130,14 @@ func (p *printer) image(m *image.Image) {
 		ID         string            `json:"id"`
 		Partitions []image.Partition `json:"partitions"`
 	}
-	p.line(1, fmt.Sprintf("image: cluster %s, %d brokers, %d topics, %d partitions", m.ClusterID(), len(m.Brokers()), m.TopicCount(), m.PartitionCount()),
+	p.line(1, fmt.Sprintf("image: cluster %s, %s, %s, %s", m.ClusterID(), counted(len(m.Brokers()), "broker"), counted(m.TopicCount(), "topic"), counted(m.PartitionCount(), "partition")),
 		map[string]any{"what": "image", "cluster": m.ClusterID(), "brokers": m.Brokers(), "topics": m.TopicCount()})
 	for t := range m.Topics {
 		line := topic{What: "topic", Name: t.Name, ID: fmt.Sprint(t.ID)}
 		for n := range t.Partitions {
 			line.Partitions = append(line.Partitions, *t.Partitions[n])
 		}
-		p.line(2, fmt.Sprintf("topic %s %s: %d partitions", line.Name, line.ID, len(line.Partitions)), line)
+		p.line(2, fmt.Sprintf("topic %s %s: %s", line.Name, line.ID, counted(len(line.Partitions), "partition")), line)
 	}
 	for id := range m.Groups {
 		p.line(2, "group "+id, map[string]string{"what": "group", "id": id})

@@ -79,6 +79,8 @@ func (f *adminFlags) elect(cmd *cobra.Command, ctx context.Context, admin *kadm.
 			}
 		}
 	}
-	err = f.print(cmd, result, func(t table) { t.say("%d partitions have another leader", len(result.Elected)) })
+	err = f.print(cmd, result, func(t table) {
+		t.say("%s another leader", countedWith(len(result.Elected), "partition", "has", "have"))
+	})
 	return errors.Join(append(failed, err)...)
 }

@@ -169,7 +169,7 @@ func viewStreamsGroup(ctx context.Context, client *kgo.Client, line groupLine) (
 }
 
 func (v groupView) show(t table) {
-	t.say("group %s: %s, %s, %d members, coordinator %d", v.Group, v.Type, v.State, len(v.Members), v.Coordinator)
+	t.say("group %s: %s, %s, %s, coordinator %d", v.Group, v.Type, v.State, counted(len(v.Members), "member"), v.Coordinator)
 	if v.Assignor != "" {
 		t.say("partitions are shared out by %s", v.Assignor)
 	}

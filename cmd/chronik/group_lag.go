@@ -173,5 +173,5 @@ func showLag(t table, lines []lagLine) {
 		}
 		t.row(l.Group, l.Topic, l.Partition, known(l.Committed), known(l.End), known(l.Lag), cmp.Or(l.Client, "-"), cmp.Or(l.Host, "-"))
 	}
-	t.say("\n%d records behind in %d partitions", total, len(lines))
+	t.say("\n%s behind in %s", counted(total, "record"), counted(len(lines), "partition"))
 }

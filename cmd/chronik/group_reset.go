@@ -131,7 +131,7 @@ func hasNoMembers(ctx context.Context, admin *kadm.Client, client *kgo.Client, g
 	for _, m := range v.Members {
 		who = append(who, fmt.Sprintf("%s at %s", m.Client, m.Host))
 	}
-	return fmt.Errorf("group %s is %s and has %d members: stop its consumers first, and wait until the group is Empty: %s", g.Group, v.State, len(who), some(who))
+	return fmt.Errorf("group %s is %s and has %s: stop its consumers first, and wait until the group is Empty: %s", g.Group, v.State, counted(len(who), "member"), some(who))
 }
 
 // plan is where the group is to go on, sorted.

@@ -110,7 +110,7 @@ func (l *layout) leave() error {
 		}
 	}
 	if len(stuck) > 0 {
-		return fmt.Errorf("%d partitions have as many replicas as nodes would be left, or more: add a node first: %s", len(stuck), some(stuck))
+		return fmt.Errorf("%s as many replicas as nodes would be left, or more: add a node first: %s", countedWith(len(stuck), "partition", "has", "have"), some(stuck))
 	}
 	return nil
 }

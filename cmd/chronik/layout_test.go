@@ -54,7 +54,7 @@ func TestPlans(t *testing.T) {
 		{"even already", "1: 2: 3:", "1,2 2,3 3,1", "1,2 2,3 3,1", rebalance},
 		{"a new node", "1: 2: 3: 4:", "1,2,3 2,3,1 3,1,2 1,2,3", "1,4,3 2,3,1 4,1,2 3,2,4", give(4)},
 		{"a node goes", "1: 2: 4:", "1,2,3 2,3,1 3,1,2", "1,2,4 2,4,1 4,1,2", (*layout).leave},
-		{"a node goes, and too few are left", "1: 2:", "1,2,3 2,1", "! 1 partitions have as many replicas as nodes would be left, or more: add a node first: t-0", (*layout).leave},
+		{"a node goes, and too few are left", "1: 2:", "1,2,3 2,1", "! 1 partition has as many replicas as nodes would be left, or more: add a node first: t-0", (*layout).leave},
 		{"racks", "1:a 2:a 3:b 4:b", "1,2 2,1 3,4 4,3", "1,3 2,4 3,1 4,2", rebalance},
 		{"a rack has one node", "1:a 2:a 3:b", "1,2 1,2 1,2", "2,3 3,1 1,3", rebalance},
 		{"one node leads all", "1: 2: 3:", "1,2,3 1,2,3 1,2,3", "2,1,3 3,2,1 1,2,3", rebalance},

@@ -167,7 +167,7 @@ func carryOut(ctx context.Context, client *kgo.Client, out io.Writer, bar *bar, 
 		}
 		select {
 		case <-ctx.Done():
-			return unfinished(fmt.Sprintf("%d of %d partitions have not moved yet; %s", len(m.waiting)+len(m.running), m.total, goesOn))
+			return unfinished(fmt.Sprintf("%d of %s not moved yet; %s", len(m.waiting)+len(m.running), countedWith(m.total, "partition", "has", "have"), goesOn))
 		case <-time.After(lookEvery):
 		}
 	}
@@ -249,7 +249,7 @@ func (m *move) begin(ctx context.Context, places []place) error {
 // say tells how far it is, now and then, and where it is at a stop.
 func (m *move) say(last bool) {
 	done := m.total - len(m.waiting) - len(m.running) - len(m.refused)
-	line := fmt.Sprintf("%d of %d partitions have moved", done, m.total)
+	line := fmt.Sprintf("%d of %s moved", done, countedWith(m.total, "partition", "has", "have"))
 	if m.bar.set(int64(done), int64(m.total)); m.bar != nil && !last {
 		return
 	}
@@ -300,5 +300,5 @@ func summary(plan []place) string {
 	for _, p := range plan {
 		copies += p.copies()
 	}
-	return fmt.Sprintf("%d partitions change, for which %d replicas are copied", len(plan), copies)
+	return fmt.Sprintf("%s, for which %s copied", countedWith(len(plan), "partition", "changes", "change"), countedWith(copies, "replica", "is", "are"))
 }

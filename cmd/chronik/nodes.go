@@ -77,7 +77,7 @@ func (m *mover) addNode(ctx context.Context, id int32) error {
 	l.give(id)
 	plan := l.plan()
 	if len(plan) == 0 {
-		m.say("node %d has its share: %d replicas of %d partitions in all", id, v.holds(id), len(v.places))
+		m.say("node %d has its share: %s of %s in all", id, counted(v.holds(id), "replica"), counted(len(v.places), "partition"))
 		return nil
 	}
 	return m.do(ctx, plan)
@@ -168,7 +168,7 @@ func (m *mover) settle(ctx context.Context, id int32) error {
 			return nil
 		}
 		if err := sleep(ctx, lookEvery); err != nil {
-			return unfinished(fmt.Sprintf("%d partitions have not left node %d yet; %s", left, id, goesOn))
+			return unfinished(fmt.Sprintf("%s not left node %d yet; %s", countedWith(left, "partition", "has", "have"), id, goesOn))
 		}
 	}
 }

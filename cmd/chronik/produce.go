@@ -225,11 +225,11 @@ type writtenTo struct {
 }
 
 func (p produced) show(t table) {
-	t.say("wrote %d records to %s", p.Records, p.Topic)
+	t.say("wrote %s to %s", counted(p.Records, "record"), p.Topic)
 	for _, w := range p.Partitions {
 		switch {
 		case w.First < 0:
-			t.say("  partition %d: %d records", w.Partition, w.Records)
+			t.say("  partition %d: %s", w.Partition, counted(w.Records, "record"))
 		case w.First == w.Last:
 			t.say("  partition %d: offset %d", w.Partition, w.First)
 		default:
@@ -237,6 +237,6 @@ func (p produced) show(t table) {
 		}
 	}
 	if p.Failed > 0 {
-		t.say("%d records were not acknowledged", p.Failed)
+		t.say("%s not acknowledged", countedWith(p.Failed, "record", "was", "were"))
 	}
 }

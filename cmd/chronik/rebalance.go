@@ -167,7 +167,7 @@ func (m *mover) cancel(ctx context.Context) error {
 		rq.Topics = append(rq.Topics, t)
 	}
 	if m.f.dryRun {
-		m.say("%d partitions are on their way and would go back; nothing was changed", len(all))
+		m.say("%s on the way and would go back; nothing was changed", countedWith(len(all), "partition", "is", "are"))
 		return nil
 	}
 	resp, err := rq.RequestWith(ctx, m.client)

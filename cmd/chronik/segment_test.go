@@ -137,7 +137,7 @@ func TestDumpSegmentShowsBatches(t *testing.T) {
 	want := []string{
 		"segment ", "index 0 header: version 1", "index 1 mark: end offset 0",
 		"index 2 chunk: offsets 0 to 1", "index 3 seal: end offset 2",
-		"batch at 0: offsets 0 to 0, 1 records, 78 bytes, epoch 0, none, CreateTime 1970-01-01T00:00:01.000Z", "batch at 78: offsets 1 to 1",
+		"batch at 0: offsets 0 to 0, 1 record, 78 bytes, epoch 0, none, CreateTime 1970-01-01T00:00:01.000Z", "batch at 78: offsets 1 to 1",
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if err != nil || len(lines) != len(want) {

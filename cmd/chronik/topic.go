@@ -160,7 +160,7 @@ func (v topicView) show(t table) {
 	for _, p := range v.Partitions {
 		replicas = max(replicas, len(p.Replicas))
 	}
-	t.say("topic %s, id %s: %d partitions of %d replicas", v.Topic, v.ID, len(v.Partitions), replicas)
+	t.say("topic %s, id %s: %s of %s", v.Topic, v.ID, counted(len(v.Partitions), "partition"), counted(replicas, "replica"))
 	for _, name := range sortedKeys(v.Configs) {
 		t.say("  %s=%s", name, v.Configs[name])
 	}

@@ -44,7 +44,7 @@ func (f *adminFlags) createTopic() *cobra.Command {
 				return explained(r.ErrMessage, r.Err)
 			}
 			return f.print(cmd, topicMade{r.Topic, r.NumPartitions, r.ReplicationFactor}, func(t table) {
-				t.say("%s %s: %d partitions of %d replicas", done, r.Topic, r.NumPartitions, r.ReplicationFactor)
+				t.say("%s %s: %s of %s", done, r.Topic, counted(r.NumPartitions, "partition"), counted(r.ReplicationFactor, "replica"))
 			})
 		})
 	}
@@ -121,7 +121,7 @@ func (c topicChange) show(t table, check bool) {
 		t.say("%s has the default of %s", c.Topic, name)
 	}
 	if c.Partitions > 0 {
-		t.say("%s has %d partitions", c.Topic, c.Partitions)
+		t.say("%s has %s", c.Topic, counted(c.Partitions, "partition"))
 	}
 }
 
