@@ -87,8 +87,10 @@ func (p *partition) room() int64 {
 }
 
 // acquire gives the member what can be had of the records that were found in the log from an offset on. Offsets between
-// these that are in no batch are not there any more (compaction).
-func (p *partition) acquire(now coordinator.Instant, from int64, found []Records, w Want) []Acquired {
+// these that are in no batch are not there any more (compaction). The machine may be another one than that which was asked where to
+// read: ended is as in look.
+func (p *partition) acquire(now coordinator.Instant, from int64, found []Records, w Want, ended func(leaderEpoch int32) int64, fx *coordinator.Effects) []Acquired {
+	p.inherit(ended)
 	if p.refusal() != nil || !p.begun || len(found) == 0 || w.Most <= 0 || from > p.end {
 		return nil
 	}
@@ -97,6 +99,7 @@ func (p *partition) acquire(now coordinator.Instant, from int64, found []Records
 	g.again(from, found)
 	g.fresh(found)
 	p.tidy()
+	p.flush(now, fx)
 	return g.got
 }
 
@@ -120,6 +123,7 @@ func (p *partition) archive(first, last int64) {
 	p.change(first, last, func(s *span) {
 		if s.free() {
 			s.state = state.Archived
+			p.dirty = true // or whoever begins with what is stored reads them again, and comes no further where they are many
 		}
 	})
 }

@@ -178,6 +178,7 @@ func (p *partition) startAt(logStart int64) {
 	if p.start == state.NotBegun || logStart <= p.start {
 		return
 	}
+	p.dirty = true
 	p.extend(logStart - 1)
 	p.split(logStart)
 	p.spans = slices.Delete(p.spans, 0, p.at(logStart))

@@ -16,6 +16,7 @@ import (
 type Reading struct {
 	manager *Manager
 	key     Key
+	log     *replica.Partition
 	from    int64
 	records []byte
 	found   []Records
@@ -32,6 +33,7 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Readi
 	if err != nil {
 		return nil, err
 	}
+	r.log = log
 	at, err := m.look(ctx, k, log)
 	if err != nil || at.none {
 		return r, err
@@ -56,10 +58,7 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Readi
 
 // look asks the machine where to read, and has the group begin where it has not yet.
 func (m *Manager) look(ctx context.Context, k Key, log *replica.Partition) (at place, err error) {
-	ended := func(leaderEpoch int32) int64 {
-		_, end := log.Log().EpochEnd(leaderEpoch)
-		return end
-	}
+	ended := epochEnds(log)
 	for range 2 {
 		marks := log.Marks()
 		told := m.machines.Tell(k.String(), func(p *partition, now coordinator.Instant, fx *coordinator.Effects) {
@@ -79,6 +78,14 @@ func (m *Manager) look(ctx context.Context, k Key, log *replica.Partition) (at p
 		}
 	}
 	return place{none: true}, nil
+}
+
+// epochEnds is where the log's records of epochs up to one end (KIP-101); negative when it does not know.
+func epochEnds(log *replica.Partition) func(leaderEpoch int32) int64 {
+	return func(leaderEpoch int32) int64 {
+		_, end := log.Log().EpochEnd(leaderEpoch)
+		return end
+	}
 }
 
 // beginAt begins the group in the partition where share.auto.offset.reset says.
@@ -127,9 +134,12 @@ func (m *Manager) found(log *replica.Partition, r *Reading, k Key) ([]Records, e
 
 // Acquire gives the member what can be had of the records, and the batches that they are in.
 func (r *Reading) Acquire(w Want) ([]byte, []Acquired) {
+	if len(r.found) == 0 {
+		return nil, nil
+	}
 	var got []Acquired
 	err := r.manager.machines.Tell(r.key.String(), func(p *partition, now coordinator.Instant, fx *coordinator.Effects) {
-		got = p.acquire(now, r.from, r.found, w)
+		got = p.acquire(now, r.from, r.found, w, epochEnds(r.log), fx)
 	})
 	if err != nil || len(got) == 0 {
 		return nil, nil

@@ -66,3 +66,25 @@ func TestWhatWasAcknowledgedStaysSoUnderOtherLeaders(t *testing.T) {
 		}
 	}
 }
+
+// What was acknowledged of a new leader's own records is not taken for records that its predecessor lost, whenever the machine
+// that the predecessor's state is held against begins.
+func TestALeadersOwnRecordsStayAcknowledged(t *testing.T) {
+	w, want := acknowledged(t)
+	w.lead()
+	w.append(3)
+	w.fetch(3, want) // the runtime forgets a machine that was only asked where to read
+	w.fetch(3, want)
+	ticket := w.acknowledge("a", Batch{First: 10, Last: 12, Types: []int8{1}})
+	w.settle(true, nil)
+	w.settle(true, nil)
+	if err, ok := w.answers[ticket]; !ok || err != nil {
+		t.Fatal(err, ok)
+	}
+	w.lead()
+	for _, g := range w.fetch(3, want) {
+		if g.Last >= 10 {
+			t.Errorf("acquired %v of %s", g, w.describe())
+		}
+	}
+}

@@ -44,6 +44,11 @@ func (w *world) lead() {
 	w.leaderEpoch++
 	w.began[w.leaderEpoch] = w.logEnd
 	w.inFlight = nil
+	w.make()
+}
+
+// make makes the machine by what is stored.
+func (w *world) make() {
 	w.p = newPartition(Key{Group: "g"}, tenure{1, sinceOf(w.leaderEpoch, w.states)}, &image.ShareState{Value: w.stored},
 		func() config.ShareGroup { return w.config }, func() { w.woken = true })
 }
@@ -69,6 +74,9 @@ func (w *world) do(fn func(fx *coordinator.Effects)) {
 	w.inFlight = append(w.inFlight, fx.Proposals...)
 	if len(w.inFlight) > 1 {
 		panic("two writes are under way")
+	}
+	if len(w.inFlight) == 0 && w.p.Idle() {
+		w.make() // the runtime forgets it
 	}
 }
 
@@ -123,7 +131,12 @@ func (w *world) fetch(batches int, want Want) []Acquired {
 			found = append(found, r)
 		}
 	}
-	return w.p.acquire(w.now, at.from, found, want)
+	return w.acquire(at.from, found, want)
+}
+
+func (w *world) acquire(from int64, found []Records, want Want) (got []Acquired) {
+	w.do(func(fx *coordinator.Effects) { got = w.p.acquire(w.now, from, found, want, w.ended, fx) })
+	return got
 }
 
 func (w *world) newTicket() coordinator.Ticket { w.ticket++; return w.ticket }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,17 @@ type extent struct{ start, end int64 }
 type course struct {
 	deliveries []*delivery // in the order in which they were asked for
 	sayings    []*saying
+}
+
+func (c *course) String() string {
+	var all []string
+	for _, d := range c.deliveries {
+		all = append(all, d.String())
+	}
+	for _, s := range c.sayings {
+		all = append(all, s.String())
+	}
+	return strings.Join(all, "; ")
 }
 
 // check says which promises of share groups the history breaks:
@@ -46,7 +58,7 @@ func (h *shareHistory) check(rules shareRules) (wrong []string, judged map[strin
 	for _, k := range slices.SortedFunc(maps.Keys(records), comparePartitions) {
 		for _, at := range slices.Sorted(maps.Keys(records[k])) {
 			for _, problem := range h.follow(k, at, records[k][at], rules, judged) {
-				wrong = append(wrong, fmt.Sprintf("%s/%d: %s", k.topic, k.number, problem))
+				wrong = append(wrong, fmt.Sprintf("%s/%d: %s; all of it: %v", k.topic, k.number, problem, records[k][at]))
 			}
 		}
 	}

@@ -209,3 +209,7 @@ func (d *delivery) String() string {
 	end := d.end.Round(time.Millisecond).String()
 	return fmt.Sprintf("%d to %d for the %d. time, to %.8s by %s, asked at %s, answered at %s", d.first, d.last, d.count, d.member, d.broker, d.start.Round(time.Millisecond), end)
 }
+
+func (s *saying) String() string {
+	return fmt.Sprintf("%.8s says %d of %d to %d to %s, asked at %s, answered at %s with %d", s.member, s.kind, s.first, s.last, s.broker, s.start.Round(time.Millisecond), s.end.Round(time.Millisecond), s.code)
+}
