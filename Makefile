@@ -88,7 +88,7 @@ bench-vs-kafka: build ## beside Apache Kafka, which it installs, into integratio
 	$(VERSUS) -kafka-warm 5m $(ARGS)
 
 bench-vs-kafka-quick: build ## a part of that in less than ten minutes
-	$(VERSUS) -quick -kafka-warm 1m -duration 1500ms -fill 512 $(ARGS)
+	$(VERSUS) -quick -kafka-warm 40s -within 8m30s -duration 1500ms -fill 512 $(ARGS)
 
 fmt: go ## format the Go files
 	@$(GO) fmt $(PACKAGES)

@@ -41,10 +41,7 @@ func (b *bench) java(class string, args ...string) (string, error) {
 }
 
 // javaProduce is kafka-producer-perf-test. It sends a number of records, of which the first are its own warm-up.
-func javaProduce(b *bench, l load, s subject) (*benchReport, error) {
-	if err := b.makeTopic(s, l.topicOf(s), topic); err != nil {
-		return nil, err
-	}
+func javaProduce(b *bench, _ load, s subject) (*benchReport, error) {
 	const warm, perSecond = 50_000, 150_000
 	records := warm + int(perSecond*b.Duration.Seconds())
 	out, err := b.java("org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", s.brokers(), "--topic", topic,
@@ -112,10 +109,7 @@ func javaConsumed(out string) (*benchReport, error) {
 var rdkafkaProgram string
 
 // rdkafkaProduce is librdkafka, through confluent-kafka.
-func rdkafkaProduce(b *bench, l load, s subject) (*benchReport, error) {
-	if err := b.makeTopic(s, l.topicOf(s), topic); err != nil {
-		return nil, err
-	}
+func rdkafkaProduce(b *bench, _ load, s subject) (*benchReport, error) {
 	out, err := exec.CommandContext(b.ctx, b.Python, "-c", rdkafkaProgram, s.brokers(), topic, strconv.Itoa(perfRecord),
 		fmt.Sprint(b.Duration.Seconds())).Output()
 	if err != nil {
@@ -125,29 +119,58 @@ func rdkafkaProduce(b *bench, l load, s subject) (*benchReport, error) {
 	return r, json.Unmarshal(out, r)
 }
 
-// makeTopic creates a topic by the flags that chronik-bench would do it with.
-func (b *bench) makeTopic(s subject, flags []string, name string) error {
+// topicFlags are those that chronik-bench makes a topic by.
+type topicFlags struct {
+	partitions, replication int
+	configs                 map[string]*string
+}
+
+func parseTopic(args []string) (topicFlags, error) {
+	t := topicFlags{configs: map[string]*string{}}
 	fs := flag.NewFlagSet("topic", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	partitions, replication := fs.Int("partitions", 1, ""), fs.Int("replication", -1, "")
-	configs := map[string]*string{}
+	fs.IntVar(&t.partitions, "partitions", 1, "")
+	fs.IntVar(&t.replication, "replication", -1, "")
 	fs.Func("topic-config", "", func(text string) error {
 		name, value, _ := strings.Cut(text, "=")
-		configs[name] = &value
+		t.configs[name] = &value
 		return nil
 	})
-	if err := fs.Parse(flags); err != nil {
+	return t, fs.Parse(args)
+}
+
+// makeTopic creates a topic where it is missing, and waits until a record is acknowledged in each of its partitions: what
+// is measured afterwards is a topic at work and not one that begins.
+func (b *bench) makeTopic(s subject, args []string, name string) error {
+	t, err := parseTopic(args)
+	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(b.ctx, settle)
 	defer cancel()
-	return admin(s, func(a *kadm.Client) error {
-		_, err := a.CreateTopic(ctx, int32(*partitions), int16(*replication), configs, name)
+	made := false
+	err = admin(s, func(a *kadm.Client) error {
+		_, err := a.CreateTopic(ctx, int32(t.partitions), int16(t.replication), t.configs, name)
+		made = err == nil
 		if errors.Is(err, kerr.TopicAlreadyExists) {
 			return nil
 		}
 		return err
 	})
+	if err != nil || !made {
+		return err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers(), ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for p := range t.partitions {
+		records = append(records, &kgo.Record{Topic: name, Partition: int32(p), Value: []byte("first")})
+	}
+	return client.ProduceSync(ctx, records...).FirstErr()
 }
 
 // admin does something with a client of one side.

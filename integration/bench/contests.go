@@ -14,6 +14,7 @@ type contest struct {
 	whole       bool    // it is one of the whole product, which -loads all runs
 	share       float64 // of Kafka's maximum; the rate comes from it
 	reads       bool    // the topic is filled once, before
+	slow        bool    // Kafka is long in coming to its speed
 	needsJars   bool
 	needsPython bool
 }
@@ -88,7 +89,7 @@ func product() (all []contest) {
 						l.rows = goal
 					}
 					pairs := c == (p+s)%len(productCodecs) && a == (p+s)%len(productAcks)
-					all = append(all, contest{load: l, nodes: 1, quick: goal != nil, whole: goal == nil && !pairs})
+					all = append(all, contest{load: l, nodes: 1, quick: goal != nil, whole: goal == nil && !pairs, slow: !l.fresh})
 				}
 			}
 		}
@@ -201,6 +202,7 @@ var contests = func() []contest {
 		alone("raw fetch of the tail, 4 connections", "raw-fetch --connections 4", 12, compared(mbps("120 % of Kafka"), cpuPerGB("0.30"), memory())).reading().inQuick(),
 		alone("franz-go consumes what is there", "consume", 12, compared(mbps("100 % of Kafka"), cpuPerGB(""), memory())).reading().inQuick(),
 		alone("Java kafka-consumer-perf-test", "", 12, compared(mbps("100 % of Kafka"), cpuPerGB(""), memory())).through(javaConsume).jars().reading().inQuick(),
+		// Ten times the machine's memory would fit on few disks; that the system forgets what it holds comes to the same.
 		alone("franz-go consumes what is in no memory", "consume", 12, compared(mbps(""), cpuPerGB(""), memory())).with(outOfMemory).reading(),
 	)
 	for _, l := range nodeLoads {

@@ -36,8 +36,9 @@ type Config struct {
 	KafkaHeap string        // as Java has it
 	Settings  []string      // of Kafka's brokers, beside those that its documentation has
 
-	Versus                    bool // every load beside Apache Kafka, instead
-	Quick                     bool // a part of them
+	Versus                    bool          // every load beside Apache Kafka, instead
+	Quick                     bool          // a part of them
+	Within                    time.Duration // no load begins later; 0 is no limit
 	Bootstrap, BootstrapKafka string
 	Python                    string // interpreter that has confluent-kafka
 	Fill, RestartFill         int    // MiB in a topic that is read, and in a node that starts
@@ -76,6 +77,7 @@ func parse(args []string, messages io.Writer) (c Config, err error) {
 	fs.StringVar(&settings, "kafka-settings", "", "more `settings` of Kafka's brokers, name=value with spaces between them")
 	fs.BoolVar(&c.Versus, "versus", false, "measure every load beside Apache Kafka instead, one node and three")
 	fs.BoolVar(&c.Quick, "quick", false, "with -versus: a part of the loads")
+	fs.DurationVar(&c.Within, "within", 0, "with -versus: `time` after which no load begins; 0 is no limit")
 	fs.StringVar(&c.Bootstrap, "bootstrap", "", "with -versus: `addresses` of Chronik's brokers, with commas, that run elsewhere")
 	fs.StringVar(&c.BootstrapKafka, "bootstrap-kafka", "", "with -versus: `addresses` of Apache Kafka's")
 	fs.StringVar(&c.Python, "python", "", "with -versus: `interpreter` that has confluent-kafka; empty: without librdkafka")

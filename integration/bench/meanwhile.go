@@ -61,10 +61,7 @@ func greeted(ctx context.Context, addr string) (net.Conn, error) {
 
 // tails are consumers that each read all of the topic as it is produced, beside the one that the load has itself.
 func tails(n int) beside {
-	return func(b *bench, l load, s subject) (func() error, error) {
-		if err := b.makeTopic(s, l.topicOf(s), topic); err != nil {
-			return nil, err
-		}
+	return func(b *bench, _ load, s subject) (func() error, error) {
 		r := &readers{}
 		for range n {
 			if err := r.add(b.ctx, s, topic); err != nil {

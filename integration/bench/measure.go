@@ -58,7 +58,7 @@ func (b *bench) turns(l load, subjects ...subject) error {
 	b.result.add(l, got[subjects[0]][:len(got[subjects[0]])*(len(subjects)-1)], got[subjects[len(subjects)-1]])
 	if !l.fresh {
 		for _, s := range subjects {
-			if err := b.deleteTopic(s); err != nil {
+			if err := errors.Join(b.deleteTopic(s), b.settle()); err != nil {
 				return err
 			}
 		}
@@ -68,8 +68,13 @@ func (b *bench) turns(l load, subjects ...subject) error {
 
 // turn is run, after which a load whose runs have each a topic of its own has left nothing to write or to delete to the
 // run of the other side.
-func (b *bench) turn(l load, s subject) (measured, error) {
-	m, err := b.run(l, s)
+func (b *bench) turn(l load, s subject) (m measured, err error) {
+	if l.fresh {
+		err = b.makeTopic(s, l.topicOf(s), topic)
+	}
+	if err == nil {
+		m, err = b.run(l, s)
+	}
 	if err == nil && l.fresh {
 		err = errors.Join(b.deleteTopic(s), b.settle())
 	}

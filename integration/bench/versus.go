@@ -38,18 +38,16 @@ type pair struct {
 }
 
 // versus measures one node beside one of Apache Kafka's, then three beside three.
-func (b *bench) versus(dir string) error {
+func (b *bench) versus(dir string) (err error) {
 	b.result.promised = notSynced
 	if b.Bootstrap != "" {
 		return b.elsewhere()
 	}
 	b.result.note("Kafka's settings: %s; JVM: %s, heap %s, as in its start script", strings.Join(kafkaSettings(1), ", "), kafkaJVM, b.KafkaHeap)
 	for _, nodes := range []int{1, fleetSize} {
-		if err := b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", nodes)), nodes); err != nil {
-			return err
-		}
+		err = errors.Join(err, b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", nodes)), nodes))
 	}
-	return nil
+	return err
 }
 
 func (b *bench) versusNodes(dir string, nodes int) (err error) {
@@ -74,20 +72,36 @@ func (b *bench) versusNodes(dir string, nodes int) (err error) {
 	if err := b.idlePair(p); err != nil {
 		return err
 	}
-	if err := b.contests(p, loads); err != nil {
-		return err
-	}
+	err = b.contests(p, loads)
 	if len(loads) > 0 {
-		if err := b.memoryOf(p, "greatest resident memory under these loads", "VmHWM", "256 MiB"); err != nil {
-			return err
-		}
+		err = errors.Join(err, b.memoryOf(p, "greatest resident memory under these loads", "VmHWM", "256 MiB"))
 	}
 	for _, m := range measures {
-		if err := m.run(b, p); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if b.late(m.name) {
+			continue
 		}
+		err = errors.Join(err, b.failed(m.name, m.run(b, p)))
 	}
-	return b.ctx.Err()
+	return errors.Join(err, b.ctx.Err())
+}
+
+// late says whether the time is up, in which case what it is asked for is left out.
+func (b *bench) late(what string) bool {
+	is := b.Within > 0 && time.Since(b.result.began) > b.Within
+	if is {
+		b.result.note("left out, because %s were over: %s", b.Within, what)
+	}
+	return is
+}
+
+// failed keeps a run of hours from ending at one load that failed.
+func (b *bench) failed(what string, err error) error {
+	if err == nil || b.ctx.Err() != nil {
+		return err
+	}
+	b.result.note("**failed**: %s: %v", what, err)
+	fmt.Fprintf(b.progress, "%s failed: %v\n", what, err)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // elsewhere measures brokers that others have started, with the loads for as many nodes as there are.
@@ -112,21 +126,30 @@ func (b *bench) elsewhere() error {
 }
 
 // contests runs the loads one after the other.
-func (b *bench) contests(p *pair, loads []contest) error {
-	warm := b.KafkaWarm
-	for _, c := range loads {
+func (b *bench) contests(p *pair, loads []contest) (err error) {
+	for i, c := range loads {
 		if b.ctx.Err() != nil {
 			return b.ctx.Err()
 		}
-		if err := b.contest(p, c, warm); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+		if b.late(c.name) {
+			continue
 		}
-		warm = b.KafkaWarm / 10
-		if b.Quick {
-			warm = 0
-		}
+		err = errors.Join(err, b.failed(c.name, b.contest(p, c, b.warmth(i, c))))
 	}
-	return nil
+	return err
+}
+
+// warmth bounds the time before a load counts. What the first has warmed is warm for most of the others.
+func (b *bench) warmth(place int, c contest) time.Duration {
+	switch {
+	case place == 0:
+		return b.KafkaWarm
+	case c.slow:
+		return b.KafkaWarm / 2
+	case b.Quick:
+		return 0 // one run
+	}
+	return b.KafkaWarm / 10
 }
 
 func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {

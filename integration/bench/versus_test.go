@@ -202,6 +202,31 @@ func TestPicks(t *testing.T) {
 	}
 }
 
+func TestLate(t *testing.T) {
+	b := &bench{result: &result{began: time.Now().Add(-time.Minute)}}
+	if b.late("a") {
+		t.Error("without a limit")
+	}
+	if b.Within = time.Hour; b.late("a") {
+		t.Error("before the limit")
+	}
+	if b.Within = time.Second; !b.late("a") || len(b.result.notes) != 1 {
+		t.Error("behind the limit", b.result.notes)
+	}
+}
+
+func TestParseTopic(t *testing.T) {
+	got, err := parseTopic(kept(12, fleetSize))
+	if err != nil || got.partitions != 12 || got.replication != fleetSize || *got.configs["min.insync.replicas"] != "2" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, c := range contests {
+		if _, err := parseTopic(c.topicOf(remote{name: kafkaName})); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // sample is a result with a row of each kind.
 func sample() *result {
 	r := &result{table: besideKafka, began: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), machine: "2 CPUs", busy: []string{"1 2 3", "4 5 6"}, promised: notSynced}
