@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"chronik/integration/broker"
 )
 
@@ -222,6 +225,66 @@ func TestGroupCommands(t *testing.T) {
 	})
 }
 
+// The commands for groups do with share and streams groups what Kafka's tools for them do.
+func TestShareAndStreamsGroupCommands(t *testing.T) {
+	c := newTool(t)
+	c.ok("topic", "create", "t")
+	c.ok("produce", "t", "a", "b", "c")
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers), kgo.MaxVersions(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	alter := kmsg.NewPtrAlterShareGroupOffsetsRequest()
+	alter.GroupID = "shared"
+	alter.Topics = []kmsg.AlterShareGroupOffsetsRequestTopic{{Topic: "t", Partitions: []kmsg.AlterShareGroupOffsetsRequestTopicPartition{{StartOffset: 1}}}}
+	beat := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+	beat.Group, beat.MemberID, beat.RebalanceTimeoutMillis, beat.ProcessID = "app", "AAAAAAAAAAAAAAAAAAAAAQ", 60_000, kmsg.StringPtr("p")
+	beat.ActiveTasks, beat.StandbyTasks, beat.WarmupTasks = []kmsg.TaskIDs{}, []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
+	beat.ClientTags = []kmsg.StreamsGroupHeartbeatRequestClientTag{}
+	beat.Topology = &kmsg.StreamsGroupHeartbeatRequestTopology{Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0", SourceTopics: []string{"t"}}}}
+	ask := func(rq kmsg.Request) {
+		t.Helper()
+		resp, err := client.Broker(1).RetriableRequest(t.Context(), rq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code int16
+		switch r := resp.(type) {
+		case *kmsg.AlterShareGroupOffsetsResponse:
+			code = r.ErrorCode
+		case *kmsg.StreamsGroupHeartbeatResponse:
+			code = r.ErrorCode
+		}
+		if code != 0 {
+			t.Fatalf("%T: error %d", resp, code)
+		}
+	}
+	ask(alter)
+	ask(beat)
+	c.script([]step{
+		{"group list", `(?s)\napp +streams +\w+ +streams +1\nshared +share +Empty +share +1\n$`, 0},
+		{"group describe app", `(?s)^group app: streams, \w+, 1 member, coordinator 1.*AAAAAAAAAAAAAAAAAAAAAQ`, 0},
+		{"group reset app --topic t --to earliest", `group app is \w+ and has 1 member: stop its consumers first`, 1},
+		{"group describe shared", `^group shared: share, Empty, 0 members, coordinator 1`, 0},
+		{"group lag shared", `(?s)\nshared +t +0 +1 +3 +2 .*\n2 records behind in 1 partition\n$`, 0},
+		{"group reset shared --topic t --to latest", `t +0 +1 +3\n$`, 0},
+		{"group reset shared --all-topics --to earliest", `t +0 +3 +0\n$`, 0},
+		{"group delete shared --topic t", `^deleted shared's offsets of t\n$`, 0},
+		{"group delete shared", `^deleted shared\n$`, 0},
+	})
+	leave := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+	leave.Group, leave.MemberID, leave.MemberEpoch = beat.Group, beat.MemberID, -1
+	ask(leave)
+	c.script([]step{
+		{"group reset app --topic t --to 2", `t +0 +- +2\n$`, 0},
+		{"group lag app", `(?s)\napp +t +0 +2 +3 +1 .*\n1 record behind in 1 partition\n$`, 0},
+		{"group delete app --topic t", `^deleted app's offsets of t\n$`, 0},
+		{"group delete app", `^deleted app\n$`, 0},
+		{"group list", `^GROUP[^\n]*\n$`, 0},
+	})
+}
+
 func TestConfigAndTopicCommands(t *testing.T) {
 	c := newTool(t)
 	c.ok("topic", "create", "t")
@@ -236,7 +299,7 @@ func TestConfigAndTopicCommands(t *testing.T) {
 		{"topic alter t --delete-config retention.ms", `^t has the default of retention.ms\n$`, 0},
 		{"topic create t --config x", `--config "x": write name=value`, 1},
 		{"config list topic", `^KIND +NAME\ntopic +t\n$`, 0},
-		{"config list things", `"things" is none of broker, client-metrics, group, topic`, 1},
+		{"config list things", `"things" is none of broker, group, topic`, 1},
 		{"config set topic t retention.ms=7 cleanup.policy=delete", `^topic t has cleanup.policy=delete\ntopic t has retention.ms=7\n$`, 0},
 		{"config set topic t nonsense=1", `nonsense.*INVALID_CONFIG`, 1},
 		{"config set topic t retention.ms", `config "retention.ms": write name=value`, 1},

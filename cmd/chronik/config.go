@@ -16,7 +16,7 @@ import (
 // configKinds are what configs can be of, by the words of the command line.
 var configKinds = map[string]kmsg.ConfigResourceType{
 	"topic": kmsg.ConfigResourceTypeTopic, "broker": kmsg.ConfigResourceTypeBroker,
-	"group": kmsg.ConfigResourceTypeGroupConfig, "client-metrics": kmsg.ConfigResourceTypeClientMetrics,
+	"group": kmsg.ConfigResourceTypeGroupConfig,
 }
 
 // allBrokers is the name that stands for what holds at every broker, unless one has its own.
@@ -24,7 +24,7 @@ const allBrokers = "all"
 
 func configCommand() *cobra.Command {
 	f := &adminFlags{}
-	cmd := noun("config", "List, describe, set and delete configs of topics, brokers, groups and client metrics")
+	cmd := noun("config", "List, describe, set and delete configs of topics, brokers and groups")
 	cmd.Example = `  chronik config describe topic orders
   chronik config set topic orders retention.ms=86400000
   chronik config set broker all log.retention.hours=48`
@@ -35,13 +35,13 @@ func configCommand() *cobra.Command {
 
 // configured is something that has configs.
 type configured struct {
-	Kind string `json:"kind" help:"topic, broker, group or client-metrics"`
+	Kind string `json:"kind" help:"topic, broker or group"`
 	Name string `json:"name"`
 }
 
 func (f *adminFlags) listConfigs() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list [KIND]", Short: "List what has configs: topics, brokers, and the groups and client metrics with configs set",
+		Use: "list [KIND]", Short: "List what has configs: topics, brokers, and the groups with configs set",
 		Args: cobra.MaximumNArgs(1), ValidArgs: sortedKeys(configKinds), Example: "  chronik config list group",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kinds := sortedKeys(configKinds)

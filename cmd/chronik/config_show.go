@@ -17,7 +17,7 @@ import (
 type configView struct {
 	Name          string        `json:"name"`
 	Value         *string       `json:"value" help:"null when it is secret or unset"`
-	Source        string        `json:"source" help:"where the value is from: topic, broker, all-brokers, group, client-metrics, file, default"`
+	Source        string        `json:"source" help:"where the value is from: topic, broker, all-brokers, group, file, default"`
 	Type          string        `json:"type"`
 	ReadOnly      bool          `json:"read_only" help:"it changes with the broker's start only"`
 	Sensitive     bool          `json:"sensitive"`
@@ -35,15 +35,15 @@ type configValue struct {
 var configSources = map[kmsg.ConfigSource]string{
 	kmsg.ConfigSourceDynamicTopicConfig: "topic", kmsg.ConfigSourceDynamicBrokerConfig: "broker",
 	kmsg.ConfigSourceDynamicDefaultBrokerConfig: "all-brokers", kmsg.ConfigSourceStaticBrokerConfig: "file",
-	kmsg.ConfigSourceDefaultConfig: "default", kmsg.ConfigSourceClientMetricsConfig: "client-metrics",
-	kmsg.ConfigSourceGroupConfig: "group", kmsg.ConfigSourceDynamicBrokerLoggerConfig: "logger",
+	kmsg.ConfigSourceDefaultConfig: "default",
+	kmsg.ConfigSourceGroupConfig:   "group", kmsg.ConfigSourceDynamicBrokerLoggerConfig: "logger",
 }
 
 func sourceText(s kmsg.ConfigSource) string { return cmp.Or(configSources[s], "unknown") }
 
-// IsSet says whether somebody set it for just this topic, broker, group or subscription.
+// IsSet says whether somebody set it for just this topic, broker or group.
 func (c configView) IsSet() bool {
-	return slices.Contains([]string{"topic", "broker", "group", "client-metrics"}, c.Source)
+	return slices.Contains([]string{"topic", "broker", "group"}, c.Source)
 }
 
 // describeConfigs is the configs of one thing; no names are all. A broker tells of itself only, and is asked itself.
@@ -162,8 +162,7 @@ func (f *adminFlags) setConfig() *cobra.Command {
 		Use: "set KIND NAME CONFIG=VALUE...", Short: "Set configs; others stay as they are", ValidArgsFunction: f.configNames(),
 		Example: `  chronik config set topic orders retention.ms=86400000
   chronik config set broker all log.retention.hours=48
-  chronik config set group billing consumer.session.timeout.ms=60000
-  chronik config set client-metrics all-clients metrics=org.apache.kafka. interval.ms=60000`,
+  chronik config set group billing consumer.session.timeout.ms=60000`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.changeConfig(cmd, args, check, func(c *configChange, texts []string) error {
 				_, values, err := settings("config", texts)

@@ -31,6 +31,11 @@ var (
 func groupCommand() *cobra.Command {
 	f := &adminFlags{}
 	cmd := noun("group", "List, describe, reset and delete groups of consumers, and see how far behind they are")
+	cmd.Long = `List, describe, reset and delete groups of consumers, and see how far behind they are. Groups are of four types:
+  classic   members share out the partitions among themselves
+  consumer  the broker does it (KIP-848)
+  share     several members read one partition, and acknowledge record by record (KIP-932)
+  streams   instances of a Kafka Streams application (KIP-1071)`
 	cmd.Example = `  chronik group lag billing
   chronik group reset billing --topic orders --to earliest --dry-run`
 	f.add(cmd, formatTable, formatJSON)
@@ -43,7 +48,7 @@ type groupLine struct {
 	Group       string `json:"group"`
 	Type        string `json:"type" help:"classic, consumer, share or streams"`
 	State       string `json:"state" help:"Empty: it has no members; Stable: each has its partitions"`
-	Protocol    string `json:"protocol" help:"what its members are, consumer for most; empty: offsets are committed without members"`
+	Protocol    string `json:"protocol" help:"what its members call themselves, consumer for most; empty: offsets were committed without members"`
 	Coordinator int32  `json:"coordinator" help:"the broker that keeps it"`
 }
 
