@@ -25,9 +25,10 @@ type Reading struct {
 // Size is the number of bytes read; none says that there is nothing to acquire now.
 func (r *Reading) Size() int { return len(r.records) }
 
-// Read reads about max bytes of records from where something can be acquired; with minOne the first batch whatever its size.
-// The error says why this node cannot tell: another one leads, or the log cannot be read.
-func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Reading, error) {
+// Read reads about max bytes of records from where something can be acquired; with minOne the first batch whatever its size. It asks
+// room for the memory of that, and reads nothing when there is none. The error says why this node cannot tell: another one
+// leads, or the log cannot be read.
+func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool, room func(bytes int) bool) (*Reading, error) {
 	r := &Reading{manager: m, key: k}
 	log, err := m.options.Parts.Leader(k.Partition.Topic, k.Partition.Partition, -1)
 	if err != nil {
@@ -46,11 +47,17 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool) (*Readi
 	if err != nil {
 		return nil, err
 	}
-	r.records, err = batch.Copy(nil, extents)
+	size := 0
+	for i := range extents {
+		size += int(extents[i].Size())
+	}
+	if size > 0 && room(size) {
+		r.records, err = batch.Copy(make([]byte, 0, size), extents)
+	}
 	for i := range extents {
 		extents[i].Release()
 	}
-	if err == nil {
+	if err == nil && len(r.records) > 0 {
 		r.found, err = m.found(log, r, k)
 	}
 	return r, err

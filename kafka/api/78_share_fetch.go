@@ -14,7 +14,7 @@ import (
 )
 
 // shareFetchBytes is as much as one ShareFetch answers with: its records are copied, as only those batches go out that the
-// member has acquired something of, where Fetch refers to them.
+// member has acquired something of, where Fetch refers to them. So they count as the answer's memory.
 const shareFetchBytes = 8 << 20
 
 // shareFetchCall is one ShareFetch. It is a replica.Waiter: it waits for new records, and for those that somebody gives back.
@@ -27,6 +27,7 @@ type shareFetchCall struct {
 	parts   []image.TopicPartition
 	answers shareAnswers
 	wake    chan struct{}
+	patient context.Context // until MaxWait is over
 }
 
 // shareFetch serves key 78, versions 1-2 (KIP-932, KIP-1206, KIP-1222): what the member says of the records that it has
@@ -103,7 +104,11 @@ func (c *shareFetchCall) run(ctx context.Context) error {
 
 // fetch waits until there is enough, or something that the member must know at once, or MaxWait is over.
 func (c *shareFetchCall) fetch(ctx context.Context) {
-	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))
+	end := c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)
+	patient, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	c.patient = patient
+	over := time.NewTimer(time.Until(end))
 	defer over.Stop()
 	for _, p := range c.parts {
 		k := share.Key{Group: c.group, Partition: p}
@@ -130,18 +135,21 @@ func (c *shareFetchCall) fetch(ctx context.Context) {
 // attempt acquires what there is, and says whether that is an answer; the last one is in any case.
 func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 	for range mostRaces {
+		c.rq.Repay()
 		read, bytes, failed := c.read(ctx)
 		if failed { // the member must know, and no other partition waits for that one
 			c.acquire(read)
 			return true
 		}
 		if bytes == 0 || bytes < int(c.req.MinBytes) && !last {
+			c.rq.Repay() // nothing is kept of it
 			return false
 		}
 		if c.acquire(read) {
 			return true
 		}
 	}
+	c.rq.Repay()
 	c.Wake()
 	return false
 }
@@ -152,14 +160,20 @@ const mostRaces = 16
 
 func (c *shareFetchCall) read(ctx context.Context) (read []*share.Reading, bytes int, failed bool) {
 	room := min(int(c.req.MaxBytes), int(c.broker.Config().FetchMaxBytes), shareFetchBytes)
+	full := false
+	borrow := func(n int) bool {
+		// Twice: the answer is a copy of these copies. Who has some waits for no more: others could do so for it.
+		full = !c.rq.Borrow(c.patient, 2*n, bytes == 0)
+		return !full
+	}
 	for _, p := range c.parts {
-		r, err := c.broker.Shares.Read(ctx, share.Key{Group: c.group, Partition: p}, room-bytes, bytes == 0)
+		r, err := c.broker.Shares.Read(ctx, share.Key{Group: c.group, Partition: p}, room-bytes, bytes == 0, borrow)
 		if err != nil {
 			c.answers.of(p).err, failed = err, true
 			continue
 		}
 		read = append(read, r)
-		if bytes += r.Size(); bytes >= room {
+		if bytes += r.Size(); bytes >= room || full {
 			break
 		}
 	}

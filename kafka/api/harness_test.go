@@ -24,7 +24,8 @@ const self = 1
 
 // node is a whole node of a cluster of one, asked as a connection would ask it: bytes in, bytes out.
 type node struct {
-	t testing.TB
+	lender wire.Lender // of memory for answers
+	t      testing.TB
 	*cluster.Node
 	broker *Broker
 	pool   *arena.Pool
@@ -88,6 +89,7 @@ func (n *node) begin(ctx context.Context, rq kmsg.Request) pending {
 	if got.Body == nil {
 		return pending{got, wire.Unsupported(got, n.broker.Served)}
 	}
+	got.Lender = n.lender
 	return pending{got, n.broker.Begin(ctx, got)}
 }
 

@@ -99,6 +99,44 @@ func TestAPartitionThatFailsStarvesNoOther(t *testing.T) {
 	a.expect(a.fetch(0, 100), acquired(0, 2, 1)) // the session has both
 }
 
+// purse lends so many bytes.
+type purse struct{ has, least int }
+
+func (p *purse) Lend(_ context.Context, n int, wait bool) bool {
+	if n > p.has {
+		return false // who waits has waited long enough
+	}
+	p.has -= n
+	p.least = min(p.least, p.has)
+	return true
+}
+
+func (p *purse) Return(n int) { p.has += n }
+
+// The records of a share fetch are copied twice: that is memory which the fetch must have been given, and gives back.
+func TestAShareFetchCopiesWhatItHasMemoryFor(t *testing.T) {
+	n := start(t, map[string]string{"group.share.assignment.interval.ms": "0"})
+	id := n.create("t", 2)
+	n.produce("t", 0, 1, 2, 3)
+	n.produce("t", 1, 1, 2, 3)
+	a := n.joinShare("a", id)
+	p := &purse{}
+	n.lender = p
+	a.expect(a.fetch(0, 100))
+	whole := 1 << 20
+	p.has, p.least = whole, whole
+	got := a.fetch(0, 100)
+	a.expect(got, acquired(0, 2, 1))
+	if used := whole - p.least; used != 2*len(got.Records) || p.has != whole {
+		t.Errorf("%d bytes were taken for %d of records, and %d given back", used, len(got.Records), p.has-p.least)
+	}
+	p.has, p.least = 2*len(got.Records), whole // for one partition
+	a.fetch(0, 100, said(0, 2, 2))
+	if p.least < 0 || p.has != 2*len(got.Records) {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestShareFetch(t *testing.T) {
 	n := start(t, map[string]string{"group.share.assignment.interval.ms": "0"})
 	id := n.create("t", 2)
@@ -129,7 +167,7 @@ func TestWhatIsAcquiredBehindTheSessionsEndIsGivenBack(t *testing.T) {
 	if _, err := n.broker.Shares.Fetch(conn, session, parts, nil, false); err != nil {
 		t.Fatal(err)
 	}
-	r, err := n.broker.Shares.Read(t.Context(), share.Key{Group: "s", Partition: parts[0]}, 1<<20, true)
+	r, err := n.broker.Shares.Read(t.Context(), share.Key{Group: "s", Partition: parts[0]}, 1<<20, true, func(int) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// budget is memory that requests take for what they are decoded into: those who ask when there is none left wait, first
+// budget is memory that requests take for what they are decoded into, or their answers made of: those who ask when there is none left wait, first
 // come first served. Whoever asks for more than there ever is gets it all.
 type budget struct {
 	size int64
@@ -20,11 +20,26 @@ type turn struct {
 	on chan struct{} // closed when n was taken
 }
 
+// try is take for who does not wait.
+func (b *budget) try(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.grab(min(n, b.size))
+}
+
+// grab is called with mu held.
+func (b *budget) grab(n int64) bool {
+	if len(b.line) > 0 || b.used+n > b.size {
+		return false
+	}
+	b.used += n
+	return true
+}
+
 func (b *budget) take(ctx context.Context, n int64) error {
 	n = min(n, b.size)
 	b.mu.Lock()
-	if len(b.line) == 0 && b.used+n <= b.size {
-		b.used += n
+	if b.grab(n) {
 		b.mu.Unlock()
 		return nil
 	}

@@ -158,6 +158,7 @@ func (c *conn) next() (*wire.Request, error) {
 		c.release(c.admitted)
 		return nil, err
 	}
+	rq.Lender = c.s
 	c.admitted, c.large = 0, 0
 	c.clientID = rq.ClientID
 	return rq, nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync/atomic"
 
 	"chronik/kafka/wire"
@@ -25,18 +26,30 @@ const (
 type load struct {
 	frames   budget       // of the pool, for frames of more than wire.LargeFrame
 	requests budget       // those of more than modest
+	answers  budget       // what answers are made of that are not referred to, but copied
 	sending  atomic.Int64 // bytes of large responses that are being sent
 	short    atomic.Int64 // ticks in a row in which memory was short
 }
 
 // sense is called once a tick.
 func (s *Server) sense() {
-	if s.o.Pool.Waiting() > 0 || s.load.frames.waiting() > 0 || s.load.requests.waiting() > 0 || s.load.sending.Load() > s.o.Pool.Limit()/2 {
+	if s.o.Pool.Waiting() > 0 || s.load.frames.waiting() > 0 || s.load.requests.waiting() > 0 || s.load.answers.waiting() > 0 ||
+		s.load.sending.Load() > s.o.Pool.Limit()/2 {
 		s.load.short.Add(1)
 	} else {
 		s.load.short.Store(0)
 	}
 }
+
+// Lend and Return are wire.Lender's.
+func (s *Server) Lend(ctx context.Context, n int, wait bool) bool {
+	if wait {
+		return s.load.answers.take(ctx, int64(n)) == nil
+	}
+	return s.load.answers.try(int64(n))
+}
+
+func (s *Server) Return(n int) { s.load.answers.give(int64(n)) }
 
 // mayHold is what the requests of one connection may take together.
 func (s *Server) mayHold() int64 {

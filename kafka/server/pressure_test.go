@@ -85,6 +85,42 @@ func TestASlowReaderMustNotKeepMemoryFromOthers(t *testing.T) {
 	})
 }
 
+// What answers are made of that are copied is memory too: others wait for it, and who reads nothing must not keep it.
+func TestAnswersThatAreCopiedMustWaitForEachOther(t *testing.T) {
+	copied := func(_ context.Context, rq *wire.Request) wire.Pending {
+		return wire.Pending{Finish: func(ctx context.Context, r *wire.Reply) error {
+			if !rq.Borrow(ctx, 12<<20, true) || rq.Borrow(ctx, 12<<20, false) { // of 16 MiB
+				return errors.New("it is lent what there is")
+			}
+			p := kmsg.NewShareFetchResponseTopicPartition()
+			p.Records = make([]byte, 2<<20)
+			resp := rq.Body.ResponseKind().(*kmsg.ShareFetchResponse)
+			resp.Topics = []kmsg.ShareFetchResponseTopic{{Partitions: []kmsg.ShareFetchResponseTopicPartition{p}}}
+			r.Message(resp)
+			return nil
+		}}
+	}
+	fetch := kmsg.NewPtrShareFetchRequest()
+	fetch.Version = 1
+	bubble(t, copied, nil, func(t *testing.T, x *harness) {
+		slow, other := x.pipes.dial(t), x.pipes.dial(t)
+		slow.send(request(fetch, 1))
+		synctest.Wait()
+		began := time.Now()
+		other.send(request(fetch, 2))
+		other.expect(2)
+		if d := time.Since(began); d == 0 || d > 6*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		slow.Close()
+		other.Close()
+		synctest.Wait()
+		if used := x.s.load.answers.used; used != 0 {
+			t.Errorf("%d bytes are still taken", used)
+		}
+	})
+}
+
 // A frame of a few hundred KiB can be a hundred MiB when it is decoded.
 func TestRequestsOfManyElementsMustWaitForEachOther(t *testing.T) {
 	bubble(t, nil, nil, func(t *testing.T, x *harness) {

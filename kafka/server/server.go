@@ -90,6 +90,7 @@ func New(o Options) (*Server, error) {
 	s.clock.now.Store(1)
 	s.guard = newGuard(o.Limits)
 	s.load.frames.size, s.load.requests.size = o.Pool.Limit()/2, max(o.Pool.Limit()/2, modest)
+	s.load.answers.size = o.Pool.Limit() / 4
 	if err := s.open(); err != nil {
 		s.closeListeners()
 		return nil, err

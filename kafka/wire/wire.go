@@ -34,11 +34,43 @@ type Request struct {
 	Behind bool
 	Cost   int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
 
-	small *[]byte // that a small frame lies in
+	Lender Lender // nil: there is always enough
+	lent   int
+	small  *[]byte // that a small frame lies in
 }
 
-// Release gives the frame's bytes back. Whoever got the request from Decode calls it once, after the reply was written.
+// Lender has memory for what an answer is made of. It may be called concurrently.
+type Lender interface {
+	// Lend says whether there are n bytes more; wait has it wait for them until ctx ends.
+	Lend(ctx context.Context, n int, wait bool) bool
+	Return(n int)
+}
+
+// Borrow says whether the answer may take n bytes more of memory; wait has it wait for them until ctx ends. They are given back by
+// Repay, or when the answer is sent. Only who handles the request may call these two.
+func (rq *Request) Borrow(ctx context.Context, n int, wait bool) bool {
+	if rq.Lender == nil {
+		return true
+	}
+	if !rq.Lender.Lend(ctx, n, wait) {
+		return false
+	}
+	rq.lent += n
+	return true
+}
+
+// Repay gives back all that was borrowed.
+func (rq *Request) Repay() {
+	if rq.lent > 0 {
+		rq.Lender.Return(rq.lent)
+		rq.lent = 0
+	}
+}
+
+// Release gives the frame's bytes back, and what was borrowed. Whoever got the request from Decode calls it once, after the reply
+// was written.
 func (rq *Request) Release() {
+	rq.Repay()
 	if rq.Buf != nil {
 		rq.Buf.Release()
 	}
