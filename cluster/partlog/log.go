@@ -35,6 +35,7 @@ type Log struct {
 	epochs     epochs
 	untimed    int64 // when a batch without timestamps was last seen, ms
 	onDurable  []func(int64)
+	onStart    []func()
 }
 
 func newLog(s *Store, id ID, c *config.Topic) *Log {
@@ -76,6 +77,13 @@ func (l *Log) OnDurable(fn func(durable int64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.onDurable = append(l.onDurable[:len(l.onDurable):len(l.onDurable)], fn)
+}
+
+// OnStart registers fn, called after LogStart was raised.
+func (l *Log) OnStart(fn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onStart = append(l.onStart[:len(l.onStart):len(l.onStart)], fn)
 }
 
 // SetConfig replaces the topic's configuration.

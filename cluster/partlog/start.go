@@ -123,8 +123,8 @@ func (l *Log) raise(offset int64) (*fact, error) {
 // raised takes over a log start that is durable, as are the records before it.
 func (l *Log) raised(offset int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if offset <= l.start {
+		l.mu.Unlock()
 		return
 	}
 	l.start = offset
@@ -132,4 +132,9 @@ func (l *Log) raised(offset int64) {
 	l.unindex(offset)
 	l.epochs.trim(offset)
 	l.txns.trim(offset)
+	told := l.onStart
+	l.mu.Unlock()
+	for _, fn := range told {
+		fn()
+	}
 }

@@ -29,6 +29,9 @@ func (m *Manager) Apply(d *image.Delta) {
 		}
 	}
 	m.applyConfigs(d)
+	if len(d.Brokers) > 0 {
+		m.disturb()
+	}
 }
 
 // applyTopic leaves alone what did not change since was: when a broker comes back, a topic of a thousand partitions

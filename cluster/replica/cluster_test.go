@@ -265,22 +265,26 @@ func (m *member) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchReq
 	}
 	w := make(fetchWaker, 1)
 	over := time.After(time.Duration(rq.MaxWaitMillis) * time.Millisecond)
-	var ps []*Partition
+	feed := mgr.NewFeed()
+	feed.Await(w)
+	var feds []*Fed
 	defer func() {
-		for _, p := range ps {
-			p.ForgetDurable(w)
+		for _, v := range feds {
+			v.Watch(nil)
 		}
 	}()
 	for _, t := range rq.Topics {
 		for _, in := range t.Partitions {
 			if p, err := mgr.Leader(t.TopicID, in.Partition, in.CurrentLeaderEpoch); err == nil {
-				p.AwaitDurable(w)
-				ps = append(ps, p)
+				v := feed.Add(nil)
+				v.Watch(p)
+				feds = append(feds, v)
 			}
 		}
 	}
 	for ended := false; ; {
-		resp, some := serve(mgr, rq)
+		resp, some := serve(mgr, rq, feed)
+		feed.Asked()
 		if some || ended {
 			if !m.c.passes(to, m.id) {
 				return nil, nil, errCut
@@ -309,7 +313,7 @@ func (w fetchWaker) Wake() {
 }
 
 // serve answers what there is, and says whether it is anything.
-func serve(m *Manager, rq *kmsg.FetchRequest) (*kmsg.FetchResponse, bool) {
+func serve(m *Manager, rq *kmsg.FetchRequest, feed *Feed) (*kmsg.FetchResponse, bool) {
 	resp, some := kmsg.NewPtrFetchResponse(), false
 	for _, t := range rq.Topics {
 		topic := kmsg.NewFetchResponseTopic()
@@ -317,7 +321,7 @@ func serve(m *Manager, rq *kmsg.FetchRequest) (*kmsg.FetchResponse, bool) {
 		for _, in := range t.Partitions {
 			out := kmsg.NewFetchResponseTopicPartition()
 			out.Partition = in.Partition
-			err := serveOne(m, t.TopicID, &in, &out, Follower{image.BrokerID(rq.ReplicaState.ID), rq.ReplicaState.Epoch})
+			err := serveOne(m, t.TopicID, &in, &out, Follower{image.BrokerID(rq.ReplicaState.ID), rq.ReplicaState.Epoch, feed})
 			out.ErrorCode = int16(kerr.Of(err))
 			some = some || err != nil || len(out.RecordBatches) > 0 || out.DivergingEpoch.EndOffset >= 0
 			topic.Partitions = append(topic.Partitions, out)

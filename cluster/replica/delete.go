@@ -32,7 +32,7 @@ func (p *Partition) AwaitDeleted(ctx context.Context, before int64) error {
 	w := make(bell, 1)
 	p.Await(w)
 	defer p.Forget(w)
-	p.followers.wake() // they hear of it by their next answer
+	p.tellNow() // they hear of it by their next answer
 	for {
 		switch all, leads := p.areDeleted(before); {
 		case !leads:

@@ -21,11 +21,11 @@ type fetcher struct {
 	session fetchSession
 	fetched map[*Partition]*fetched // of the goroutine
 	wake    chan struct{}           // something is durable, or changed
-	looked  time.Time               // when it was looked last where the logs begin
 
 	mu      sync.Mutex // guards what follows
 	changes map[*Partition]change
-	cancel  context.CancelFunc // of the fetch that waits, nil when none does
+	starts  map[*Partition]struct{} // whose logs begin elsewhere now
+	cancel  context.CancelFunc      // of the fetch that waits, nil when none does
 }
 
 // change is what the metadata says: to follow in that leader epoch, or not any more.
@@ -44,7 +44,6 @@ type fetched struct {
 }
 
 const (
-	startLook    = time.Second            // between two looks where the logs begin
 	fetchBackoff = 100 * time.Millisecond // after an error; replica.fetch.backoff.ms is longer, and leaders are near
 	linkBackoff  = 50 * time.Millisecond  // after an error of the connection
 )
@@ -73,6 +72,17 @@ func (f *fetcher) change(p *Partition, c change) {
 		cancel()
 	}
 	f.nudge()
+}
+
+// begins has the leader told, with the next fetch, that p's log begins elsewhere, since records have expired: it sends
+// consumers here (KIP-392), and they must not be sent for what is not here any more.
+func (f *fetcher) begins(p *Partition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.starts == nil {
+		f.starts = map[*Partition]struct{}{}
+	}
+	f.starts[p] = struct{}{}
 }
 
 func (f *fetcher) nudge() {
@@ -113,9 +123,14 @@ func (f *fetcher) idle(rest time.Duration) {
 
 func (f *fetcher) takeChanges() {
 	f.mu.Lock()
-	changes := f.changes
-	f.changes = nil // from here on they are ours alone
+	changes, starts := f.changes, f.starts
+	f.changes, f.starts = nil, nil // from here on they are ours alone
 	f.mu.Unlock()
+	for p := range starts {
+		if in := f.fetched[p]; in != nil {
+			f.session.wait(in)
+		}
+	}
 	for p, c := range changes {
 		in := f.fetched[p]
 		switch {
@@ -134,7 +149,6 @@ func (f *fetcher) takeChanges() {
 // something is on its way to the disk: its place is known when it is there.
 func (f *fetcher) prepare() (rest time.Duration, disk bool) {
 	now := f.m.options.Now()
-	f.lookForStarts(now)
 	for p := range f.session.waiting {
 		in := f.fetched[p]
 		if in == nil {
@@ -163,20 +177,6 @@ func (f *fetcher) prepare() (rest time.Duration, disk bool) {
 		f.session.put(in)
 	}
 	return rest, disk
-}
-
-// lookForStarts has the leader told where logs begin now in which records have expired: it sends consumers here (KIP-392),
-// and they must not be sent for what is not here any more.
-func (f *fetcher) lookForStarts(now time.Time) {
-	if now.Sub(f.looked) < startLook {
-		return
-	}
-	f.looked = now
-	for _, in := range f.session.live {
-		if in.p.log.Offsets().LogStart != in.sent.start {
-			f.session.wait(in)
-		}
-	}
 }
 
 // fetch asks the leader once and appends what it sends; rest is when there is more to ask, if not 0.

@@ -62,7 +62,7 @@ func (s *inSync) run() {
 		case <-s.m.ctx.Done():
 			return
 		case <-tick.C:
-			all = s.m.led()
+			all = s.m.restless()
 			for _, p := range all {
 				p.look()
 			}
@@ -97,11 +97,15 @@ func (s *inSync) take() (all []*Partition) {
 	return all
 }
 
-// led is the partitions that this node leads and others follow.
-func (m *Manager) led() (all []*Partition) {
+// restless is the partitions that this node leads and others follow, but for those whose ISR is known to stay for now.
+func (m *Manager) restless() (all []*Partition) {
+	now := int64(m.options.Now().Sub(m.lease.zero))
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	m.each(func(p *Partition) {
+		if p.restsUntil.Load() > now {
+			return
+		}
 		if r := p.role.Load(); r.leads() && len(r.replicas) > 1 {
 			all = append(all, p)
 		}
@@ -109,13 +113,21 @@ func (m *Manager) led() (all []*Partition) {
 	return all
 }
 
+// disturb has every partition looked at again.
+func (m *Manager) disturb() { m.each(func(p *Partition) { p.restsUntil.Store(0) }) }
+
 // wantedISR is the change that is due, if one is; it is on its way then.
 func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	img, now := p.manager.newest.Load(), p.manager.options.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.role.Load()
-	if p.settled(r, img, now) || !p.mayAsk(r) {
+	if p.settled(r, img, now) {
+		p.restsUntil.Store(int64(p.restsTo(now).Sub(p.manager.lease.zero)))
+		return image.ISRRecord{}, false
+	}
+	p.restsUntil.Store(0)
+	if !p.mayAsk(r) {
 		return image.ISRRecord{}, false
 	}
 	rec := image.ISRRecord{Topic: p.topic, Partition: p.number, From: r.version, Leader: r.leader, LeaderEpoch: r.epoch, MinISR: int16(min(r.minISR, 1<<15-1))}
@@ -157,9 +169,22 @@ func (p *Partition) settled(r *role, img *image.Image, now time.Time) bool {
 	return true
 }
 
+// restsTo is when a settled partition's ISR can first have to change by time alone: when a follower that says nothing from
+// now on does not keep up any more. The caller holds p.mu.
+func (p *Partition) restsTo(now time.Time) time.Time {
+	first := now
+	for _, f := range p.lead.others {
+		if f.caughtUp.Before(first) {
+			first = f.caughtUp
+		}
+	}
+	return first.Add(p.manager.options.LagTimeMax)
+}
+
 // keepsUp is what a member of the ISR must do, and so must who is to become one: while the ISR is too small the high
 // watermark stands still, and a follower that has gone would reach it, come in, and be put out again, for ever.
 func (p *Partition) keepsUp(f *follower, now time.Time) bool {
+	f.refresh()
 	return now.Sub(f.caughtUp) <= p.manager.options.LagTimeMax
 }
 

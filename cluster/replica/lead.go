@@ -32,6 +32,7 @@ type follower struct {
 	caughtUp time.Time
 	fetched  time.Time // when it fetched last, and
 	before   int64     // the log's end then
+	steady   *Feed     // by which it says with each fetch that it has all that is durable here; nil: it has said so of no other
 }
 
 // begin starts a leader epoch. Members of the ISR are taken to be in sync until they prove not to be.
@@ -93,10 +94,27 @@ func (p *Partition) least(r *role) int64 {
 	return least
 }
 
+// refresh takes over what its feed has said meanwhile.
+func (f *follower) refresh() {
+	if f.steady == nil {
+		return
+	}
+	if asked := f.steady.lastAsked(); asked.After(f.fetched) {
+		f.fetched, f.caughtUp = asked, asked
+	}
+}
+
+// unsteady is called when it does not have everything any more, or is not known to.
+func (f *follower) unsteady() {
+	f.refresh()
+	f.steady = nil
+}
+
 // isJoining says whether f is about to come into the ISR. Who was put out of it because it stops, or is gone, has caught up
 // a moment ago too, and is not waited for.
 func (p *Partition) isJoining(f *follower) bool {
 	now := p.manager.options.Now()
+	f.refresh()
 	return f.end >= p.lead.start && now.Sub(f.fetched) < joinWait && now.Sub(f.caughtUp) < joinWait &&
 		f.mayJoin(p.manager.newest.Load())
 }
@@ -121,6 +139,7 @@ func (p *Partition) look() {
 type Follower struct {
 	ID    image.BrokerID
 	Epoch int64 // of its registration
+	Feed  *Feed // by which
 }
 
 // Place is where a follower's fetch goes on, in its leader's epoch: it has everything below Offset, durably; its last
@@ -146,6 +165,9 @@ func (p *Partition) Followed(who Follower, at Place) (d Divergence, diverges boo
 	p.mu.Lock()
 	r := p.role.Load()
 	f := p.lead.of(who.ID)
+	if f != nil {
+		f.unsteady()
+	}
 	if err = fetchable(r, f, who, at); err == nil {
 		d, diverges, err = p.compare(at)
 	}
@@ -155,6 +177,9 @@ func (p *Partition) Followed(who Follower, at Place) (d Divergence, diverges boo
 	}
 	begins := f.start
 	f.fetches(who.Epoch, at, p.durable, now)
+	if at.Offset >= p.durable {
+		f.steady = who.Feed
+	}
 	moved, joins := p.advance(), p.joins(r, f)
 	p.mu.Unlock()
 	if moved || at.Start != begins {

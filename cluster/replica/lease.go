@@ -28,9 +28,7 @@ func (l *lease) init(now func() time.Time, expire func()) {
 // Serve lets this node lead until then, at most: call it with the moment that a heartbeat was sent, and the session's length,
 // when it was answered. Leading ends by itself, and begins again with the next call. time is monotonic.
 func (m *Manager) Serve(until time.Time) {
-	held := m.lease.holds()
-	m.lease.extend(until)
-	if held || !m.lease.holds() {
+	if lapsed := m.lease.extend(until); !lapsed || !m.lease.holds() {
 		return
 	}
 	m.mu.RLock()
@@ -48,22 +46,26 @@ func (m *Manager) Abdicate() {
 // Serving says whether this node may act as a leader now. A process that was stopped asks it again before it answers.
 func (m *Manager) Serving() bool { return m.lease.holds() }
 
-func (l *lease) extend(until time.Time) {
+// extend says whether somebody may have found the lease over before.
+func (l *lease) extend(until time.Time) (lapsed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
-		return
+		return false
 	}
-	l.until.Store(max(1, int64(until.Sub(l.zero))))
-	rest := until.Sub(l.now())
+	was := l.until.Swap(max(1, int64(until.Sub(l.zero))))
+	now := l.now() // after the new end is there to be seen
+	lapsed = was != 0 && int64(now.Sub(l.zero)) >= was
+	rest := until.Sub(now)
 	if rest <= 0 {
-		return // nothing of it is left to expire
+		return lapsed // nothing of it is left to expire
 	}
 	if l.timer == nil {
 		l.timer = time.AfterFunc(rest, l.over)
 	} else {
 		l.timer.Reset(rest)
 	}
+	return lapsed
 }
 
 func (l *lease) holds() bool {

@@ -25,7 +25,9 @@ type Partition struct {
 
 	withdrawn atomic.Bool // see Manager.Withdraw; written under mu
 
-	mu       sync.Mutex // guards what follows; taken before the log's, never while a Waiter is woken
+	restsUntil atomic.Int64 // no change of the ISR is due before, unless the metadata changes; ns since the lease's zero; written under mu
+
+	mu       sync.Mutex // guards what follows; taken before the log's and a Feed's, never while a Waiter is woken
 	durable  int64      // of this node
 	hw       int64
 	byLocal  pendings // acks=1
@@ -33,9 +35,9 @@ type Partition struct {
 	resigned error    // why nobody may wait any more
 	lead     leading
 	follow   following
+	feeds    []*Fed // of followers, in no order
 
-	waiting   waiters // for the high watermark
-	followers waiters // for what is durable here
+	waiting waiters // for the high watermark
 }
 
 // role is what the metadata says of this node's part.
@@ -68,6 +70,7 @@ func newPartition(m *Manager, l *partlog.Log, topic image.TopicID, number int32,
 	o := l.Offsets()
 	p.durable, p.hw = o.Durable, max(o.LogStart, min(l.Stable(), o.Durable))
 	l.OnDurable(p.moved)
+	l.OnStart(p.started)
 	p.moved(l.Offsets().Durable)
 	return p
 }
@@ -98,6 +101,8 @@ func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 		}
 	}
 	p.role.Store(r)
+	p.restsUntil.Store(0)
+	p.tell(false)
 	if r.leads() {
 		p.lead.applied(was, r)
 		moved := p.advance()
@@ -146,24 +151,36 @@ func (p *Partition) dismiss(why kerr.Code) {
 		w.request.settle(w.index, why)
 	}
 	p.waiting.wake()
-	p.followers.wake()
+	p.tellNow()
 }
 
 // moved is told by the log that it is durable up to durable.
 func (p *Partition) moved(durable int64) {
 	p.mu.Lock()
 	p.durable = max(p.durable, durable)
+	for _, f := range p.lead.others {
+		f.unsteady()
+	}
+	p.tell(true)
 	p.byLocal.settle(p.durable)
 	moved, fetcher := p.advance(), p.follow.fetcher
 	p.mu.Unlock()
-	if len(p.role.Load().replicas) > 1 {
-		p.followers.wake()
-	}
 	if moved {
 		p.waiting.wake()
 	}
 	if fetcher != nil {
 		fetcher.nudge()
+	}
+}
+
+// started is told by the log that it begins elsewhere: the followers, or the leader, are told with the next fetch.
+func (p *Partition) started() {
+	p.mu.Lock()
+	p.tell(false)
+	fetcher := p.follow.fetcher
+	p.mu.Unlock()
+	if fetcher != nil {
+		fetcher.begins(p)
 	}
 }
 
@@ -177,6 +194,7 @@ func (p *Partition) advance() bool {
 	p.hw = hw
 	p.log.SetStable(hw)
 	p.byAll.settle(hw)
+	p.tell(false) // new records bring it along, where some come at once
 	return true
 }
 

@@ -3,7 +3,7 @@
 // does not know the protocol that clients' requests come in, how other brokers are reached, nor how a log is stored.
 //
 // What comes and goes: apply.go, leave.go. Where this node leads: partition.go, lead.go (followers and the high watermark),
-// isr.go. Where it follows: follow.go (one partition), fetcher.go (all that have one leader). Both sides' quotas: throttle.go.
+// isr.go, feed.go (what followers are told). Where it follows: follow.go (one partition), fetcher.go (all that have one leader). Both sides' quotas: throttle.go.
 package replica
 
 import (

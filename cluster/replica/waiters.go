@@ -7,7 +7,7 @@ import (
 
 // Waiter is a fetch that waits on several partitions. Wake is called, possibly often and from a committing goroutine,
 // when one of them has new records below its mark, lost its leader or was deleted: it must not block, nor call the
-// partition.
+// partition, nor a Feed.
 type Waiter interface{ Wake() }
 
 // waiters are those of one partition.
@@ -22,10 +22,6 @@ func (p *Partition) Await(w Waiter) { p.waiting.add(w) }
 
 // Forget ends one Await of w.
 func (p *Partition) Forget(w Waiter) { p.waiting.remove(w) }
-
-// AwaitDurable and ForgetDurable are for followers: w is woken when something has become durable here.
-func (p *Partition) AwaitDurable(w Waiter)  { p.followers.add(w) }
-func (p *Partition) ForgetDurable(w Waiter) { p.followers.remove(w) }
 
 func (ws *waiters) add(w Waiter) {
 	ws.mu.Lock()

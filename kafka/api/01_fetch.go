@@ -39,6 +39,8 @@ type fetchCall struct {
 	wake    chan struct{}
 
 	follower *replica.Follower // who fetches as one, nil for a consumer
+	fed      *fetchSession     // that a follower is fed by: session, or one of this request alone
+	round    int64             // of fed
 	nodes    []wire.Node
 	stale    bool // a follower has a high watermark, or a log start, that has moved
 }
@@ -68,35 +70,55 @@ func (c *fetchCall) open() error {
 	}
 	asked := c.asked()
 	if c.req.Version < 7 || c.req.SessionEpoch == -1 && c.req.SessionID == 0 {
-		c.items = asked
+		c.begin(asked)
 		return nil
 	}
 	if c.req.SessionEpoch == 0 || c.req.SessionEpoch == -1 { // a full fetch: it ends the session it names, and 0 opens a new one
 		if c.req.SessionID != 0 {
 			c.broker.sessions.close(c.req.SessionID)
 		}
-		c.items = asked
-		if c.req.SessionEpoch == 0 && len(asked) > 0 {
-			slots := int(c.broker.Config().MaxFetchSessions)
-			if c.session = c.broker.sessions.open(asked, c.req.Version >= 13, c.rq.Received, slots); c.session != nil {
-				c.items = c.session.begin()
-			}
-		}
+		c.begin(asked)
 		return nil
 	}
 	session, err := c.broker.sessions.find(c.req.SessionID, c.rq.Received)
 	if err != nil {
 		return err
 	}
+	if !session.isOf(c.follower) {
+		return kerr.FetchSessionIDNotFound
+	}
 	if c.items, err = session.update(c.req, asked); err != nil {
 		return err
 	}
-	if len(c.items) == 0 {
+	if session.empty() {
 		c.broker.sessions.close(session.id) // the answer's session id, 0, says so
+		c.done = true
 		return nil
 	}
 	c.session = session // whose id only a success carries
+	if c.follower != nil {
+		c.feed(session)
+	}
 	return nil
+}
+
+// begin fetches the items, by a new session if the client asks for one and the cache has a place.
+func (c *fetchCall) begin(items []*fetchItem) {
+	opens := c.req.Version >= 7 && c.req.SessionEpoch == 0 && len(items) > 0
+	if !opens && c.follower == nil {
+		c.items = items
+		return
+	}
+	s := newFetchSession(items, c.req.Version >= 13, c.broker.Parts, c.follower)
+	if opens && c.broker.sessions.open(s, c.rq.Received, int(c.broker.Config().MaxFetchSessions)) {
+		c.session = s
+	}
+	if c.follower == nil {
+		c.items = s.copies()
+		return
+	}
+	c.feed(s)
+	c.done = len(items) == 0
 }
 
 func (c *fetchCall) asked() []*fetchItem {
@@ -114,6 +136,9 @@ func (c *fetchCall) asked() []*fetchItem {
 // know at once.
 func (c *fetchCall) attempt() {
 	c.release()
+	if c.fed != nil {
+		c.takeChanged()
+	}
 	c.answers = slices.Grow(c.answers, len(c.items))
 	room, enough := c.room(), int(c.req.MinBytes)
 	if room < enough && c.broker.limited(c.rq) {
@@ -130,8 +155,11 @@ func (c *fetchCall) attempt() {
 		room -= n
 		c.answers = append(c.answers, a)
 	}
+	if c.fed != nil && !c.tried {
+		c.follower.Feed.Asked()
+	}
 	c.tried = true
-	c.done = c.done || c.bytes >= enough || c.req.MaxWaitMillis <= 0 || len(c.items) == 0
+	c.done = c.done || c.bytes >= enough || c.req.MaxWaitMillis <= 0 || len(c.items) == 0 && c.fed == nil
 }
 
 // room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74).
@@ -319,6 +347,8 @@ func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
 	if c.session != nil {
 		resp.SessionID = c.session.id
 		c.answers = c.session.news(c.answers)
+	} else if c.fed != nil {
+		c.fed.end()
 	}
 	for i := range c.answers {
 		a := &c.answers[i]
@@ -364,14 +394,15 @@ func unanswered(partition int32) wire.FetchPartition {
 // wait sleeps until attempt finds enough, or takes what there is when MaxWait is over.
 func (c *fetchCall) wait(ctx context.Context) {
 	c.wake = make(chan struct{}, 1)
-	find := c.partition
-	if c.follower != nil {
-		find = c.led
-	}
-	for _, it := range c.items {
-		if p, err := find(it); err == nil {
-			forget := c.await(p)
-			defer forget(c)
+	if c.fed != nil {
+		c.follower.Feed.Await(c)
+		defer c.follower.Feed.Await(nil)
+	} else {
+		for _, it := range c.items {
+			if p, err := c.partition(it); err == nil {
+				p.Await(c)
+				defer p.Forget(c)
+			}
 		}
 	}
 	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))

@@ -39,14 +39,16 @@ func (c *fetchCall) replica() (*replica.Follower, error) {
 
 // readAsFollower fills in one partition's answer for a follower: what is durable here, replicated or not.
 func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
-	in := &a.item.part
-	p, err := c.led(a.item)
+	it := a.item
+	in := &it.part
+	it.rests = false
+	p, known, err := c.led(it)
 	if err != nil {
 		return 0, err
 	}
 	var d replica.Divergence
 	var diverges bool
-	if !c.tried { // later it is still the same fetch
+	if !c.tried || !known { // later it is still the same fetch
 		d, diverges, err = p.Followed(*c.follower, replica.Place{
 			Offset: in.FetchOffset, LastEpoch: in.LastFetchedEpoch, LeaderEpoch: in.CurrentLeaderEpoch, Start: in.LogStartOffset,
 		})
@@ -62,8 +64,9 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	if err != nil || diverges {
 		return 0, err
 	}
-	c.stale = c.stale || a.item.told && (a.item.toldHW != m.HighWatermark || a.item.toldStart != m.LogStart)
+	c.stale = c.stale || it.told && (it.toldHW != m.HighWatermark || it.toldStart != m.LogStart)
 	if in.FetchOffset >= m.LogEnd || p.HoldsBack(c.follower.ID) {
+		it.rests = in.FetchOffset >= m.LogEnd && p.InSync(c.follower.ID)
 		return 0, nil
 	}
 	a.Records, err = p.ReadAsFollower(nil, in.FetchOffset, max(0, min(room, int(in.PartitionMaxBytes))), c.bytes == 0)
@@ -73,15 +76,16 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 	return a.sized(p), nil
 }
 
-// led is the item's partition, which is looked up once: an idle follower asks for thousands, several times a second. Whether
-// this node may lead at all is asked when the answer goes out.
-func (c *fetchCall) led(it *fetchItem) (*replica.Partition, error) {
+// led is the item's partition, and whether it was known before: it is looked up once in a session, and watched from then on.
+// Whether this node may lead at all is asked when the answer goes out.
+func (c *fetchCall) led(it *fetchItem) (p *replica.Partition, known bool, err error) {
 	if it.at != nil && it.at.LeadsIn(it.part.CurrentLeaderEpoch) {
-		return it.at, nil
+		return it.at, true, nil
 	}
-	p, err := c.partition(it)
+	p, err = c.partition(it)
 	it.at = p
-	return p, err
+	c.fed.watch(it.own, p)
+	return p, false, err
 }
 
 // count counts what a follower is sent against the replication quota.
@@ -94,16 +98,6 @@ func (c *fetchCall) count() {
 			a.from.Sent(a.size)
 		}
 	}
-}
-
-// await registers the call where it is woken.
-func (c *fetchCall) await(p *replica.Partition) (forget func(replica.Waiter)) {
-	if c.follower != nil {
-		p.AwaitDurable(c)
-		return p.ForgetDurable
-	}
-	p.Await(c)
-	return p.Forget
 }
 
 // hints collects where partitions are led, for clients that asked the wrong broker (KIP-951). The zero value is ready.

@@ -10,6 +10,7 @@ import (
 
 	"chronik/cluster/replica"
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 // Fetch sessions (KIP-227): a client names its partitions once and then only what changed, and gets back only what
@@ -30,8 +31,13 @@ type fetchItem struct {
 	told              bool // the client has taken over these two:
 	toldHW, toldStart int64
 
-	own *fetchItem         // the session's own, in a copy
-	at  *replica.Partition // where a follower's fetch has found it, in a copy
+	own *fetchItem // the session's own, in a copy
+
+	// Of a follower's:
+	fed   *replica.Fed       // nil once it is forgotten
+	at    *replica.Partition // that tells fed what changes
+	round int64              // in which a fetch has got a copy
+	rests bool               // in a copy: until it changes there is nothing to be said of it
 }
 
 type itemKey struct {
@@ -40,7 +46,7 @@ type itemKey struct {
 	partition int32
 }
 
-// fetchSession's fields are guarded by mu, except used, which sessions.mu guards.
+// fetchSession's fields are guarded by mu, except used, which sessions.mu guards, and those that never change: byID, follower, feed.
 type fetchSession struct {
 	id   int32
 	used time.Time
@@ -50,6 +56,13 @@ type fetchSession struct {
 	byID  bool
 	items []*fetchItem // in the order in which they are served: whoever got records goes to the end
 	index map[itemKey]*fetchItem
+
+	// Of a follower's (fetch_feed.go):
+	follower    image.BrokerID // NoBroker: it is a consumer's
+	feed        *replica.Feed  // nil in a consumer's
+	brokerEpoch int64
+	round       int64 // counts the fetches
+	over        bool
 }
 
 // sessions is the node's cache of fetch sessions; the zero value is ready.
@@ -58,26 +71,46 @@ type sessions struct {
 	byID map[int32]*fetchSession
 }
 
-// open makes a session of items, which are its own from then on, or returns nil when the cache is full of sessions in
-// use: the fetch is then answered without one, which every client understands.
-func (s *sessions) open(items []*fetchItem, byID bool, now time.Time, slots int) *fetchSession {
+// newFetchSession makes a session of items, which are its own from then on. It has no id before it is opened.
+func newFetchSession(items []*fetchItem, byID bool, parts *replica.Manager, who *replica.Follower) *fetchSession {
+	f := &fetchSession{epoch: 1, byID: byID, items: items, index: make(map[itemKey]*fetchItem, len(items)), follower: image.NoBroker}
+	if who != nil {
+		f.follower, f.feed, f.brokerEpoch = who.ID, parts.NewFeed(), who.Epoch
+	}
+	for _, it := range items {
+		f.adopt(it)
+	}
+	return f
+}
+
+// adopt makes the item one of the session's; the caller holds f.mu.
+func (f *fetchSession) adopt(it *fetchItem) {
+	f.index[it.key(f.byID)] = it
+	if f.feed != nil {
+		it.fed = f.feed.Add(it)
+	}
+}
+
+// open gives the session an id, or returns false when the cache is full of sessions in use: the fetch is then answered
+// without one, which every client understands.
+func (s *sessions) open(f *fetchSession, now time.Time, slots int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byID == nil {
 		s.byID = make(map[int32]*fetchSession)
 	}
+	if f.feed != nil {
+		s.dropOthers(f.follower)
+	}
 	if len(s.byID) >= slots && !s.evict(now) {
-		return nil
+		return false
 	}
-	f := &fetchSession{used: now, epoch: 1, byID: byID, items: items, index: make(map[itemKey]*fetchItem, len(items))}
-	for _, it := range items {
-		f.index[it.key(byID)] = it
-	}
+	f.used = now
 	for f.id == 0 || s.byID[f.id] != nil {
 		f.id = rand.Int32()
 	}
 	s.byID[f.id] = f
-	return f
+	return true
 }
 
 // evict drops the session that was idle longest, when that is long enough.
@@ -91,14 +124,22 @@ func (s *sessions) evict(now time.Time) bool {
 	if oldest == nil || now.Sub(oldest.used) < sessionEviction {
 		return false
 	}
-	delete(s.byID, oldest.id)
+	s.drop(oldest)
 	return true
 }
 
 func (s *sessions) close(id int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, id)
+	if f := s.byID[id]; f != nil {
+		s.drop(f)
+	}
+}
+
+// drop ends the session; the caller holds s.mu.
+func (s *sessions) drop(f *fetchSession) {
+	delete(s.byID, f.id)
+	f.end()
 }
 
 func (s *sessions) find(id int32, now time.Time) (*fetchSession, error) {
@@ -112,10 +153,14 @@ func (s *sessions) find(id int32, now time.Time) (*fetchSession, error) {
 	return f, nil
 }
 
-// update takes an incremental request's changes and returns the partitions to fetch, in order.
+// update takes an incremental request's changes and returns the partitions to fetch, in order; of a follower's session none
+// (changed).
 func (f *fetchSession) update(req *kmsg.FetchRequest, changed []*fetchItem) ([]*fetchItem, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.over {
+		return nil, kerr.FetchSessionIDNotFound
+	}
 	if req.SessionEpoch != f.epoch {
 		return nil, kerr.InvalidFetchSessionEpoch
 	}
@@ -128,23 +173,28 @@ func (f *fetchSession) update(req *kmsg.FetchRequest, changed []*fetchItem) ([]*
 			if old.part.CurrentLeaderEpoch != it.part.CurrentLeaderEpoch {
 				old.told = false // who follows another leader epoch takes over nothing of one before
 			}
-			old.part = it.part
+			if old.part = it.part; f.feed != nil {
+				old.fed.Change()
+			}
 			continue
 		}
 		f.items = append(f.items, it)
-		f.index[it.key(f.byID)] = it
+		f.adopt(it)
 	}
 	f.forget(req.ForgottenTopics)
+	if f.feed != nil {
+		return nil, nil
+	}
 	return f.copies(), nil
 }
 
-// begin returns the partitions that a new session fetches.
-func (f *fetchSession) begin() []*fetchItem {
+func (f *fetchSession) empty() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.copies()
+	return len(f.items) == 0
 }
 
+// copies is what a consumer fetches; the caller holds f.mu, or is the only one that knows f.
 func (f *fetchSession) copies() []*fetchItem {
 	all, pointers := make([]fetchItem, len(f.items)), make([]*fetchItem, len(f.items))
 	for i, it := range f.items {
@@ -164,6 +214,7 @@ func (f *fetchSession) forget(topics []kmsg.FetchRequestForgottenTopic) {
 			if it := f.index[key]; it != nil {
 				gone[it] = true
 				delete(f.index, key)
+				it.leave()
 			}
 		}
 	}
@@ -180,6 +231,9 @@ func (f *fetchSession) news(all []answer) []answer {
 	defer f.mu.Unlock()
 	got := make(map[*fetchItem]bool)
 	kept := all[:0]
+	if f.feed != nil {
+		f.relist(all)
+	}
 	for _, a := range all {
 		it := a.item.own
 		if len(a.Records) == 0 && a.Err == kerr.None && a.DivergingEpoch < 0 && a.PreferredReplica < 0 && it.told &&
@@ -193,7 +247,7 @@ func (f *fetchSession) news(all []answer) []answer {
 			got[it] = true
 		}
 	}
-	if len(got) == 0 {
+	if len(got) == 0 || f.feed != nil {
 		return kept
 	}
 	var back []*fetchItem

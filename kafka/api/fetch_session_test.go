@@ -15,9 +15,10 @@ func TestAFollowerMustNotMissTheHighWatermark(t *testing.T) {
 		return &fetchItem{topic: uuid.UUID{1}, part: kmsg.FetchRequestTopicPartition{CurrentLeaderEpoch: epoch}}
 	}
 	var all sessions
-	s := all.open([]*fetchItem{item(4)}, true, time.Now(), 1)
+	s := newFetchSession([]*fetchItem{item(4)}, true, nil, nil)
+	all.open(s, time.Now(), 1)
 	answers := func(diverging int32) []answer {
-		a := answer{item: s.begin()[0], FetchPartition: unanswered(0)}
+		a := answer{item: s.copies()[0], FetchPartition: unanswered(0)}
 		a.HighWatermark, a.LogStart, a.DivergingEpoch = 7, 0, diverging
 		return s.news([]answer{a})
 	}
