@@ -50,10 +50,10 @@ node_modules() {
 }
 npm_ci() { cp "$here"/kafkajs/package*.json "$1" && (cd "$1" && npm ci --silent --ignore-scripts --no-audit --no-fund); }
 
-# classes VERSION LIB [FOLDER]: a folder's Java programs, compiled against that version; prints the class path.
+# classes VERSION LIB [FOLDER]: a folder's Java programs, with what they share, compiled against that version; prints the class path.
 classes() {
   local dir folder=$here/${3:-java}
-  dir=$cache/classes-$1-$(digest "$folder"/*.java)
-  once "$dir" javac -nowarn -cp "$2/*" -d "$dir" "$folder"/*.java
+  dir=$cache/classes-$1-$(digest "$folder"/*.java "$here"/steps/*.java)
+  once "$dir" javac -nowarn -cp "$2/*" -d "$dir" "$folder"/*.java "$here"/steps/*.java
   echo "$dir:$2/*"
 }

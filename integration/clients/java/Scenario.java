@@ -1,6 +1,5 @@
 import java.io.FileReader;
 import java.io.FileWriter;
-import java.io.InputStream;
 import java.io.Reader;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
@@ -12,7 +11,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
-import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.admin.AdminClient;
@@ -47,21 +45,21 @@ public final class Scenario {
         switch (s.c.phase) {
             case "1": s.phaseOne(); break;
             case "2": s.phaseTwo(); break;
-            case "3": step("peers", s::readPeers); break;
+            case "3": Steps.step("peers", s::readPeers); break;
             case "member": s.beMember(); break;
             default: throw new IllegalArgumentException("PHASE " + s.c.phase + " is not 1, 2 or 3");
         }
     }
 
     private void phaseOne() throws Exception {
-        step("version", Scenario::version);
-        step("create", this::create);
-        for (Contract.Step s : c.steps()) step(s.name, () -> produce(s));
+        Steps.step("version", () -> Steps.version(KafkaConsumer.class, "/kafka/kafka-version.properties"));
+        Steps.step("create", this::create);
+        for (Contract.Step s : c.steps()) Steps.step(s.name, () -> produce(s));
         try (Consumer<String, String> member = member()) {
-            step("consume", () -> consume(member));
-            step("commit", () -> commitHalf(member));
+            Steps.step("consume", () -> consume(member));
+            Steps.step("commit", () -> commitHalf(member));
         }
-        step("time", this::fromTime);
+        Steps.step("time", this::fromTime);
     }
 
     /** Is a member of a group until SIGTERM. README.md says what it prints. */
@@ -120,25 +118,8 @@ public final class Scenario {
     }
 
     private void phaseTwo() throws Exception {
-        step("after", () -> produce(c.after()));
-        step("resume", this::resume);
-    }
-
-    private static void step(String name, Callable<String> action) throws Exception {
-        try {
-            System.out.println("ok " + name + " " + action.call());
-        } catch (Exception e) {
-            System.out.println("FAIL " + name + " " + String.valueOf(e).replace('\n', ' '));
-            throw e;
-        }
-    }
-
-    private static String version() throws Exception {
-        Properties p = new Properties();
-        try (InputStream in = KafkaConsumer.class.getResourceAsStream("/kafka/kafka-version.properties")) {
-            p.load(in);
-        }
-        return p.getProperty("version");
+        Steps.step("after", () -> produce(c.after()));
+        Steps.step("resume", this::resume);
     }
 
     private String create() throws Exception {

@@ -1,4 +1,3 @@
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -10,7 +9,6 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -48,36 +46,19 @@ public final class Scenario {
             return;
         }
         if (System.getenv("PHASE").equals("1")) {
-            step("version", Scenario::version);
-            step("create", Scenario::create);
-            step("implicit", Scenario::implicit);
-            step("explicit", Scenario::explicit);
-            step("lock", Scenario::lock);
-            step("renew", Scenario::renew);
-            step("limit", Scenario::limit);
-            step("killed", Scenario::killed);
-            step("half", Scenario::half);
+            Steps.step("version", () -> Steps.version(KafkaShareConsumer.class, "/kafka/kafka-version.properties"));
+            Steps.step("create", Scenario::create);
+            Steps.step("implicit", Scenario::implicit);
+            Steps.step("explicit", Scenario::explicit);
+            Steps.step("lock", Scenario::lock);
+            Steps.step("renew", Scenario::renew);
+            Steps.step("limit", Scenario::limit);
+            Steps.step("killed", Scenario::killed);
+            Steps.step("half", Scenario::half);
         } else {
-            step("resume", Scenario::resume);
-            step("tools", Scenario::tools);
+            Steps.step("resume", Scenario::resume);
+            Steps.step("tools", Scenario::tools);
         }
-    }
-
-    private static void step(String name, Callable<String> run) throws Exception {
-        try {
-            System.out.println("ok " + name + " " + run.call());
-        } catch (Exception | AssertionError e) {
-            System.out.println("FAIL " + name + " " + e);
-            throw e;
-        }
-    }
-
-    private static String version() throws Exception {
-        Properties p = new Properties();
-        try (InputStream in = KafkaShareConsumer.class.getResourceAsStream("/kafka/kafka-version.properties")) {
-            p.load(in);
-        }
-        return p.getProperty("version");
     }
 
     private static String create() throws Exception {

@@ -1,5 +1,4 @@
 import java.io.File;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -10,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.TreeMap;
-import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -37,12 +35,12 @@ public final class Scenario {
 
     public static void main(String[] args) throws Exception {
         if (System.getenv("PHASE").equals("1")) {
-            step("version", Scenario::version);
-            step("create", Scenario::create);
+            Steps.step("version", () -> Steps.version(KafkaStreams.class, "/kafka/kafka-streams-version.properties"));
+            Steps.step("create", Scenario::create);
             Instance one = new Instance("one");
             try {
-                step("count", () -> count(0, 1, one));
-                step("killed", () -> killed(one));
+                Steps.step("count", () -> count(0, 1, one));
+                Steps.step("killed", () -> killed(one));
             } finally {
                 one.kill();
             }
@@ -51,32 +49,15 @@ public final class Scenario {
         Instance one = new Instance("one");
         Instance two = null;
         try {
-            step("resume", () -> count(2, 3, one));
+            Steps.step("resume", () -> count(2, 3, one));
             Instance other = two = new Instance("two");
-            step("scale", () -> scale(one, other));
-            if (System.getenv("FEATURES").contains("groups")) step("groups", () -> groups(one, other));
-            step("alone", () -> alone(one, other));
+            Steps.step("scale", () -> scale(one, other));
+            if (System.getenv("FEATURES").contains("groups")) Steps.step("groups", () -> groups(one, other));
+            Steps.step("alone", () -> alone(one, other));
         } finally {
             one.kill();
             if (two != null) two.kill();
         }
-    }
-
-    private static void step(String name, Callable<String> run) throws Exception {
-        try {
-            System.out.println("ok " + name + " " + run.call());
-        } catch (Exception | AssertionError e) {
-            System.out.println("FAIL " + name + " " + e);
-            throw e;
-        }
-    }
-
-    private static String version() throws Exception {
-        Properties p = new Properties();
-        try (InputStream in = KafkaStreams.class.getResourceAsStream("/kafka/kafka-streams-version.properties")) {
-            p.load(in);
-        }
-        return p.getProperty("version");
     }
 
     private static String create() throws Exception {
