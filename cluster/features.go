@@ -11,12 +11,13 @@ import (
 // afterwards. A cluster in which nobody has raised it is at the level 1.
 //
 // The others are Kafka's, and clients and tools go by them. What is served has a line here, up to the level that is served:
-// who serves more adds it, and clients find out in ApiVersions. A new cluster has all of them at their highest level.
+// who serves more adds it, and clients find out in ApiVersions. A new cluster has all of them at their highest level. Kafka's
+// tools of 4.3 print "UNKNOWN 33" for metadata.version, as they do for Kafka 4.4.0: they know the names of their own levels only.
 var features = []image.FeatureRange{
 	{Name: versionFeature, Min: 1, Max: level},
 	{Name: "eligible.leader.replicas.version", Max: 1}, // KIP-966
 	{Name: "group.version", Max: 1},                    // KIP-848
-	{Name: "metadata.version", Min: 33, Max: 33},       // 4.4-IV2: which of Kafka's releases this is like
+	{Name: "metadata.version", Min: 33, Max: 33},       // 4.4-IV2, as Kafka 4.4.0 has it: which of its releases this is like
 	{Name: "share.version", Max: 1},                    // KIP-932
 	{Name: "streams.version", Max: 1},                  // KIP-1071
 }
