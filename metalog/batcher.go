@@ -26,6 +26,7 @@ type batcher struct {
 	failure *failure
 
 	first, second chan *parcel
+	held          [2]*parcel // taken from each, and not sent: the entry before had no room; run's own
 
 	ctx     context.Context // ends when the batcher is to stop
 	end     context.CancelFunc
@@ -161,16 +162,12 @@ func (b *batcher) stop() {
 
 func (b *batcher) run() {
 	defer close(b.stopped)
-	var left *parcel // did not fit into the last entry
 	for {
-		if left == nil {
-			if left = b.wait(); left == nil {
-				return
-			}
+		p := b.wait()
+		if p == nil {
+			return
 		}
-		var batch []*parcel
-		batch, left = b.gather(left)
-		b.send(batch)
+		b.send(b.gather(p))
 		// Those just answered run now, and what they propose next shares an entry. Without this the first of them to be
 		// quick would have an entry for itself, and the others would wait for it.
 		runtime.Gosched()
@@ -186,10 +183,8 @@ func (b *batcher) wait() *parcel {
 		return nil
 	default:
 	}
-	select {
-	case p := <-b.first:
+	if p := b.poll(); p != nil {
 		return p
-	default:
 	}
 	select {
 	case p := <-b.first:
@@ -203,35 +198,38 @@ func (b *batcher) wait() *parcel {
 	}
 }
 
-// gather is an entry's worth of parcels, beginning with p, and the one for which there was no more room. Those whose caller
+// gather is an entry's worth of parcels, beginning with p. The one for which there is no more room is held; those whose caller
 // has gone are left out.
-func (b *batcher) gather(p *parcel) (batch []*parcel, left *parcel) {
+func (b *batcher) gather(p *parcel) (batch []*parcel) {
 	count, room := 0, maxParcel
 	for ; p != nil; p = b.poll() {
 		if p.ctx.Err() != nil {
 			continue
 		}
 		if count+len(p.bodies) > maxTogether || p.size > room {
-			return batch, p
+			b.held[flag(p.low)] = p
+			break
 		}
 		count, room = count+len(p.bodies), room-p.size
 		batch = append(batch, p)
 	}
-	return batch, nil
+	return batch
 }
 
+// poll is the next parcel that is there: the second queue's when the first has none.
 func (b *batcher) poll() *parcel {
-	select {
-	case p := <-b.first:
-		return p
-	default:
+	for i, queue := range []chan *parcel{b.first, b.second} {
+		if p := b.held[i]; p != nil {
+			b.held[i] = nil
+			return p
+		}
+		select {
+		case p := <-queue:
+			return p
+		default:
+		}
 	}
-	select {
-	case p := <-b.second:
-		return p
-	default:
-		return nil
-	}
+	return nil
 }
 
 // send has a batch agreed on, here or by the leader.
