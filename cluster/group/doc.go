@@ -4,8 +4,8 @@
 // ids. The package knows no socket, no clock and no disk; what lasts is records in the metadata log.
 //
 // A group id has one kind at a time. machine is what all kinds have in common: offsets, deletion, whose the group is. What
-// depends on the protocol is a kind: classicGroup (the members assign; classic*.go and the files about one request each) and
-// consumerGroup (KIP-848; consumer*.go).
+// depends on the protocol is a kind: classicGroup (the members assign; classic*.go and the files about one request each),
+// consumerGroup (KIP-848; consumer*.go), shareGroup (KIP-932; share*.go) and streamsGroup (KIP-1071; streams*.go).
 //
 // To add a kind X: write x*.go with a type that embeds *machine and implements kind, and newXGroup, which makes it from the
 // image; enter that in kinds. A request is a method of machine that looks whether m.kind is of the kind (m.missing says why
