@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ const (
 	commitTime     = 5 * time.Second
 	commitVersion  = 7 // the last one that is not flexible: a response ends with its error code
 	commitResponse = 8 << 10
+	createdBeside  = 100 // topics
 )
 
 const commitsLoad = "group offset commits"
@@ -31,16 +33,18 @@ const commitsLoad = "group offset commits"
 // commits measures how many commits of a group's offset a cluster takes in a second, each a request of its own, with one
 // partition. The requests are encoded before: a client library would take a third of a machine that it shares with brokers.
 func (b *bench) commits(against, ours *fleet) error {
-	var rates [2]string
+	var rates, creations [2]string
 	for i, f := range []*fleet{against, ours} {
-		rate, err := b.commitRate(f)
+		rate, took, err := b.commitRate(f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		rates[i] = fmt.Sprintf("%.0f/s", rate)
+		creations[i] = fmt.Sprintf("%s / %s ms", digits(median(took)), digits(took[(len(took)*99-1)/100]))
 	}
 	b.result.line(fmt.Sprintf("commits of offsets by %d groups, each waiting for the answer, over %d connections to each node: %s",
 		committers, commitConns, nodesOf(ours)), "50,000/s", rates[0], rates[1], "")
+	b.result.line(fmt.Sprintf("a topic is created while they commit, p50 / p99 of %d: %s", createdBeside, nodesOf(ours)), "", creations[0], creations[1], "")
 	return nil
 }
 
@@ -65,15 +69,36 @@ func (b *bench) oneNodeCommits(dir string) error {
 	return b.commits(alone[0], alone[1])
 }
 
-func (b *bench) commitRate(f *fleet) (float64, error) {
+// commitRate is commits a second, and in ms, sorted, how long each creation of a topic took beside them.
+func (b *bench) commitRate(f *fleet) (rate float64, took []float64, err error) {
 	if err := f.create(b.ctx, 1, "committed"); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	byAddr, err := f.coordinators(b.ctx)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	return b.commitRateAt(byAddr)
+	rate, err = b.commitRateAt(byAddr, func(ctx context.Context) (err error) {
+		took, err = f.creations(ctx)
+		return err
+	})
+	return rate, took, err
+}
+
+// creations creates topics of one partition one after the other.
+func (f *fleet) creations(ctx context.Context) (took []float64, err error) {
+	err = f.admin(func(a *kadm.Client) error {
+		for i := range createdBeside {
+			began := time.Now()
+			if _, err := a.CreateTopic(ctx, 1, int16(len(f.nodes)), nil, fmt.Sprint("beside", i)); err != nil {
+				return err
+			}
+			took = append(took, float64(time.Since(began).Microseconds())/1000)
+		}
+		return nil
+	})
+	slices.Sort(took)
+	return took, err
 }
 
 // coordinators is the groups by the address of their coordinator. Kafka's make their topic first.
@@ -98,8 +123,8 @@ func (f *fleet) coordinators(ctx context.Context) (byAddr map[string][]string, e
 	return byAddr, err
 }
 
-// commitRateAt has groups commit, each at its coordinator.
-func (b *bench) commitRateAt(byAddr map[string][]string) (float64, error) {
+// commitRateAt has groups commit, each at its coordinator. When their rate is measured they go on until beside is done.
+func (b *bench) commitRateAt(byAddr map[string][]string, beside func(context.Context) error) (float64, error) {
 	ctx, cancel := context.WithCancelCause(b.ctx)
 	defer cancel(nil)
 	var done atomic.Int64
@@ -121,6 +146,9 @@ func (b *bench) commitRateAt(byAddr map[string][]string) (float64, error) {
 	began, before := time.Now(), done.Load()
 	err = errors.Join(err, b.pause(commitTime))
 	rate := float64(done.Load()-before) / time.Since(began).Seconds()
+	if err == nil {
+		err = beside(ctx)
+	}
 	if failed := context.Cause(ctx); failed != nil {
 		err = failed
 	}
