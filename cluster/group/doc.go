@@ -7,6 +7,11 @@
 // depends on the protocol is a kind: classicGroup (the members assign; classic*.go and the files about one request each),
 // consumerGroup (KIP-848; consumer*.go), shareGroup (KIP-932; share*.go) and streamsGroup (KIP-1071; streams*.go).
 //
+// Groups do what Kafka 4.4's do but where that would cost a client something. An offset that is set for an empty group lives for its
+// retention, and so do those of a consumer group when its last member leaves. A static member of KIP-848 that was fenced may join again
+// under the id that it has. A group that becomes a classic one always rebalances: its members may be on their way to other partitions.
+// A retention time in an OffsetCommit (versions 2 to 4) is not looked at, and an empty group that nobody has joined is not recorded.
+//
 // To add a kind X: write x*.go with a type that embeds *machine and implements kind, and newXGroup, which makes it from the
 // image; enter that in kinds. A request is a method of machine that looks whether m.kind is of the kind (m.missing says why
 // not), makes it one with m.become when the group is there to be made, and goes on; its half in Coordinator is a
