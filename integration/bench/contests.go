@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 )
 
 // A contest is a load that both sides run.
@@ -139,6 +140,9 @@ func (c contest) with(things ...beside) contest { c.beside = things; return c }
 
 func (c contest) through(d driver) contest { c.by = d; return c }
 
+// warming is for clients that are long in connecting.
+func (c contest) warming(d time.Duration) contest { c.warmup = d; return c }
+
 func (c contest) ofKafka(share float64) contest { c.share = share; return c }
 
 // jars and python are what a client needs that is not in Go.
@@ -191,7 +195,7 @@ var contests = func() []contest {
 		alone("open loop, 25 % of Kafka's maximum, linger 0", open, 12, paced("", "")).ofKafka(0.25),
 		alone("open loop, 50 % of Kafka's maximum, linger 0", open, 12, paced("", "at most 50 % of Kafka")).ofKafka(0.5),
 		alone("open loop, 80 % of Kafka's maximum, linger 0", open, 12, paced("", "")).ofKafka(0.8),
-		alone("1,000 producers, 10 records/s each, linger 0", open+" --clients 1000 --rate 10000", 12, paced("", "")),
+		alone("1,000 producers, 10 records/s each, linger 0", open+" --clients 1000 --rate 10000", 12, paced("", "")).warming(3*time.Second),
 		alone("5,000 idle connections beside 20,000 records/s, linger 0", open+" --rate 20000", 12, paced("", "")).with(idleConnections(5000)),
 
 		alone("1 tail consumer, 10,000 records/s", "both --size 1024 --linger 0 --rate 10000", 12, tailed()),

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A load is a run of chronik-bench, or of another client, and which of its numbers count.
 type load struct {
@@ -11,11 +14,12 @@ type load struct {
 	restart bool // after the topic was filled: then nothing of it is in the server's memory
 	rows    []row
 
-	by       driver   // the client; nil is chronik-bench
-	beside   []beside // what goes on meanwhile
-	fresh    bool     // each run has a topic of its own
-	kafka    []string // configs of Kafka's topic alone
-	promised string   // by Kafka, before it acknowledges
+	by       driver        // the client; nil is chronik-bench
+	beside   []beside      // what goes on meanwhile
+	warmup   time.Duration // more than the least of it, and the run is so much longer
+	fresh    bool          // each run has a topic of its own
+	kafka    []string      // configs of Kafka's topic alone
+	promised string        // by Kafka, before it acknowledges
 }
 
 // A row is a line of the table.

@@ -95,7 +95,7 @@ func parse(args []string, messages io.Writer) (c Config, err error) {
 	return c, c.check(fs.Args())
 }
 
-const leastDuration = 500 * time.Millisecond // it is not measured
+const leastWarmup = 500 * time.Millisecond // of a run; it is not measured
 
 func (c Config) check(rest []string) error {
 	switch {
@@ -103,8 +103,8 @@ func (c Config) check(rest []string) error {
 		return fmt.Errorf("%q is no flag", rest[0])
 	case c.Rounds < 1:
 		return fmt.Errorf("-rounds %d: write 1 or more", c.Rounds)
-	case c.Duration <= leastDuration:
-		return fmt.Errorf("-duration %s: write more than %s", c.Duration, leastDuration)
+	case c.Duration <= leastWarmup:
+		return fmt.Errorf("-duration %s: write more than %s", c.Duration, leastWarmup)
 	case c.Fill < 1 || c.RestartFill < 1:
 		return errors.New("-fill and -restart-fill: write 1 or more")
 	case !c.Versus && (c.Quick || c.Bootstrap != "" || c.BootstrapKafka != "" || c.Readme != ""):

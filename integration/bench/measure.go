@@ -187,7 +187,7 @@ func (b *bench) chronikBench(l load, s subject) (*benchReport, error) {
 	args := strings.Fields(l.args)
 	args = append(args, "--brokers", s.brokers(), "--topic", topic, "--format", "json")
 	if args[0] != "consume" { // that reads what there is
-		args = append(args, "--duration", b.Duration.String(), "--warmup", "500ms")
+		args = append(args, "--duration", (b.Duration + l.warmup).String(), "--warmup", (leastWarmup + l.warmup).String())
 	}
 	if args[0] != "raw-fetch" && args[0] != "consume" {
 		args = append(args, l.topicOf(s)...)

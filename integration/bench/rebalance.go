@@ -18,7 +18,8 @@ const (
 // rebalance measures how long the members of a group of the classic protocol are without some partitions: when all come at
 // once, when one leaves, and when one comes.
 func (b *bench) rebalance(p *pair) error {
-	load := fmt.Sprintf("group of %d members, a partition each, heartbeats of %s: until all partitions are assigned", groupMembers, heartbeat)
+	b.result.note("the group of %d members has heartbeats of %s", groupMembers, heartbeat)
+	load := fmt.Sprintf("group of %d members, until all partitions are assigned", groupMembers)
 	all, left, joined := timed{load: load, measure: "all come"}, timed{load: load, measure: "one has left"}, timed{load: load, measure: "one has come"}
 	for side, f := range []*fleet{p.kafkaFleet, p.oursFleet} {
 		if err := f.create(b.ctx, groupMembers, groupTopic); err != nil {

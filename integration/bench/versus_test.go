@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/xml"
 	"flag"
 	"io"
 	"math"
@@ -247,6 +248,9 @@ func TestGolden(t *testing.T) {
 	}
 	if err := r.svg(&plot); err != nil {
 		t.Fatal(err)
+	}
+	if err := xml.Unmarshal([]byte(plot.String()), new(struct{})); err != nil {
+		t.Errorf("the plot: %v", err)
 	}
 	for name, got := range map[string]string{"sample.md": r.text(nil), "sample.csv": figures.String(), "sample.svg": plot.String(), "summary.md": r.summary("bench/KAFKA")} {
 		file := filepath.Join("testdata", name)
