@@ -150,6 +150,10 @@ type pacer struct {
 	fresh int64     // bytes since the last step
 	round int64     // bytes that no checkpoint has freed yet
 	free  time.Time // when the disk may be used again
+
+	rate    int64     // bytes a second, as of
+	seen    time.Time // then, when the write-ahead log
+	written int64     // reached to here
 }
 
 // paceStep is how much is copied between two looks at the clock.
@@ -180,6 +184,30 @@ func (p *pacer) turn(step, rate int64) time.Duration {
 	return p.free.Sub(now)
 }
 
+const (
+	cutSlowest = 8                      // as much slower than CutRate cutting may become
+	cutLook    = 250 * time.Millisecond // how long what producers write is watched
+	cutStale   = time.Second            // after which it says nothing of now
+)
+
+// follow is how fast to copy while the write-ahead log reaches to newest: twice as fast as producers write, most at most. A burst
+// takes the processors that they need, small entries above all.
+func (p *pacer) follow(newest, most int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	switch since := now.Sub(p.seen); {
+	case since > cutStale:
+		p.rate = most
+	case since < cutLook:
+		return p.rate
+	default:
+		p.rate = min(most, max(most/cutSlowest, int64(2*float64(newest-p.written)/since.Seconds())))
+	}
+	p.seen, p.written = now, newest
+	return p.rate
+}
+
 func (p *pacer) copied() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -196,9 +224,11 @@ func (p *pacer) freed() {
 func (s *Store) pace(n int) {
 	if step := s.pacer.add(n); step > 0 {
 		s.room.copied(step)
-		s.yield(step, s.options.CutRate)
+		s.yield(step, s.cutRate())
 	}
 }
+
+func (s *Store) cutRate() int64 { return s.pacer.follow(s.newest.Load(), s.options.CutRate) }
 
 // yield waits, after n bytes of rate a second, so that cutting does not take the disk from producers, unless it falls behind
 // them: when what is above the budget is more than this round has copied, and an eighth of the budget.

@@ -24,7 +24,7 @@ func (p *pieces) want(loc wal.Loc) {
 	for i := loc.Pos / pieceSize; i <= last+1 && i*pieceSize < p.end; i++ {
 		if p.claim(i) {
 			p.store.wal.ReadAhead(i*pieceSize, min((i+1)*pieceSize, p.end))
-			p.store.yield(pieceSize, readShare*p.store.options.CutRate)
+			p.store.yield(pieceSize, readShare*p.store.cutRate())
 		}
 	}
 }
