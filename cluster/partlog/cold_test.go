@@ -166,10 +166,7 @@ func TestFailedSegmentSyncEndsTheStore(t *testing.T) {
 		}
 		return vfs.Outcome{}
 	})
-	for i := 0; s.Err() == nil; i++ {
-		if i > 2000 {
-			t.Fatal("cutting never failed")
-		}
+	for i := 0; s.Err() == nil && i < 2000; i++ { // many times what makes it cut
 		if _, err := l.AppendAsLeader(Append{Data: records(1, strings.Repeat("v", 1000)), Version: 9}); err != nil {
 			break
 		}

@@ -166,14 +166,27 @@ func (o *ordeal) begin(k *ledger, l *Log) {
 // replicate has the log follow: it gets several batches at once, loses some, and hears what is stable.
 func (o *ordeal) replicate(k *ledger) {
 	l := o.d.log(o.s, k.stream)
-	switch o.r.IntN(4) {
+	switch o.r.IntN(5) {
 	case 0:
+		o.lead(k, l)
+	case 1:
 		o.update(k, func() { k.stable = k.end(k.acked) })
 		l.SetStable(k.stable)
-	case 1:
+	case 2:
 		o.truncate(k, l)
 	default:
 		o.follow(k, l)
+	}
+}
+
+// lead has the log led in the next epoch, in which it gets nothing, and then cut where it ends, because another one leads.
+func (o *ordeal) lead(k *ledger, l *Log) {
+	l.Lead(k.epoch + 1)
+	if o.r.IntN(2) == 0 {
+		o.checked(o.s.checkpoint())
+	}
+	if end, err := l.Truncate(k.end(k.acked), math.MaxInt32); err != nil || end != k.end(k.acked) {
+		o.t.Fatal(end, err)
 	}
 }
 

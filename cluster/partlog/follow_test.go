@@ -7,6 +7,7 @@ import (
 
 	"chronik/kafka/batch"
 	"chronik/kafka/kerr"
+	"chronik/wal/vfs"
 )
 
 // fromLeader makes one batch a value, from offset base on, as a leader of that epoch would have it.
@@ -258,4 +259,30 @@ func TestTruncatedMarker(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	closeStore(t, s)
+}
+
+// A leader noted its epoch at the end of its log, a checkpoint took that over, the leader got nothing and went, and its log
+// took over records of an older epoch from the next one. After a restart the log said that these were of the epoch of which it has none:
+// cutting found damage, and a follower's log was compared with it by the wrong epoch.
+func TestAnEpochWithoutRecordsMustNotComeBackFromACheckpoint(t *testing.T) {
+	d, s, l := replicated(t)
+	follow(t, l, fromLeader(0, 5, "a", "b"), 5)
+	l.Lead(7)
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Truncate(2, 8); err != nil {
+		t.Fatal(err)
+	}
+	follow(t, l, fromLeader(2, 5, "c", "d"), 8)
+	killed := d.fs.(*vfs.Mem).Kill()
+	closeStore(t, s)
+	d.fs = killed
+	s = d.open()
+	defer closeStore(t, s)
+	l = d.log(s, 1)
+	want(t, l, 0, "a", "b", "c", "d")
+	if epoch, end := l.EpochEnd(7); epoch != -1 || l.EpochOf(3) != 5 || l.LatestEpoch() != 5 {
+		t.Errorf("epoch 7 ended at %d of epoch %d, record 3 is of %d, the latest is %d", end, epoch, l.EpochOf(3), l.LatestEpoch())
+	}
 }

@@ -117,6 +117,7 @@ func (l *Log) restore(v *saved) {
 	l.end = max(v.start, v.cut)
 	l.tail.base = l.end
 	l.epochs, l.txns.aborted, l.txns.ended = v.epochs, v.aborted, v.ended
+	l.epochs.cut(v.asOf) // who led without a record leaves no trace: records of an older leader may stand there by now
 	if len(v.producers) > 0 && !mutant.On(mutant.ForgetProducers) {
 		l.producers = make(producers, len(v.producers))
 	}
