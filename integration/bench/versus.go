@@ -195,11 +195,12 @@ func (b *bench) atShare(p *pair, c contest) (load, error) {
 	return l, nil
 }
 
-// warm runs a load on one side until its figures stand still, or for the bound.
+// warm runs a load on one side until its figures stand still, or for the bound. It takes half of that at least: a JVM stands
+// still for a while too before it has compiled what counts.
 func (b *bench) warm(l load, s subject, bound time.Duration) error {
 	var figures []float64
 	began := time.Now()
-	for len(figures) == 0 || !still(figures) && time.Since(began) < bound {
+	for len(figures) == 0 || time.Since(began) < bound/2 || !still(figures) && time.Since(began) < bound {
 		m, err := b.turn(l, s)
 		if err != nil {
 			return err
