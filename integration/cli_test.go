@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -173,7 +174,7 @@ func TestGroupCommands(t *testing.T) {
 		{"group reset g --topic t --shift 1", `no offset of t-0 to go on or back from: write --to`, 1},
 		{"group reset g --topic t --to 1 --dry-run", `(?s)^TOPIC.*\nt +0 +- +1\nt +1 +- +0\n\nnothing was changed`, 0},
 		{"group list", `^GROUP.*\n$`, 0},
-		{"group reset g --topic t --to 1", `(?s)t +0 +- +1\nt +1 +- +0\n$`, 0},
+		{"group reset g --topic t --to 1", `(?s)t +0 +- +1\nt +1 +- +0\n\nthere was no group g: it is made, and its consumers begin there\n$`, 0},
 		{"group list --state Empty", `\ng +classic +Empty +- +1\n$`, 0},
 		{"group describe g", `^group g: classic, Empty, 0 members, coordinator 1\n$`, 0},
 		{"group lag g", `(?s)\ng +t +0 +1 +3 +2 +- +-\n.*2 records behind in 2 partitions`, 0},
@@ -296,6 +297,10 @@ func TestConfigAndTopicCommands(t *testing.T) {
 		{"topic alter t --config retention.ms=5 --partitions 2", `^t has retention.ms=5\nt has 2 partitions\n$`, 0},
 		{"topic alter t --config retention.ms=soon", `retention.ms.*INVALID_CONFIG`, 1},
 		{"topic alter absent --delete-config retention.ms", `there is no topic absent`, 1},
+		{"topic alter t --delete-config retention.sm", `^chronik: topic t has no config retention.sm: chronik config describe topic t`, 1},
+		{"topic grow t 3", `"3" is one argument too many: chronik topic grow TOPIC --partitions number`, 1},
+		{"topic list t", `"t" is one argument too many`, 1},
+		{"cluster drain", `which node\? name one: chronik cluster drain NODE`, 1},
 		{"topic alter t --delete-config retention.ms", `^t has the default of retention.ms\n$`, 0},
 		{"topic create t --config x", `--config "x": write name=value`, 1},
 		{"config list topic", `^KIND +NAME\ntopic +t\n$`, 0},
@@ -311,6 +316,9 @@ func TestConfigAndTopicCommands(t *testing.T) {
 		{"config describe broker one", `"one" is no broker: write its number`, 1},
 		{"config describe broker 9", `broker 9: .*chronik cluster status shows which brokers there are`, 1},
 		{"config describe broker 1 log.retention.ms", `log.retention.ms`, 0},
+		{"config delete topic t nonsense", `topic t has no config nonsense`, 1},
+		{"config set broker all log.retention.hours=48", `INVALID_REQUEST.*; what it does not change while it runs.*chronik-server --set`, 1},
+		{"config set broker all log.retention.ms=soon", `\(INVALID_CONFIG\)\s*$`, 1},
 		{"config delete topic t retention.ms --dry-run", `^nothing was changed`, 0},
 		{"config delete topic t retention.ms", `^topic t has the default of retention.ms\n$`, 0},
 		{"config set broker all log.retention.ms=1000000", `^broker all has log.retention.ms=1000000\n$`, 0},
@@ -374,7 +382,7 @@ func TestDoctorAndInfo(t *testing.T) {
 	}
 	c.script([]step{
 		{"cluster info", `(?s)^cluster \S{22}, controller 1\n.*\nmetadata: leader 1.*\n1 +yes +\d+ +0\n$`, 0},
-		{"doctor --data-dir /nowhere", `(?s)bad +data-dir +/nowhere.*-> name the folder.*findings are bad`, 1},
+		{"doctor --data-dir /nowhere", `(?s)bad +data-dir +/nowhere.*-> name the folder.*findings (is|are) bad`, 1},
 	})
 	var info struct {
 		Cluster string
@@ -430,6 +438,7 @@ func TestDoctorOnThreeNodes(t *testing.T) {
 	c.Start()
 	d := tool{t, c.Addresses()}
 	d.ok("topic", "create", "t", "--partitions", "3", "--replicas", "3")
+	d.ok("topic", "create", "single", "--partitions", "6", "--replicas", "1")
 	c.AwaitISR("t", 3)
 	seen := func() map[string][]string {
 		var found []struct{ Status, Check, Subject string }
@@ -456,7 +465,27 @@ func TestDoctorOnThreeNodes(t *testing.T) {
 	if all = seen(); len(all["listener bad"]) != 1 || len(all["listener ok"]) != 2 || len(all["partitions warn"]) != 1 {
 		t.Errorf("without node 3: %q", all)
 	}
+	d.script([]step{
+		{"consume single", `single-\d has no leader: chronik cluster status shows why; --partition reads others`, 1},
+		{"topic describe single", `(?s)none.*\n\d +[12] .* 0 +0\n`, 0},
+	})
+	d.ok("consume", "single", "--partition", ledBy(d, "single", 1))
 	d.script([]step{{"doctor", `(?s)bad +listener +` + regexp.QuoteMeta(c.Nodes[2].Address()) + ` +no answer.*partitions.*3 with replicas that are not in sync.*of \d+ findings are bad`, 1}})
+}
+
+// ledBy is a partition of the topic that the broker leads.
+func ledBy(d tool, topic string, broker int) string {
+	var v struct {
+		Partitions []struct{ Partition, Leader int }
+	}
+	d.json(&v, "topic", "describe", topic)
+	for _, p := range v.Partitions {
+		if p.Leader == broker {
+			return strconv.Itoa(p.Partition)
+		}
+	}
+	d.t.Fatalf("broker %d leads none of %+v", broker, v)
+	return ""
 }
 
 // A shell is offered the topics and groups that there are.

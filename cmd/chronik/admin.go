@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,12 +48,28 @@ func (f *adminFlags) check() error {
 	if f.timeout <= 0 {
 		return fmt.Errorf("--timeout %s: write a time above zero, as 30s", f.timeout)
 	}
+	if len(f.brokers) == 0 {
+		return errors.New("--brokers: write host:port, with commas between several")
+	}
 	for _, address := range f.brokers {
-		if strings.TrimSpace(address) == "" || strings.Contains(address, "://") {
+		if !isAddress(address) {
 			return fmt.Errorf("--brokers %q: write host:port, with commas between several", strings.Join(f.brokers, ","))
 		}
 	}
 	return nil
+}
+
+// isAddress says whether it may be host, host:port, or an IPv6 address.
+func isAddress(text string) bool {
+	if strings.TrimSpace(text) == "" || strings.Contains(text, "://") {
+		return false
+	}
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return true // there is no port: 9092
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // ask runs fn with a client of the cluster.

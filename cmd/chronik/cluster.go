@@ -24,7 +24,7 @@ func clusterCommand() *cobra.Command {
 
 func (f *adminFlags) clusterStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: cobra.NoArgs, Example: "  chronik cluster status --brokers node1:9092,node2:9092",
+		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: noArgs, Example: "  chronik cluster status --brokers node1:9092,node2:9092",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
 				m, err := admin.Metadata(ctx)

@@ -51,7 +51,7 @@ type voterInfo struct {
 
 func (f *adminFlags) clusterInfo() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "info", Short: "Show the cluster's id, brokers, versions and features, and who votes on metadata", Args: cobra.NoArgs,
+		Use: "info", Short: "Show the cluster's id, brokers, versions and features, and who votes on metadata", Args: noArgs,
 		Example: "  chronik cluster info --format json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
@@ -156,9 +156,17 @@ func (info clusterInfo) show(t table) {
 	t.say("\nmetadata: leader %s, epoch %d, up to entry %d", leaderText(q.Leader), q.Epoch, q.Committed)
 	t.row("BROKER", "VOTES", "HAS", "LACKS")
 	for _, v := range q.Voters {
-		t.row(v.Broker, "yes", v.End, v.Lag)
+		t.row(v.Broker, "yes", toldText(v.End), toldText(v.Lag))
 	}
 	for _, v := range q.Observers {
-		t.row(v.Broker, "no", v.End, v.Lag)
+		t.row(v.Broker, "no", toldText(v.End), toldText(v.Lag))
 	}
+}
+
+// toldText is a dash for -1: nobody tells it.
+func toldText(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
 }

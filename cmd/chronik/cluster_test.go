@@ -29,7 +29,7 @@ func TestAWrongCommandIsAnError(t *testing.T) {
 		"topic crate x":   `there is no "chronik topic crate": chronik topic --help`,
 		"cluster sattus":  `there is no "chronik cluster sattus"`,
 		"topic grow x":    "how many? write --partitions",
-		"topic grow x 3":  "which topic? name one: chronik topic grow TOPIC --partitions number",
+		"topic grow x 3":  `"3" is one argument too many: chronik topic grow TOPIC --partitions number`,
 		"topic delete":    "which topics? name them: chronik topic delete TOPIC...",
 		"cluster recover": "data directory: chronik cluster recover DATA-DIR",
 	} {

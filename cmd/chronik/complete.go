@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,17 @@ func (f *adminFlags) groupNames(most int) completer {
 			names = append(names, g.Group)
 		}
 		return names
+	})
+}
+
+// nodeNumbers has a shell offer the nodes of the cluster, those that are down too.
+func (f *adminFlags) nodeNumbers() completer {
+	return f.names(1, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) []string {
+		v, err := look(ctx, admin, client)
+		if err != nil {
+			return nil
+		}
+		return strings.Split(v.names(), ",")
 	})
 }
 

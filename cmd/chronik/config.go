@@ -27,11 +27,14 @@ func configCommand() *cobra.Command {
 	cmd := noun("config", "List, describe, set and delete configs of topics, brokers and groups")
 	cmd.Example = `  chronik config describe topic orders
   chronik config set topic orders retention.ms=86400000
-  chronik config set broker all log.retention.hours=48`
+  chronik config set broker all log.retention.ms=172800000`
 	f.add(cmd, formatTable, formatJSON)
 	cmd.AddCommand(f.listConfigs(), f.describeConfig(), f.setConfig(), f.deleteConfig())
 	return cmd
 }
+
+// kindsHelp is what KIND and NAME are.
+const kindsHelp = `KIND is topic, broker or group. A broker's NAME is its number, or all: what holds at every broker that has no value of its own.`
 
 // configured is something that has configs.
 type configured struct {

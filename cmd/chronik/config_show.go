@@ -3,12 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -79,6 +81,7 @@ func (f *adminFlags) describeConfig() *cobra.Command {
 	set := false
 	cmd := &cobra.Command{
 		Use: "describe KIND NAME [CONFIG...]", Short: "Show configs with where their values are from; of those that are named, all that is known",
+		Long:              "Show configs with where their values are from; of those that are named, all that is known.\n\n" + kindsHelp,
 		ValidArgsFunction: f.configNames(), Example: `  chronik config describe topic orders
   chronik config describe topic orders retention.ms
   chronik config describe broker 1 --set
@@ -117,6 +120,19 @@ func allFound(args []string, all []configView) error {
 	return nil
 }
 
+// knownConfigs refuses names of configs that there are not, which brokers take without a word where they are deleted. Of all brokers
+// together only what is set is told.
+func knownConfigs(ctx context.Context, client *kgo.Client, kind kmsg.ConfigResourceType, name string, args, configs []string) error {
+	if len(configs) == 0 || name == "" {
+		return nil
+	}
+	all, err := describeConfigs(ctx, client, kind, name, configs)
+	if err != nil {
+		return configError(args, err)
+	}
+	return allFound(append(slices.Clone(args), configs...), all)
+}
+
 func showConfigs(t table, all []configView, whole bool) {
 	t.row("CONFIG", "VALUE", "FROM", "TYPE")
 	for _, c := range all {
@@ -142,8 +158,12 @@ func configError(args []string, err error) error {
 	if args[0] == "topic" {
 		return topicError(args[1], err)
 	}
-	if args[0] == "broker" {
+	var told *kerr.Error
+	switch {
+	case args[0] == "broker" && !errors.As(err, &told):
 		return fmt.Errorf("broker %s: %w; chronik cluster status shows which brokers there are", args[1], err)
+	case args[0] == "broker" && told == kerr.InvalidRequest:
+		return fmt.Errorf("broker %s: %w; what it does not change while it runs it reads at its start: chronik-server --set name=value", args[1], err)
 	}
 	return fmt.Errorf("%s %s: %w", args[0], args[1], err)
 }
@@ -160,8 +180,9 @@ func (f *adminFlags) setConfig() *cobra.Command {
 	check := false
 	cmd := &cobra.Command{
 		Use: "set KIND NAME CONFIG=VALUE...", Short: "Set configs; others stay as they are", ValidArgsFunction: f.configNames(),
+		Long: "Set configs; others stay as they are. chronik config describe shows which there are.\n\n" + kindsHelp,
 		Example: `  chronik config set topic orders retention.ms=86400000
-  chronik config set broker all log.retention.hours=48
+  chronik config set broker all log.retention.ms=172800000
   chronik config set group billing consumer.session.timeout.ms=60000`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.changeConfig(cmd, args, check, func(c *configChange, texts []string) error {
@@ -181,6 +202,7 @@ func (f *adminFlags) deleteConfig() *cobra.Command {
 	check := false
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME CONFIG...", Short: "Delete configs that were set, so that the default holds", ValidArgsFunction: f.configNames(),
+		Long:    "Delete configs that were set, so that the default holds.\n\n" + kindsHelp,
 		Example: "  chronik config delete topic orders retention.ms",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.changeConfig(cmd, args, check, func(c *configChange, names []string) error {
@@ -207,6 +229,9 @@ func (f *adminFlags) changeConfig(cmd *cobra.Command, args []string, check bool,
 		return err
 	}
 	return f.askWithin(cmd, f.timeout, func(ctx context.Context, _ *kadm.Client, client *kgo.Client) error {
+		if err := knownConfigs(ctx, client, kind, name, args[:2], c.Deleted); err != nil {
+			return err
+		}
 		if err := alterConfigs(ctx, client, kind, name, c.Set, c.Deleted, check); err != nil {
 			return configError(args, err)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -152,7 +154,7 @@ func (c *consumeFlags) spans(ctx context.Context, admin *kadm.Client, topics []s
 	if c.committed {
 		ends = admin.ListCommittedOffsets
 	}
-	listed, err := listedBy(ctx, topics, admin.ListStartOffsets, ends, c.begin(admin))
+	listed, missing, err := listedBy(ctx, topics, admin.ListStartOffsets, ends, c.begin(admin))
 	if err != nil {
 		return nil, err
 	}
@@ -166,15 +168,22 @@ func (c *consumeFlags) spans(ctx context.Context, admin *kadm.Client, topics []s
 				return nil, fmt.Errorf("topic %s has no partition %d: it has 0 to %d", topic, n, len(known[topic].Partitions)-1)
 			}
 		}
-		for n := range known[topic].Partitions {
+		for n, detail := range known[topic].Partitions {
 			if len(c.partitions) > 0 && !slices.Contains(c.partitions, n) {
 				continue
 			}
-			span, err := c.span(topicPartition{topic, n}, listed)
+			p := topicPartition{topic, n}
+			if err := untold(p, detail.Leader, listed, missing); err != nil {
+				if len(c.partitions) == 0 && len(known[topic].Partitions) > 1 {
+					err = fmt.Errorf("%w; --partition reads others", err)
+				}
+				return nil, err
+			}
+			span, err := c.span(p, listed)
 			if err != nil {
 				return nil, err
 			}
-			spans[topicPartition{topic, n}] = span
+			spans[p] = span
 		}
 	}
 	return spans, nil
@@ -196,26 +205,47 @@ func (c *consumeFlags) begin(admin *kadm.Client) lister {
 	}
 }
 
-// listedBy is starts, ends, and where to begin.
-func listedBy(ctx context.Context, topics []string, listers ...lister) (all []kadm.ListedOffsets, err error) {
+// listedBy is starts, ends, and where to begin. What some leaders do not tell is not there, and missing says why: other
+// partitions can be read meanwhile.
+func listedBy(ctx context.Context, topics []string, listers ...lister) (all []kadm.ListedOffsets, missing, err error) {
 	for _, list := range listers {
 		listed, err := list(ctx, topics...)
+		var some *kadm.ShardErrors
+		if errors.As(err, &some) {
+			missing, err = some.Errs[0].Err, nil
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, listed)
 	}
-	return all, nil
+	return all, missing, nil
 }
 
+// untold is why a partition cannot be read, when it is not listed: it has no leader, or the leader does not answer.
+func untold(p topicPartition, leader int32, all []kadm.ListedOffsets, missing error) error {
+	for _, offsets := range all {
+		o, ok := offsets.Lookup(p.topic, p.partition)
+		switch {
+		case ok && o.Err == nil:
+		case leader < 0:
+			return fmt.Errorf("%s has no leader: chronik cluster status shows why", p)
+		case ok:
+			missing = o.Err
+			fallthrough
+		default:
+			return fmt.Errorf("%s does not tell its offsets: chronik doctor shows whether broker %d, its leader, can be reached from here (%w)",
+				p, leader, cmp.Or(missing, error(kerr.LeaderNotAvailable)))
+		}
+	}
+	return nil
+}
+
+// span is where to begin and where the end is of a partition that is listed.
 func (c *consumeFlags) span(p topicPartition, all []kadm.ListedOffsets) (span [2]int64, err error) {
 	var at [3]int64 // start, end, begin
 	for i, offsets := range all {
-		o, ok := offsets.Lookup(p.topic, p.partition)
-		if !ok || o.Err != nil {
-			return span, fmt.Errorf("%s does not tell its offsets: chronik topic describe %s shows why (%w)", p, p.topic, errors.Join(o.Err))
-		}
-		at[i] = o.Offset
+		at[i] = offsets[p.topic][p.partition].Offset
 	}
 	start, end := at[0], at[1]
 	n, err := strconv.ParseInt(c.offset, 10, 64)

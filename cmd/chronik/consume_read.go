@@ -107,15 +107,22 @@ func (r *reader) gotPartitions(ctx context.Context, _ *kgo.Client, got map[strin
 	}
 	topics := sortedKeys(got)
 	committed, err := committedOf(ctx, r.admin, groupLine{Group: r.c.group})
-	listed, err2 := listedBy(ctx, topics, r.admin.ListStartOffsets, r.admin.ListEndOffsets)
+	listed, missing, err2 := listedBy(ctx, topics, r.admin.ListStartOffsets, r.admin.ListEndOffsets)
+	known, err3 := r.admin.ListTopics(ctx, topics...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failed = errors.Join(r.failed, err, err2); r.failed != nil {
+	if r.failed = errors.Join(r.failed, err, err2, err3); r.failed != nil {
 		return
 	}
 	for topic, numbers := range got {
 		for _, n := range numbers {
 			p := topicPartition{topic, n}
+			if err := untold(p, known[topic].Partitions[n].Leader, listed, missing); err != nil {
+				if !r.c.follow { // which waits for a leader
+					r.failed = errors.Join(r.failed, err)
+				}
+				continue
+			}
 			start, end := listed[0][topic][n].Offset, listed[1][topic][n].Offset
 			from, ok := committed[p]
 			if !ok && r.c.offset == "latest" {

@@ -43,7 +43,7 @@ func doctorCommand() *cobra.Command {
 	f := &adminFlags{}
 	d := &doctor{f: f, findings: []finding{}}
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for what is wrong, and say what to do about it", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Look for what is wrong, and say what to do about it", Args: noArgs,
 		Long: `Look for what is wrong with a cluster, and say what to do about it: what clients are told to connect to and whether that can be
 reached from here, the controller, partitions without leaders or replicas, disks, clocks, versions and features. It changes nothing.
 
@@ -113,7 +113,7 @@ func (d *doctor) report() error {
 		t.say("\n%d ok, %s, %d bad", counts[ok], counted(counts[warn], "warning"), counts[bad])
 	})
 	if counts[bad] > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %s bad", counts[bad], countedWith(len(d.findings), "finding", "is", "are")))
+		err = errors.Join(err, fmt.Errorf("%d of %s %s bad", counts[bad], counted(len(d.findings), "finding"), oneOrMany(counts[bad], "is", "are")))
 	}
 	return err
 }

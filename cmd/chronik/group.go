@@ -55,7 +55,7 @@ type groupLine struct {
 func (f *adminFlags) listGroups() *cobra.Command {
 	var types, states []string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List groups, a line each", Args: cobra.NoArgs, Example: `  chronik group list
+		Use: "list", Short: "List groups, a line each", Args: noArgs, Example: `  chronik group list
   chronik group list --type share,streams --state Empty`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, t := range types {
@@ -128,18 +128,4 @@ func groupError(group string, err error) error {
 		return fmt.Errorf("group %s has members, and only they may commit: stop its consumers first (%w)", group, err)
 	}
 	return fmt.Errorf("group %s: %w", group, err)
-}
-
-func oneGroup(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("which group? name one: %s", cmd.UseLine())
-	}
-	return nil
-}
-
-func someGroups(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("which groups? name them: %s", cmd.UseLine())
-	}
-	return nil
 }

@@ -112,6 +112,9 @@ func (f *adminFlags) reset(ctx context.Context, cmd *cobra.Command, admin *kadm.
 		for _, l := range plan {
 			t.row(l.Topic, l.Partition, known(l.Was), l.Is)
 		}
+		if g.Type == "" && !r.dryRun {
+			t.say("\nthere was no group %s: it is made, and its consumers begin there", name)
+		}
 		if r.dryRun {
 			t.say("\nnothing was changed: without --dry-run it is")
 		}

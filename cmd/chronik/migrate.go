@@ -31,7 +31,8 @@ It is done in one step that a crash does not leave half done; what was there is 
 			return migrate(cmd, args[0], to == "file")
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "file, or raft")
+	cmd.Flags().StringVar(&to, "to", "", "`where`: file or raft")
+	complete(cmd, "to", "file", "raft")
 	return cmd
 }
 

@@ -18,7 +18,7 @@ import (
 func (f *adminFlags) nodeCommand(name, short, long string, run func(m *mover, ctx context.Context, id int32) error) *cobra.Command {
 	m := &moveFlags{}
 	cmd := &cobra.Command{
-		Use: name + " NODE", Short: short, Long: strings.TrimSpace(long), Args: cobra.ExactArgs(1),
+		Use: name + " NODE", Short: short, Long: strings.TrimSpace(long), Args: oneNode, ValidArgsFunction: f.nodeNumbers(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 32)
 			if err != nil || id < 0 {
@@ -35,8 +35,8 @@ func (f *adminFlags) nodeCommand(name, short, long string, run func(m *mover, ct
 func (f *adminFlags) addNode() *cobra.Command {
 	return f.nodeCommand("add", "Give a node that has joined its share of the replicas", `
 Give a node that has joined the cluster its share of the replicas and leaders, or one that was drained. Nothing moves but to
-this node, and it gets new partitions like the others. To have a node join, start it with a --node-id of its own, the cluster's --cluster-key and --join; whether it gets a vote on metadata
-the cluster decides by itself.`, (*mover).addNode)
+this node, and it gets new partitions like the others. To have a node join, start it with a --node-id of its own, the cluster's
+--cluster-key and --join; whether it gets a vote on metadata the cluster decides by itself.`, (*mover).addNode)
 }
 
 func (f *adminFlags) drainNode() *cobra.Command {
@@ -48,9 +48,13 @@ ends with chronik cluster add, which gives it its share, or undrain, which moves
 }
 
 func (f *adminFlags) undrainNode() *cobra.Command {
-	return f.nodeCommand("undrain", "Let new partitions be placed on a node that was drained", `
+	cmd := f.nodeCommand("undrain", "Let new partitions be placed on a node that was drained", `
 Let new partitions be placed on a node that was drained. Nothing moves; chronik cluster add does this too, and gives the node its
 share of the partitions that there are.`, (*mover).undrain)
+	for _, moves := range []string{"at-once", "throttle", "wait"} { // what does not move takes none of these; scripts may write them
+		_ = cmd.Flags().MarkHidden(moves)
+	}
+	return cmd
 }
 
 func (f *adminFlags) decommissionNode() *cobra.Command {

@@ -116,7 +116,7 @@ func (m *mover) do(ctx context.Context, plan []place) error {
 func (f *adminFlags) rebalanceCluster() *cobra.Command {
 	m, cancel := &moveFlags{}, false
 	cmd := &cobra.Command{
-		Use: "rebalance", Short: "Spread replicas and leaders evenly over racks and nodes", Args: cobra.NoArgs,
+		Use: "rebalance", Short: "Spread replicas and leaders evenly over racks and nodes", Args: noArgs,
 		Long: strings.TrimSpace(`
 Spread replicas and leaders evenly over racks and nodes, with as few copies as that takes. A partition never has fewer
 replicas in sync than before: new ones are copied first, then the others go. Nodes that are down, or drained, count as gone.`),
@@ -190,6 +190,6 @@ func (m *mover) cancel(ctx context.Context) error {
 		}
 	}
 	m.result.Changed = back > 0
-	m.say("%d moves were taken back", back)
+	m.say("%s taken back", countedWith(back, "move", "was", "were"))
 	return errors.Join(failed...)
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -76,7 +78,7 @@ func readRecord(line []byte) (*kgo.Record, error) {
 	from := json.NewDecoder(bytes.NewReader(line))
 	from.DisallowUnknownFields()
 	if err := from.Decode(&in); err != nil {
-		return nil, fmt.Errorf("it is no record: %w", err)
+		return nil, notRecord(err)
 	}
 	if _, err := from.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more follows the record: write one on each line")
@@ -94,6 +96,16 @@ func readRecord(line []byte) (*kgo.Record, error) {
 	return r, nil
 }
 
+// notRecord says why a line is no record, without the names of Go's types.
+func notRecord(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return fmt.Errorf("it is no record: %w", err)
+	}
+	field := strings.TrimPrefix(wrong.Field, "recordJSON.")
+	return fmt.Errorf("it is no record: %s is a JSON %s, and is to be %s", cmp.Or(field, "it"), wrong.Value, typeText(wrong.Type))
+}
+
 // Formats of records beside table and json.
 const (
 	formatValue = "value"
@@ -105,7 +117,7 @@ func recordWriter(format, template string) (func(out io.Writer, r *kgo.Record) e
 	if template != "" {
 		layout, err := kgo.NewRecordFormatter(template)
 		if err != nil {
-			return nil, fmt.Errorf("--template %q: %w", template, err)
+			return nil, fmt.Errorf("--template '%s': %w: chronik consume --help lists the verbs", template, err)
 		}
 		return func(out io.Writer, r *kgo.Record) error { return written(out.Write(layout.AppendRecord(nil, r))) }, nil
 	}
@@ -152,14 +164,15 @@ func writeRecordRow(out io.Writer, r *kgo.Record) error {
 	return written(fmt.Fprintf(out, recordRow, r.Topic, r.Partition, r.Offset, timeText(r.Timestamp.UnixMilli()), cell(r.Key), cell(r.Value), headers))
 }
 
-// cell is bytes in a row: as they are when they are plain text, and quoted otherwise.
+// cell is bytes in a row: as they are when they are plain text, and quoted otherwise. What begins with a quote is quoted, always.
 func cell(b []byte) string {
 	if b == nil {
 		return "null"
 	}
-	quoted := fmt.Sprintf("%q", b)
-	if plain := string(b); plain != "" && plain != "null" && quoted[1:len(quoted)-1] == plain && strings.TrimSpace(plain) == plain {
-		return plain
+	plain := string(b)
+	odd := strings.ContainsFunc(plain, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) })
+	if odd || plain == "" || plain == "null" || plain[0] == '"' || strings.TrimSpace(plain) != plain {
+		return strconv.Quote(plain)
 	}
-	return quoted
+	return plain
 }

@@ -36,7 +36,7 @@ type topicLine struct {
 
 func (f *adminFlags) listTopics() *cobra.Command {
 	internal := false
-	cmd := &cobra.Command{Use: "list", Short: "List topics, a line each", Args: cobra.NoArgs, Example: `  chronik topic list
+	cmd := &cobra.Command{Use: "list", Short: "List topics, a line each", Args: noArgs, Example: `  chronik topic list
   chronik topic list --internal --format json`}
 	cmd.Flags().BoolVar(&internal, "internal", false, "internal topics too, as those that brokers keep offsets in")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -134,11 +134,6 @@ const offsetsPatience = 3 * time.Second
 
 // offsetsOf is what a topic holds; of partitions whose leader does not say it in time, nothing.
 func offsetsOf(ctx context.Context, admin *kadm.Client, topic kadm.TopicDetail) (starts, ends kadm.ListedOffsets) {
-	for _, p := range topic.Partitions {
-		if p.Leader < 0 {
-			return nil, nil // it would be waited for
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, offsetsPatience)
 	defer cancel()
 	starts, _ = admin.ListStartOffsets(ctx, topic.Topic) // what is missing is shown as such
@@ -185,20 +180,6 @@ func leaderText(id int32) string {
 		return "none"
 	}
 	return fmt.Sprint(id)
-}
-
-func oneTopic(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("which topic? name one: %s", cmd.UseLine())
-	}
-	return nil
-}
-
-func someTopics(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("which topics? name them: %s", cmd.UseLine())
-	}
-	return nil
 }
 
 // topicError is what a broker says of a topic.

@@ -79,6 +79,9 @@ func (f *adminFlags) alterTopic() *cobra.Command {
 			}
 			change.Topic = args[0]
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
+				if err := knownConfigs(ctx, client, kmsg.ConfigResourceTypeTopic, args[0], []string{"topic", args[0]}, change.Deleted); err != nil {
+					return err
+				}
 				if err := change.carryOut(ctx, admin, client, check); err != nil {
 					return topicError(args[0], err)
 				}
