@@ -57,9 +57,10 @@ type place struct {
 	unset bool // begin must come first
 }
 
-// look says where to read, after it has taken over where the log begins and ends. ended is where its records of epochs up to one
-// end, negative when it does not know.
-func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, ended func(leaderEpoch int32) int64, fx *coordinator.Effects) (place, error) {
+// look says where to read, after it has taken over where the log begins and ends: extent is asked now, since others may have
+// acquired what came while the caller waited for its turn. ended is where the log's records of epochs up to one end, negative when
+// it does not know.
+func (p *partition) look(now coordinator.Instant, extent func() (logStart, logEnd int64), ended func(leaderEpoch int32) int64, fx *coordinator.Effects) (place, error) {
 	if err := p.refusal(); err != nil {
 		return place{}, err
 	}
@@ -70,6 +71,7 @@ func (p *partition) look(now coordinator.Instant, logStart, logEnd int64, ended 
 		return place{none: true}, nil
 	}
 	p.inherit(ended)
+	logStart, logEnd := extent()
 	p.startAt(logStart)
 	p.endAt(logEnd)
 	p.flush(now, fx)

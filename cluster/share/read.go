@@ -66,10 +66,13 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool, room fu
 // look asks the machine where to read, and has the group begin where it has not yet.
 func (m *Manager) look(ctx context.Context, k Key, log *replica.Partition) (at place, err error) {
 	ended := epochEnds(log)
-	for range 2 {
+	extent := func() (logStart, logEnd int64) {
 		marks := log.Marks()
+		return marks.LogStart, marks.LogEnd
+	}
+	for range 2 {
 		told := m.machines.Tell(k.String(), func(p *partition, now coordinator.Instant, fx *coordinator.Effects) {
-			at, err = p.look(now, marks.LogStart, marks.LogEnd, ended, fx)
+			at, err = p.look(now, extent, ended, fx)
 		})
 		if told != nil {
 			return place{none: true}, nil // its coordinator has not begun the state yet, as far as is known here

@@ -101,9 +101,11 @@ func (w *world) wait(d time.Duration) {
 }
 
 func (w *world) look() (at place, err error) {
-	w.do(func(fx *coordinator.Effects) { at, err = w.p.look(w.now, w.logStart, w.logEnd, w.ended, fx) })
+	w.do(func(fx *coordinator.Effects) { at, err = w.p.look(w.now, w.extent, w.ended, fx) })
 	return at, err
 }
+
+func (w *world) extent() (logStart, logEnd int64) { return w.logStart, w.logEnd }
 
 // ended is what the log knows of epochs (KIP-101).
 func (w *world) ended(leaderEpoch int32) int64 {
