@@ -93,7 +93,7 @@ func (f *adminFlags) askWithin(cmd *cobra.Command, d time.Duration, fn func(cont
 	var network *net.OpError
 	var late unfinished
 	if !errors.As(err, &late) && (ctx.Err() != nil || errors.As(err, &network)) {
-		return f.noAnswer(cmd, err)
+		return fmt.Errorf("the cluster answers, but not to this: chronik cluster status shows whether a broker or the controller is missing (%w)", err)
 	}
 	return err
 }

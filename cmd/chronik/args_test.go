@@ -34,7 +34,7 @@ func TestBrokersThatAreNoAddresses(t *testing.T) {
 // A partition that cannot be read is named with the reason, in words and not as a part of a request.
 func TestAPartitionThatIsNotListedSaysWhy(t *testing.T) {
 	listed := []kadm.ListedOffsets{{"t": {0: {Offset: 7}, 1: {Err: kerr.NotLeaderForPartition}}}}
-	for p, want := range map[int32]string{0: "", 1: "broker 3, its leader, can be reached from here (NOT_LEADER", 2: "broker 3, its leader, can be reached from here (LEADER_NOT"} {
+	for p, want := range map[int32]string{0: "", 1: "whether its replicas are there (broker 3, its leader, says NOT_LEADER", 2: "broker 3, its leader, can be reached from here (LEADER_NOT"} {
 		said := ""
 		if err := untold(topicPartition{"t", p}, 3, listed, nil); err != nil {
 			said = err.Error()

@@ -121,7 +121,8 @@ func (h *health) advice(down []int32) (lines []string) {
 		}
 	}
 	if len(down) > 0 {
-		lines = append(lines, fmt.Sprintf("broker %s is down: start it again; what it missed it fetches by itself", list(down)))
+		lines = append(lines, oneOrMany(len(down), "broker "+list(down)+" is down: start it again; what it missed it fetches by itself",
+			"brokers "+list(down)+" are down: start them again; what they missed they fetch by themselves"))
 	}
 	if len(h.leaderless) > 0 {
 		lines = append(lines, fmt.Sprintf("%s no leader and %s nothing, until a replica that has all acknowledged records "+

@@ -231,8 +231,8 @@ func untold(p topicPartition, leader int32, all []kadm.ListedOffsets, missing er
 		case leader < 0:
 			return fmt.Errorf("%s has no leader: chronik cluster status shows why", p)
 		case ok:
-			missing = o.Err
-			fallthrough
+			return fmt.Errorf("%s does not tell its offsets: chronik cluster status shows whether its replicas are there (broker %d, its leader, says %w)",
+				p, leader, o.Err)
 		default:
 			return fmt.Errorf("%s does not tell its offsets: chronik doctor shows whether broker %d, its leader, can be reached from here (%w)",
 				p, leader, cmp.Or(missing, error(kerr.LeaderNotAvailable)))
