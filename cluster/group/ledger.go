@@ -80,11 +80,7 @@ func (l *ledger) flush(fx *coordinator.Effects) {
 	if l.busy || l.closed || l.m.dead || len(l.marked) == 0 {
 		return
 	}
-	owner, epoch, since := l.m.owner()
-	r := image.GroupStateRecord{Group: l.m.id, GroupKind: l.kind, Owner: owner, OwnerEpoch: epoch, OwnerSince: since}
-	for _, key := range slices.Sorted(maps.Keys(l.marked)) {
-		r.Entries = append(r.Entries, image.GroupEntry{Key: []byte(key), Value: l.encode(key)})
-	}
+	r := l.record(slices.Sorted(maps.Keys(l.marked))...)
 	clear(l.marked)
 	l.busy, l.retryBy = true, never
 	l.flying, l.waiting = l.waiting, nil
@@ -94,6 +90,16 @@ func (l *ledger) flush(fx *coordinator.Effects) {
 		l.busy = false
 		l.landed(now, r, err, fx)
 	}, r)
+}
+
+// record is the entries of keys as they are now.
+func (l *ledger) record(keys ...string) image.GroupStateRecord {
+	owner, epoch, since := l.m.owner()
+	r := image.GroupStateRecord{Group: l.m.id, GroupKind: l.kind, Owner: owner, OwnerEpoch: epoch, OwnerSince: since}
+	for _, key := range keys {
+		r.Entries = append(r.Entries, image.GroupEntry{Key: []byte(key), Value: l.encode(key)})
+	}
+	return r
 }
 
 func (l *ledger) landed(now coordinator.Instant, r image.GroupStateRecord, err error, fx *coordinator.Effects) {

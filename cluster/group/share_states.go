@@ -127,24 +127,24 @@ type shareStart struct {
 	offset int64
 }
 
-// alterShare sets the group's states anew, and answers with an error or nil. The last of several for a partition counts.
+// alterShare sets the group's states anew, and answers with an error or nil. The last of several for a partition counts. A group
+// that is not there is made with its states, or not at all.
 func (m *machine) alterShare(now coordinator.Instant, t coordinator.Ticket, starts []shareStart, fx *coordinator.Effects) {
 	if m.id != "" && !m.dead && !m.exists() && len(starts) > 0 {
-		made := newShareGroup(m, nil, now).(*shareGroup)
-		m.become(made, now, fx)
-		made.ledger.mark(epochsKey)
-		made.ledger.flush(fx)
-	}
-	g, err := m.shareIdle()
-	if err != nil {
+		m.become(newShareGroup(m, nil, now), now, fx)
+	} else if _, err := m.shareIdle(); err != nil {
 		fx.Answer(t, err)
 		return
 	}
+	g := m.kind.(*shareGroup)
 	last := map[image.TopicPartition]int{}
 	for i, s := range starts {
 		last[s.at] = i
 	}
 	var records []image.Record
+	if _, ok := g.image().Group(g.id); !ok && len(starts) > 0 {
+		records = append(records, g.ledger.record(epochsKey))
+	}
 	for i, s := range starts {
 		if last[s.at] == i {
 			records = append(records, m.setState(g.image(), s.at, sharestate.State{Start: s.offset, LeaderEpoch: sharestate.NoEpoch}.Encode()))
@@ -184,6 +184,6 @@ func (g *shareGroup) changeStates(t coordinator.Ticket, records []image.Record, 
 			fx.Answer(t, stored(err))
 			return
 		}
-		g.ledger.answer(t, nil, nil, fx) // a group that was made for it is to last too
+		fx.Answer(t, nil)
 	})
 }
