@@ -28,6 +28,8 @@ type node struct {
 	t      testing.TB
 	*cluster.Node
 	broker *Broker
+	dir    string
+	static map[string]string
 	pool   *arena.Pool
 	peer   wire.Peer
 	next   int32 // correlation id
@@ -35,33 +37,46 @@ type node struct {
 
 func start(t testing.TB, static map[string]string) *node {
 	t.Helper()
-	n := &node{t: t, pool: arena.New(64 << 20), next: 1000, peer: wire.Peer{
+	n := &node{t: t, dir: t.TempDir(), pool: arena.New(64 << 20), next: 1000, peer: wire.Peer{
 		Listener: "PLAINTEXT", Remote: netip.MustParseAddrPort("[::ffff:10.1.2.3]:5555"), Local: netip.MustParseAddrPort("192.0.2.7:9092"), Principal: "User:ANONYMOUS",
 	}}
-	settings := map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "3", "node.id": "1"}
-	settings["broker.session.timeout.ms"] = "600000" // other brokers are made up, send no heartbeats, and are not to be fenced meanwhile
+	n.static = map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "3", "node.id": "1"}
+	n.static["broker.session.timeout.ms"] = "600000" // other brokers are made up, send no heartbeats, and are not to be fenced meanwhile
 	for name, value := range static {
-		settings[name] = value
+		n.static[name] = value
 	}
-	dir := t.TempDir()
+	n.open()
+	t.Cleanup(n.close)
+	return n
+}
+
+func (n *node) open() {
+	n.t.Helper()
 	var err error
-	n.Node, err = cluster.Start(t.Context(), cluster.Options{
-		Dir: dir, ID: self, Endpoints: []image.Endpoint{{Name: "PLAINTEXT"}}, Static: settings,
+	n.Node, err = cluster.Start(n.t.Context(), cluster.Options{
+		Dir: n.dir, ID: self, Endpoints: []image.Endpoint{{Name: "PLAINTEXT"}}, Static: n.static,
 		Pool: n.pool, WALFileSize: 1 << 20, WALBudget: 4 << 20, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	n.broker = &Broker{
 		Self: self, Meta: n.Meta, Parts: n.Replicas, Controller: n.Controller, Groups: n.Groups, Shares: n.Shares,
-		Config: n.Settings.Broker, DataDir: dir, Logger: slog.New(slog.DiscardHandler),
+		Config: n.Settings.Broker, DataDir: n.dir, Logger: slog.New(slog.DiscardHandler),
 	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
+}
+
+func (n *node) close() {
+	if err := n.Close(); err != nil {
+		n.t.Error(err)
+	}
+}
+
+// restart ends the node and starts it from its disk.
+func (n *node) restart() {
+	n.t.Helper()
+	n.close()
+	n.open()
 }
 
 // pending is a request that has begun.
