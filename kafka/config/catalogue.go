@@ -131,14 +131,14 @@ var brokers = newCatalogue("broker", slices.Concat(groupDefaults, []*Def{
 	{Name: "node.id", Type: Int, Unset: true, Valid: atLeast(0), Importance: High, Doc: "The node's number, unique in the cluster."},
 	{Name: "broker.id", Type: Int, Default: "-1", Importance: High, Doc: "The node's number, under its old name."},
 	{Name: "broker.rack", Type: String, Unset: true, Importance: Medium, Doc: "Where the node stands; replicas of a partition are spread over racks, and consumers may read from their own."},
-	{Name: "process.roles", Type: List, Default: "broker,controller", Valid: oneOf("broker", "controller"), Importance: High, Doc: "What the node does: every node is a broker, and a voter or an observer of the metadata log."},
+	{Name: "process.roles", Type: List, Default: "broker,controller", Valid: setOf("broker", "controller"), Importance: High, Doc: "What the node does: every node is a broker, and a voter or an observer of the metadata log."},
 	{Name: "listeners", Type: List, Default: "PLAINTEXT://:9092", Importance: High, Doc: "The addresses that the node listens on, as NAME://host:port."},
 	{Name: "advertised.listeners", Type: List, Unset: true, Importance: High, Doc: "The addresses that clients are told, as NAME://host:port; without any, each client is told the address that it came by."},
 	{Name: "listener.security.protocol.map", Type: String, Default: "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Importance: Low, Doc: "Which security protocol each listener speaks, as NAME:PROTOCOL."},
 	{Name: "inter.broker.listener.name", Type: String, Unset: true, Importance: Medium, Doc: "The listener that brokers use among each other."},
 	{Name: "log.dir", Type: List, Default: "./data", Importance: High, Doc: "The data directory, when log.dirs is not set."},
 	{Name: "log.dirs", Type: List, Unset: true, Importance: High, Doc: "The data directory; there is one, and its write-ahead log is shared by all partitions."},
-	{Name: "cordoned.log.dirs", Type: List, Valid: oneOf("*"), Importance: Medium, Dynamic: true, Doc: "Whether new partitions are kept away from the node while others can hold them (KIP-1066): * or nothing, since there is one data directory. What the node has it serves."},
+	{Name: "cordoned.log.dirs", Type: List, Valid: setOf("*"), Importance: Medium, Dynamic: true, Doc: "Whether new partitions are kept away from the node while others can hold them (KIP-1066): * or nothing, since there is one data directory. What the node has it serves."},
 
 	// Topics.
 	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true", Importance: High, Doc: "Whether asking for the metadata of a topic that does not exist creates it, if the client allows that."},
@@ -154,7 +154,7 @@ var brokers = newCatalogue("broker", slices.Concat(groupDefaults, []*Def{
 	{Name: "compression.zstd.level", Type: Int, Default: "3", Valid: between(-131072, 22), Importance: Medium, Dynamic: true, Doc: "The default of topics' compression.zstd.level."},
 
 	// Logs: what topics' configs default to.
-	{Name: "log.cleanup.policy", Type: List, Default: "delete", Valid: oneOf("compact", "delete"), Importance: Medium, Dynamic: true, Doc: "The default of topics' cleanup.policy: what happens to old records."},
+	{Name: "log.cleanup.policy", Type: List, Default: "delete", Valid: setOf("compact", "delete"), Importance: Medium, Dynamic: true, Doc: "The default of topics' cleanup.policy: what happens to old records."},
 	{Name: "log.cleaner.delete.retention.ms", Type: Long, Default: "86400000", Valid: atLeast(0), Importance: Medium, Dynamic: true, Doc: "The default of topics' delete.retention.ms: how long tombstones are kept."},
 	{Name: "log.cleaner.max.compaction.lag.ms", Type: Long, Default: maxLong, Valid: atLeast(1), Importance: Medium, Dynamic: true, Doc: "The default of topics' max.compaction.lag.ms."},
 	{Name: "log.cleaner.min.compaction.lag.ms", Type: Long, Default: "0", Valid: atLeast(0), Importance: Medium, Dynamic: true, Doc: "The default of topics' min.compaction.lag.ms."},

@@ -202,6 +202,9 @@ func (b *Broker) compileGroupDefaults() error {
 			return kerr.Detail(kerr.InvalidConfig, "group.%s.heartbeat.interval.ms must be less than group.%s.session.timeout.ms", p.kind, p.kind)
 		}
 	}
+	if b.ShareMaxSessions < b.ShareGroupMaxSize { // each member has a session where it fetches
+		return kerr.Detail(kerr.InvalidConfig, "group.share.max.share.sessions must be greater than or equal to group.share.max.size")
+	}
 	return nil
 }
 

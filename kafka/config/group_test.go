@@ -63,6 +63,8 @@ func TestGroupDefaultsThatNoGroupCouldRunWith(t *testing.T) {
 		{"group.consumer.session.timeout.ms=5000", "group.consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"},
 		{"group.consumer.min.session.timeout.ms=100 group.consumer.session.timeout.ms=5000", "group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms"},
 		{"group.consumer.assignors=", "Configuration 'group.consumer.assignors' must not be empty. Valid values include: any non-empty value"},
+		{"group.consumer.assignors=range,range", "Configuration 'group.consumer.assignors' values must not be duplicated."},
+		{"group.share.max.share.sessions=199", "group.share.max.share.sessions must be greater than or equal to group.share.max.size"},
 		{"group.consumer.migration.policy=x", "Invalid value x for configuration group.consumer.migration.policy: String must be one of (case insensitive): DISABLED, DOWNGRADE, UPGRADE, BIDIRECTIONAL"},
 		{"group.consumer.migration.policy=Upgrade group.consumer.assignors=range", ""},
 	} {

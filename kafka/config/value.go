@@ -165,9 +165,25 @@ func anyCase(words ...string) Valid {
 	}}
 }
 
-// someOf is oneOf for a list that may not be empty.
-func someOf(words ...string) Valid {
+// setOf is oneOf for a list in which nothing stands twice.
+func setOf(words ...string) Valid {
 	in := oneOf(words...)
+	return Valid{in.Text, func(name string, v value) string {
+		if problem := in.check(name, v); problem != "" {
+			return problem
+		}
+		for i, s := range v.list {
+			if slices.Contains(v.list[:i], s) {
+				return "Configuration '" + name + "' values must not be duplicated."
+			}
+		}
+		return ""
+	}}
+}
+
+// someOf is setOf for a list that may not be empty.
+func someOf(words ...string) Valid {
+	in := setOf(words...)
 	return Valid{in.Text, func(name string, v value) string {
 		if len(v.list) == 0 {
 			return "Configuration '" + name + "' must not be empty. Valid values include: any non-empty value"
