@@ -36,7 +36,7 @@ func (c *Coordinator) BeginCommit(version int16, rq *kmsg.OffsetCommitRequest) *
 	commit := &Commit{of: c, group: rq.Group, resp: kmsg.NewPtrOffsetCommitResponse()}
 	commit.resp.Version = version
 	asked := commitRequest{
-		version: version, memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation,
+		version: version, memberID: rq.MemberID, instance: value(rq.InstanceID), generation: rq.Generation, longer: c.longer(version, rq),
 	}
 	commit.resp.Topics, asked.offsets = c.committable(version, rq)
 	if commit.failed = c.refuse(rq.Group); commit.failed == nil {
@@ -118,6 +118,17 @@ func committable(t *image.Topic, unknown kerr.Code, p kmsg.OffsetCommitRequestTo
 		return kerr.OffsetMetadataTooLarge
 	}
 	return kerr.None
+}
+
+// maxRetention bounds what a client may ask for, in ms, so that times can be reckoned with: 35,000 years.
+const maxRetention = 1 << 50
+
+// longer is how many ms more than the configured retention a commit asks for, which versions 2 to 4 can.
+func (c *Coordinator) longer(version int16, rq *kmsg.OffsetCommitRequest) int64 {
+	if version < 2 || version > 4 || rq.RetentionTimeMillis < 0 {
+		return 0
+	}
+	return min(rq.RetentionTimeMillis, maxRetention) - c.config().OffsetsRetention.Milliseconds()
 }
 
 func hasPartition(t *image.Topic, partition int32) bool {

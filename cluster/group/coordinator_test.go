@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -331,6 +332,44 @@ func TestOffsetsOfAnAbandonedGroupExpire(t *testing.T) {
 		<-time.After(12 * time.Minute)
 		if len(fetch(c, "s").Topics) != 0 || len(c.ListGroups(t.Context(), 5, &kmsg.ListGroupsRequest{}).Groups) != 0 {
 			t.Fatal("still there")
+		}
+	})
+}
+
+// Versions 2 to 4 of OffsetCommit say for how long; an offset that is to be kept longer must not be lost with the others.
+func TestOffsetsAreKeptAsLongAsTheirCommitSays(t *testing.T) {
+	const hour = int64(time.Hour / time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		c := openCoordinator(newMemoryLog(t))
+		defer c.Close()
+		for version := range int16(6) {
+			for name, retention := range map[string]int64{"short": hour, "long": 1000 * hour, "forever": math.MaxInt64, "none": -1} {
+				rq := newCommit(fmt.Sprint(name, version), "t", 0, 3)
+				rq.RetentionTimeMillis = retention
+				c.OffsetCommit(t.Context(), version, rq)
+			}
+		}
+		for _, until := range []struct {
+			wait time.Duration
+			left []string // in the versions that can say so; others have what none has
+		}{
+			{30 * time.Minute, []string{"short", "long", "forever", "none"}},
+			{time.Hour, []string{"long", "forever", "none"}},
+			{testConfig().OffsetsRetention, []string{"long", "forever"}},
+			{1000 * time.Hour, []string{"forever"}},
+		} {
+			<-time.After(until.wait)
+			for version := range int16(6) {
+				for _, name := range []string{"short", "long", "forever", "none"} {
+					says := name
+					if version < 2 || version > 4 {
+						says = "none"
+					}
+					if kept := len(fetch(c, fmt.Sprint(name, version)).Topics) == 1; kept != slices.Contains(until.left, says) {
+						t.Errorf("version %d, %s, after another %v: kept is %v", version, name, until.wait, kept)
+					}
+				}
+			}
 		}
 	})
 }

@@ -10,7 +10,8 @@
 // Groups do what Kafka 4.4's do but where that would cost a client something. An offset that is set for an empty group lives for its
 // retention, and so do those of a consumer group when its last member leaves. A static member of KIP-848 that was fenced may join again
 // under the id that it has. A group that becomes a classic one always rebalances: its members may be on their way to other partitions.
-// A retention time in an OffsetCommit (versions 2 to 4) is not looked at, and an empty group that nobody has joined is not recorded.
+// A retention time in an OffsetCommit (versions 2 to 4) does not end before the configured retention has passed since the last member
+// left, and moves with that configuration. An empty group that nobody has joined is not recorded.
 //
 // To add a kind X: write x*.go with a type that embeds *machine and implements kind, and newXGroup, which makes it from the
 // image; enter that in kinds. A request is a method of machine that looks whether m.kind is of the kind (m.missing says why

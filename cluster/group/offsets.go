@@ -19,6 +19,7 @@ type commitRequest struct {
 	instance   string
 	generation int32
 	offsets    []image.PartitionOffset // CommittedAt is filled in
+	longer     int64                   // ms that they are to be kept beyond offsets.retention.minutes; negative: less
 }
 
 // commit is answered with a code when the offsets are in the log.
@@ -37,7 +38,7 @@ func (m *machine) commit(now coordinator.Instant, c commitRequest, fx *coordinat
 		return
 	}
 	for i := range c.offsets {
-		c.offsets[i].CommittedAt = now.Wall
+		c.offsets[i].CommittedAt = now.Wall + c.longer
 	}
 	m.committing++
 	owner, epoch, since := m.owner()

@@ -161,7 +161,7 @@ type Offset struct {
 	Offset      int64
 	LeaderEpoch int32
 	Metadata    string
-	CommittedAt int64 // ms
+	CommittedAt int64 // ms; later or earlier for one that is to be kept for longer or less than others
 }
 
 // Image is the whole metadata as of Index. It never changes; readers may keep it as long as they like.
