@@ -9,7 +9,10 @@ import (
 
 const maxTopicName = 249
 
-// internalTopics are names that Kafka keeps for itself; clients treat topics of these names apart.
+// internalTopics are names that Kafka keeps for itself; clients treat topics of these names apart. Nothing is kept in such a topic
+// here: offsets and the states of share groups are in the metadata log. Who asks for one gets it with the partitions and
+// replicas of any other, since there is no offsets.topic.num.partitions or the like that would say otherwise; it stays empty, and
+// more partitions would cost something and help nobody.
 var internalTopics = []string{"__consumer_offsets", "__transaction_state", "__share_group_state"}
 
 // IsInternalTopic says whether a topic of that name is marked as internal.
