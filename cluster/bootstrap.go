@@ -80,17 +80,10 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 		}
 	}
 	was, had := n.Meta.Image().Broker(n.ID)
-	for patience := time.Now().Add(registrationPatience); ; {
+	err = n.patiently(ctx, registersAgain, func() (err error) {
 		epoch, err = n.Controller.RegisterBroker(ctx, r)
-		if n.peers == nil || !registersAgain(err) || n.Meta.Err() != nil || time.Now().After(patience) {
-			break
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
+		return err
+	})
 	if kerr.Of(err) == kerr.DuplicateBrokerRegistration {
 		return 0, fmt.Errorf("broker %d is registered with another data directory: give this node another node-id, or stop the other one: %w", n.ID, err)
 	}
@@ -101,14 +94,31 @@ func (n *Node) register(ctx context.Context) (epoch int64, err error) {
 	return epoch, err
 }
 
-// registersAgain says whether a registration is worth another try: another directory's may be fenced by then, and one of which
-// nobody knows what came of it, because the metadata log's leader changed, may be made twice.
-func registersAgain(err error) bool {
-	return kerr.Of(err) == kerr.DuplicateBrokerRegistration || kerr.Of(err) == kerr.UnknownServerError
+// patiently does again what is worth another try. A cluster of one has nobody who could change anything meanwhile.
+func (n *Node) patiently(ctx context.Context, again func(error) bool, do func() error) error {
+	for patience := time.Now().Add(bootstrapPatience); ; {
+		err := do()
+		if n.peers == nil || !again(err) || n.Meta.Err() != nil || time.Now().After(patience) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
-// registrationPatience is several sessions, after which a broker that is gone is fenced.
-const registrationPatience = 10 * time.Second
+// bootstrapPatience is several sessions, after which a broker that is gone is fenced.
+const bootstrapPatience = 10 * time.Second
+
+// registersAgain says whether a registration is worth another try: another directory's may be fenced by then.
+func registersAgain(err error) bool {
+	return kerr.Of(err) == kerr.DuplicateBrokerRegistration || isUnknown(err)
+}
+
+// isUnknown says that nobody knows what came of a proposal, because the metadata log's leader changed. Made twice, these do no harm.
+func isUnknown(err error) bool { return kerr.Of(err) == kerr.UnknownServerError }
 
 // mint gives an empty metadata log its cluster id: the one that its founders agreed on, the one that is set, or a random one.
 func (n *Node) mint(ctx context.Context, setting string) error {
@@ -117,20 +127,24 @@ func (n *Node) mint(ctx context.Context, setting string) error {
 	if err != nil {
 		return err
 	}
-	have := meta.Image().ClusterID()
-	if n.peers != nil && have == uuid.Nil && want == uuid.Nil {
+	if n.peers != nil && meta.Image().ClusterID() == uuid.Nil && want == uuid.Nil {
 		want = meta.ClusterID()
 	}
-	switch {
-	case have == uuid.Nil && want == uuid.Nil:
-		_, err = meta.Propose(ctx, foundation(uuid.New())...)
-	case have == uuid.Nil:
-		_, err = meta.Propose(ctx, foundation(want)...)
-	case want != uuid.Nil && want != have:
-		err = fmt.Errorf("cluster-id is %s, but the data directory belongs to cluster %s: leave the setting out, or use another data-dir",
-			setting, FormatClusterID(have))
+	id := want
+	if id == uuid.Nil {
+		id = uuid.New()
 	}
-	return err
+	return n.patiently(ctx, isUnknown, func() error {
+		switch have := meta.Image().ClusterID(); {
+		case have == uuid.Nil:
+			_, err := meta.Propose(ctx, foundation(id)...)
+			return err
+		case want != uuid.Nil && want != have:
+			return fmt.Errorf("cluster-id is %s, but the data directory belongs to cluster %s: leave the setting out, or use another data-dir",
+				setting, FormatClusterID(have))
+		}
+		return nil
+	})
 }
 
 // A cluster id is a UUID, written as Kafka writes its own: 22 characters of base64.
