@@ -124,6 +124,9 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	r := p.role.Load()
 	if p.settled(r, img, now) {
 		p.restsUntil.Store(int64(p.restsTo(now).Sub(p.manager.lease.zero)))
+		if p.manager.newest.Load() != img {
+			p.restsUntil.Store(0) // disturb may have been here before
+		}
 		return image.ISRRecord{}, false
 	}
 	p.restsUntil.Store(0)

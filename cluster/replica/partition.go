@@ -25,7 +25,7 @@ type Partition struct {
 
 	withdrawn atomic.Bool // see Manager.Withdraw; written under mu
 
-	restsUntil atomic.Int64 // no change of the ISR is due before, unless the metadata changes; ns since the lease's zero; written under mu
+	restsUntil atomic.Int64 // no change of the ISR is due before, unless the metadata changes; ns since the lease's zero
 
 	mu       sync.Mutex // guards what follows; taken before the log's and a Feed's, never while a Waiter is woken
 	durable  int64      // of this node

@@ -40,7 +40,8 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool, room fu
 		return r, err
 	}
 	r.from = at.from
-	extents, err := log.Read(nil, at.from, max, minOne, m.Config(k.Group).ReadCommitted)
+	committed := m.Config(k.Group).ReadCommitted
+	extents, err := log.Read(nil, at.from, max, minOne, committed)
 	if kerr.Of(err) == kerr.OffsetOutOfRange {
 		return r, nil // the log's ends have moved meanwhile, or a new leader does not know yet what is committed
 	}
@@ -58,7 +59,7 @@ func (m *Manager) Read(ctx context.Context, k Key, max int, minOne bool, room fu
 		extents[i].Release()
 	}
 	if err == nil && len(r.records) > 0 {
-		r.found, err = m.found(log, r, k)
+		r.found, err = m.found(log, r, committed)
 	}
 	return r, err
 }
@@ -121,7 +122,7 @@ func (m *Manager) beginAt(ctx context.Context, k Key, log *replica.Partition) er
 }
 
 // found lists the batches that were read, as far as they are whole, and cuts off what is not.
-func (m *Manager) found(log *replica.Partition, r *Reading, k Key) ([]Records, error) {
+func (m *Manager) found(log *replica.Partition, r *Reading, committed bool) ([]Records, error) {
 	var found []Records
 	var hides hiding
 	rest := r.records
@@ -130,7 +131,7 @@ func (m *Manager) found(log *replica.Partition, r *Reading, k Key) ([]Records, e
 		if err != nil {
 			break
 		}
-		if found == nil && m.Config(k.Group).ReadCommitted {
+		if found == nil && committed {
 			if hides.aborted, err = log.Log().Aborted(max(r.from, log.Marks().LogStart), log.Marks().LastStable); err != nil {
 				return nil, err
 			}
