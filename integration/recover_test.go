@@ -73,7 +73,7 @@ func TestALostQuorumIsRecoveredFromTheLastNode(t *testing.T) {
 	if id := clusterID(t, m); id != cluster {
 		t.Errorf("it was cluster %s and is %s", cluster, id)
 	}
-	if out := cli(t, c, "status"); !strings.Contains(out, "broker 1,2 is down") || !strings.Contains(out, ": elsewhere-0 (1 led last)\n") || !strings.Contains(out, "chronik cluster elect --unclean TOPIC") {
+	if out := cli(t, c, "status"); !strings.Contains(out, "brokers 1,2 are down") || !strings.Contains(out, ": elsewhere-0 (1 led last)\n") || !strings.Contains(out, "chronik cluster elect --unclean TOPIC") {
 		t.Error(out)
 	}
 	createAt(t, m, "later", 3, 2)
