@@ -144,7 +144,11 @@ func (l *life) judge(e baddisk.Event) string {
 
 func (l *life) named(e baddisk.Event, said string) {
 	l.t.Helper()
-	if name := path.Base(e.Path); !strings.Contains(said, name) && e.Path != "" {
+	name := path.Base(e.Path)
+	if e.Op == baddisk.Read && path.Ext(name) == ".wal" {
+		name = ".wal: " // all reads of such files fail from this one on, which may be one ahead that nobody needs: any may be missed first
+	}
+	if !strings.Contains(said, name) && e.Path != "" {
 		l.t.Errorf("the log does not name %s", name)
 	}
 }
