@@ -2,10 +2,7 @@ package group
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,22 +42,9 @@ func (g *consumerGroup) entries() (list []image.GroupEntry) {
 	return list
 }
 
-// The bytes that are in people's logs must be read for ever.
 func TestConsumerEntriesGolden(t *testing.T) {
 	g := storedConsumers(t)
-	var text strings.Builder
-	for _, e := range g.entries() {
-		fmt.Fprintf(&text, "%s %x\n", e.Key, e.Value)
-	}
-	const file = "testdata/consumer.golden"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(file); err != nil || text.String() != string(want) {
-		t.Errorf("%v; the entries are now\n%s", err, text.String())
-	}
+	testGolden(t, "testdata/consumer.golden", g.entries())
 	again := emptyConsumerGroup(g.machine, 0)
 	again.decode(image.GroupState{}.With(g.entries()...))
 	if again.dump() != g.dump() {

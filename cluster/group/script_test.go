@@ -135,12 +135,6 @@ func (s *script) command(words []string) {
 	case "delete-offsets":
 		d := offsetDeletion{s.ticket(a.label), map[string][]image.TopicPartition{"t": a.partitions()}}
 		s.do(func(fx *coordinator.Effects) { s.m.deleteOffsets(s.now, d, fx) })
-	case "delete":
-		s.do(func(fx *coordinator.Effects) { s.m.deleteGroup(s.now, s.ticket(a.label), fx) })
-	case "expire":
-		s.do(func(fx *coordinator.Effects) { s.m.expireOffsets(s.now, fx) })
-	case "wait":
-		s.wait(a.duration(a.label))
 	case "set":
 		s.config.MaxSize = int(a.number("max-size", int32(s.config.MaxSize)))
 		s.config.InitialRebalanceDelay = a.duration(a.value("delay", s.config.InitialRebalanceDelay.String()))
@@ -156,22 +150,29 @@ func (s *script) command(words []string) {
 	}
 }
 
-func (s *script) control(word string, a arguments) {
+// control is what scripts of every kind can have happen.
+func (w *world) control(word string, a arguments) {
 	switch word {
+	case "wait":
+		w.wait(a.duration(a.label))
+	case "expire":
+		w.do(func(fx *coordinator.Effects) { w.m.expireOffsets(w.now, fx) })
+	case "delete":
+		w.do(func(fx *coordinator.Effects) { w.m.deleteGroup(w.now, w.ticket(a.label), fx) })
 	case "restart":
-		s.restart()
+		w.restart()
 	case "hold":
-		s.hold = true
+		w.hold = true
 	case "apply":
-		s.hold = false
-		s.do(func(*coordinator.Effects) {})
+		w.hold = false
+		w.do(func(*coordinator.Effects) {})
 	case "fail":
-		s.hold = false
-		for len(s.inFlight) > 0 {
-			s.fail(map[string]error{"NOT_CONTROLLER": kerr.NotController, "timeout": os.ErrDeadlineExceeded}[a.label])
+		w.hold = false
+		for len(w.inFlight) > 0 {
+			w.fail(map[string]error{"NOT_CONTROLLER": kerr.NotController, "timeout": os.ErrDeadlineExceeded}[a.label])
 		}
 	default:
-		s.t.Fatalf("no command %q", word)
+		w.t.Fatalf("no command %q", word)
 	}
 }
 

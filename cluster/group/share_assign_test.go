@@ -2,9 +2,7 @@ package group
 
 import (
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -108,22 +106,9 @@ func (g *shareGroup) entries() (list []image.GroupEntry) {
 	return list
 }
 
-// What was written once is read for ever: a change of testdata/share.golden is one of the format.
 func TestShareEntriesAreStoredAsEver(t *testing.T) {
 	g := storedSharers(t)
-	var text strings.Builder
-	for _, e := range g.entries() {
-		fmt.Fprintf(&text, "%s %x\n", e.Key, e.Value)
-	}
-	const file = "testdata/share.golden"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(file); err != nil || string(want) != text.String() {
-		t.Errorf("%v; it is\n%s", err, text.String())
-	}
+	testGolden(t, "testdata/share.golden", g.entries())
 	again := newShareGroup(g.machine, &image.Group{State: image.GroupState{}.With(g.entries()...)}, coordinator.Instant{}).(*shareGroup)
 	if !slices.EqualFunc(again.entries(), g.entries(), sameEntry) {
 		t.Error("what was read is written in another way")

@@ -2,7 +2,6 @@ package group
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,11 +91,13 @@ func (s *shareScript) command(words []string) {
 			ids = append(ids, s.place(name+"/0").Topic)
 		}
 		s.do(func(fx *coordinator.Effects) { s.m.deleteShare(s.ticket(a.label), ids, fx) })
-	case "delete":
-		s.do(func(fx *coordinator.Effects) { s.m.deleteGroup(s.now, s.ticket(a.label), fx) })
 	case "set":
 		s.groupConfig.Share.AssignmentIntervalMs = a.number("interval", s.groupConfig.Share.AssignmentIntervalMs)
 		s.config.ShareMaxSize = int(a.number("max-size", int32(s.config.ShareMaxSize)))
+	case "describe":
+		s.describe()
+	case "states":
+		s.states()
 	default:
 		s.control(words[0], a)
 	}
@@ -118,34 +119,13 @@ func (s *shareScript) beat(a arguments) {
 	s.do(func(fx *coordinator.Effects) { s.m.shareHeartbeat(s.now, h, fx) })
 }
 
-func (s *shareScript) control(word string, a arguments) {
-	switch word {
-	case "wait":
-		s.wait(a.duration(a.label))
-	case "restart":
-		s.restart()
-	case "hold":
-		s.hold = true
-	case "apply":
-		s.hold = false
-		s.do(func(*coordinator.Effects) {})
-	case "fail":
-		s.hold = false
-		for len(s.inFlight) > 0 {
-			s.fail(map[string]error{"NOT_CONTROLLER": kerr.NotController, "timeout": os.ErrDeadlineExceeded}[a.label])
-		}
-	case "describe":
-		s.describe()
-	case "states":
-		s.img.ShareStates("g", func(at image.TopicPartition, is *image.ShareState) bool {
-			t, _ := s.img.Topic(at.Topic)
-			st, err := sharestate.Decode(is.Value)
-			fmt.Fprintln(&s.out, " ", t.Name, at.Partition, "begins at", st.Start, err)
-			return true
-		})
-	default:
-		s.t.Fatalf("no command %q", word)
-	}
+func (s *shareScript) states() {
+	s.img.ShareStates("g", func(at image.TopicPartition, is *image.ShareState) bool {
+		t, _ := s.img.Topic(at.Topic)
+		st, err := sharestate.Decode(is.Value)
+		fmt.Fprintln(&s.out, " ", t.Name, at.Partition, "begins at", st.Start, err)
+		return true
+	})
 }
 
 func (s *shareScript) place(text string) image.TopicPartition {

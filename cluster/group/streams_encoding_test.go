@@ -2,11 +2,8 @@ package group
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,22 +55,9 @@ func (g *streamsGroup) entries() (list []image.GroupEntry) {
 	return list
 }
 
-// What was released must be read for ever: a change of testdata/streams.golden is one of the format.
 func TestStreamsEntriesAreStoredAsEver(t *testing.T) {
 	g := storedGroup(t)
-	var text strings.Builder
-	for _, e := range g.entries() {
-		fmt.Fprintf(&text, "%s %x\n", e.Key, e.Value)
-	}
-	const file = "testdata/streams.golden"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(file); err != nil || string(want) != text.String() {
-		t.Errorf("%v; it is\n%s", err, text.String())
-	}
+	testGolden(t, "testdata/streams.golden", g.entries())
 	again := newStreamsGroup(g.machine, &image.Group{State: image.GroupState{}.With(g.entries()...)}, coordinator.Instant{}).(*streamsGroup)
 	if !slices.EqualFunc(again.entries(), g.entries(), sameEntry) {
 		t.Error("what was read is written in another way")

@@ -2,7 +2,6 @@ package group
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,8 +87,6 @@ func (s *streamsScript) command(words []string) {
 			c.offsets = append(c.offsets, image.PartitionOffset{TopicPartition: image.TopicPartition{Topic: t.ID, Partition: int32(partition)}})
 		}
 		s.do(func(fx *coordinator.Effects) { s.m.commit(s.now, c, fx) })
-	case "delete":
-		s.do(func(fx *coordinator.Effects) { s.m.deleteGroup(s.now, s.ticket(a.label), fx) })
 	case "join":
 		j := joinRequest{ticket: s.ticket(a.label), version: 3, newMemberID: a.label, protocolType: consumerProtocol, session: 10 * time.Second, protocols: []protocol{{name: "range"}}}
 		s.do(func(fx *coordinator.Effects) { s.m.join(s.now, j, fx) })
@@ -103,29 +100,6 @@ func (s *streamsScript) command(words []string) {
 	if state, _ := s.m.kind.summary(); state != s.was {
 		s.was = state
 		fmt.Fprintln(&s.out, state)
-	}
-}
-
-func (s *streamsScript) control(word string, a arguments) {
-	switch word {
-	case "wait":
-		s.wait(a.duration(a.label))
-	case "expire":
-		s.do(func(fx *coordinator.Effects) { s.m.expireOffsets(s.now, fx) })
-	case "restart":
-		s.restart()
-	case "hold":
-		s.hold = true
-	case "apply":
-		s.hold = false
-		s.do(func(*coordinator.Effects) {})
-	case "fail":
-		s.hold = false
-		for len(s.inFlight) > 0 {
-			s.fail(map[string]error{"NOT_CONTROLLER": kerr.NotController, "timeout": os.ErrDeadlineExceeded}[a.label])
-		}
-	default:
-		s.t.Fatalf("no command %q", word)
 	}
 }
 

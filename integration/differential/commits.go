@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -219,12 +218,9 @@ func (s *script) forgottenTopic() {
 	t, group := s.topic("doomed", 1), s.name("mourns")
 	s.quiet(7, commitRequest(group, t, 0, 4))
 	s.quiet(3, deleteRequest(3, t))
-	for range 200 { // Kafka's coordinator hears of it later
-		if len(s.quiet(5, fetchOffsets(5, group, "")).(*kmsg.OffsetFetchResponse).Topics) == 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	until(func() bool { // Kafka's coordinator hears of it later
+		return len(s.quiet(5, fetchOffsets(5, group, "")).(*kmsg.OffsetFetchResponse).Topics) == 0
+	})
 	s.all(offsetFetchKey, "of a deleted topic", func(v int16) kmsg.Request {
 		if v < 2 || v >= 10 {
 			return nil

@@ -39,7 +39,7 @@ var unordered = map[string]func(a, b reflect.Value) int{
 }
 
 // hashed are the keys whose answers have their topics in the order of a hash table.
-var hashed = []int16{metadataKey, offsetCommitKey, deleteTopicsKey, createPartitionsKey, offsetDeleteKey}
+var hashed = []int16{metadataKey, offsetCommitKey, deleteTopicsKey, createPartitionsKey, offsetDeleteKey, describeShareOffsetsKey}
 
 // byTopic orders topics by name, or by that they have none.
 func byTopic(a, b reflect.Value) int {
@@ -56,7 +56,7 @@ func topicText(v reflect.Value) string {
 		text = name.String()
 	}
 	if id := v.FieldByName("TopicID"); id.IsValid() && text == "" {
-		text = fmt.Sprint(id.Interface().([16]byte)[0] != 0xee)
+		text = fmt.Sprint(!madeUp(id.Interface().([16]byte)))
 	}
 	if code := v.FieldByName("ErrorCode"); code.IsValid() {
 		text += fmt.Sprint(code.Int())
@@ -170,6 +170,9 @@ func (s *script) place(field string, i int, item reflect.Value) string {
 	return strconv.Itoa(i)
 }
 
+// madeUp says whether an id is one of those that scenarios ask for though there is no such topic.
+func madeUp(id [16]byte) bool { return id == [16]byte{0xee, id[1]} }
+
 func (s *script) idText(id [16]byte) string {
 	if id == ([16]byte{}) {
 		return "zero"
@@ -177,7 +180,7 @@ func (s *script) idText(id [16]byte) string {
 	if name, ok := s.ids[id]; ok {
 		return "id of " + strings.TrimPrefix(name, s.prefix)
 	}
-	if id[0] == 0xee {
+	if madeUp(id) {
 		return fmt.Sprintf("%x", id)
 	}
 	return "an id"

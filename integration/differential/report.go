@@ -135,6 +135,11 @@ func (r *report) print(w io.Writer) int {
 			unmeant++
 		}
 	}
+	if r.showMeant {
+		for _, i := range idle() {
+			fmt.Fprintln(w, "meant, and not met:", i)
+		}
+	}
 	fmt.Fprintf(w, "%d answers compared; %d differences, %d of them meant\n", r.compared, len(r.all), len(r.all)-unmeantOf(r.all))
 	return unmeant
 }

@@ -187,27 +187,36 @@ func (s *script) apart(part func(s *script)) (join func()) {
 	}
 }
 
+// until asks again and again, for a minute, and says whether the answer was yes in the end: what a broker comes to know by itself
+// it tells nobody.
+func until(yes func() bool) bool {
+	for end := time.Now().Add(time.Minute); !yes(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
 // warmUp waits until there are coordinators and producer ids, which Kafka makes at the first question.
 func (s *script) warmUp() error {
 	defer s.close()
-	for i, end := 0, time.Now().Add(time.Minute); i < 300; {
+	for i := range 300 {
 		find := kmsg.NewPtrFindCoordinatorRequest()
 		find.CoordinatorKey = fmt.Sprint("warm", i)
 		fetch := kmsg.NewPtrOffsetFetchRequest()
 		fetch.Group = find.CoordinatorKey
-		found := s.quiet(2, find).(*kmsg.FindCoordinatorResponse).ErrorCode
-		fetched := s.quiet(5, fetch).(*kmsg.OffsetFetchResponse).ErrorCode
 		producer := kmsg.NewPtrInitProducerIDRequest()
 		producer.ProducerID, producer.ProducerEpoch = -1, -1
-		made := s.quiet(3, producer).(*kmsg.InitProducerIDResponse).ErrorCode
-		if found == 0 && fetched == 0 && made == 0 {
-			i++
-			continue
+		var codes [3]int16
+		ready := until(func() bool {
+			codes = [3]int16{s.quiet(2, find).(*kmsg.FindCoordinatorResponse).ErrorCode, s.quiet(5, fetch).(*kmsg.OffsetFetchResponse).ErrorCode,
+				s.quiet(3, producer).(*kmsg.InitProducerIDResponse).ErrorCode}
+			return codes == [3]int16{}
+		})
+		if !ready {
+			return fmt.Errorf("%s is not ready: errors %v", s.addr, codes)
 		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%s is not ready: errors %d, %d, %d", s.addr, found, fetched, made)
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	return nil
 }
@@ -237,24 +246,20 @@ func (s *script) topic(base string, partitions int32, configs ...string) string 
 
 // await waits until a topic's partitions have leaders that serve them.
 func (s *script) await(topic string, partitions int32) {
-	for range 200 {
-		rq := kmsg.NewPtrListOffsetsRequest()
-		t := kmsg.NewListOffsetsRequestTopic()
-		t.Topic = topic
-		for p := range partitions {
-			part := kmsg.NewListOffsetsRequestTopicPartition()
-			part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p, -1, -1
-			t.Partitions = append(t.Partitions, part)
-		}
-		rq.ReplicaID = -1
-		rq.Topics = append(rq.Topics, t)
-		if serves(s.quiet(4, rq).(*kmsg.ListOffsetsResponse)) {
-			s.id(topic)
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+	rq := kmsg.NewPtrListOffsetsRequest()
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for p := range partitions {
+		part := kmsg.NewListOffsetsRequestTopicPartition()
+		part.Partition, part.Timestamp, part.CurrentLeaderEpoch = p, -1, -1
+		t.Partitions = append(t.Partitions, part)
 	}
-	panic(stop{fmt.Errorf("topic %s has no leaders", topic)})
+	rq.ReplicaID = -1
+	rq.Topics = append(rq.Topics, t)
+	if !until(func() bool { return serves(s.quiet(4, rq).(*kmsg.ListOffsetsResponse)) }) {
+		panic(stop{fmt.Errorf("topic %s has no leaders", topic)})
+	}
+	s.id(topic)
 }
 
 func serves(resp *kmsg.ListOffsetsResponse) bool {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -64,18 +63,16 @@ func (s *script) joinShare(group, member, topic string) {
 	s.quiet(1, set)
 	v := s.last(shareHeartbeatKey)
 	epoch := int32(0)
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		rq := shareHeartbeatRequest(group, member, epoch, topic)
-		resp := s.quiet(v, rq).(*kmsg.ShareGroupHeartbeatResponse)
+	given := until(func() bool {
+		resp := s.quiet(v, shareHeartbeatRequest(group, member, epoch, topic)).(*kmsg.ShareGroupHeartbeatResponse)
 		if resp.ErrorCode == 0 {
 			epoch = resp.MemberEpoch
 		}
-		if resp.Assignment != nil && len(resp.Assignment.TopicPartitions) > 0 {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		return resp.Assignment != nil && len(resp.Assignment.TopicPartitions) > 0
+	})
+	if !given {
+		panic(stop{fmt.Errorf("%s is given nothing", member)})
 	}
-	panic(stop{fmt.Errorf("%s is given nothing", member)})
 }
 
 // shareBatch is what a member says of some records.

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// budget is memory that requests take for what they are decoded into, or their answers made of: those who ask when there is none left wait, first
-// come first served. Whoever asks for more than there ever is gets it all.
+// budget is memory that requests take for what they are decoded into, or their answers made of: those who ask when there is none
+// left wait, first come first served. Whoever asks for more than there ever is gets it all.
 type budget struct {
 	size int64
 
