@@ -25,6 +25,7 @@ type shareGroup struct {
 
 	writing int            // changes of states that are in flight
 	beginBy time.Duration  // when states are to be begun
+	beginAs int32          // the state epoch of those that were begun last, until it is known that they are; 0 is none
 	held    []shareRequest // heartbeats that wait for it
 }
 

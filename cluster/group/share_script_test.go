@@ -154,3 +154,22 @@ func (s *shareScript) describe() {
 		fmt.Fprintln(&s.out)
 	}
 }
+
+// Whose outcome is not known may be agreed on after all, and then a leader goes on from there: begun once more, all that members
+// have acknowledged since would be delivered again.
+func TestStatesThatWereBegunAfterAllMustNotBeBegunAnew(t *testing.T) {
+	s := newShareScript(t)
+	s.hold = true
+	s.command(strings.Fields("beat A topics=t"))
+	first := s.inFlight[0].Records
+	s.fail(kerr.RequestTimedOut)
+	s.wait(recordRetry)
+	second := s.inFlight[len(s.inFlight)-1].Records
+	img, _, err := s.img.Apply(s.img.Index()+1, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = img.Apply(img.Index()+1, second); kerr.Of(err) != kerr.FencedStateEpoch {
+		t.Errorf("begun anew: %v", err)
+	}
+}

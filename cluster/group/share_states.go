@@ -15,7 +15,9 @@ import (
 // statesAtOnce is how many states one proposal begins.
 const statesAtOnce = 512
 
-// begin begins the states of partitions that members subscribe to and that have none. Members are given what has one.
+// begin begins the states of partitions that members subscribe to and that have none. Members are given what has one. Those whose
+// beginning has failed may be begun all the same, and a leader may have written more by then: the image refuses to begin them once
+// more, because their epoch is the same.
 func (g *shareGroup) begin(now coordinator.Instant, fx *coordinator.Effects) {
 	g.beginBy = never
 	if g.writing > 0 {
@@ -23,6 +25,9 @@ func (g *shareGroup) begin(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 	var records []image.Record
 	img := g.image()
+	if g.beginAs == 0 {
+		g.beginAs = freshState(img)
+	}
 	for _, name := range g.topics() {
 		t, ok := img.TopicNamed(name)
 		if !ok {
@@ -31,15 +36,22 @@ func (g *shareGroup) begin(now coordinator.Instant, fx *coordinator.Effects) {
 		for _, p := range t.Partitions {
 			at := image.TopicPartition{Topic: t.ID, Partition: p.Number}
 			if _, begun := img.ShareState(g.id, at); !begun && len(records) < statesAtOnce {
-				records = append(records, g.setState(img, at, nil))
+				r := g.setState(img, at, nil)
+				r.StateEpoch = g.beginAs
+				records = append(records, r)
 			}
 		}
 	}
 	if len(records) == 0 {
+		g.beginAs = 0
 		g.resume(now, fx)
 		return
 	}
-	g.write(records, fx, func(coordinator.Instant, error, *coordinator.Effects) {})
+	g.write(records, fx, func(_ coordinator.Instant, err error, _ *coordinator.Effects) {
+		if err == nil {
+			g.beginAs = 0
+		}
+	})
 }
 
 // write has states changed, and looks what there is to begin then.
@@ -96,14 +108,16 @@ func (g *shareGroup) refuse(code kerr.Code, fx *coordinator.Effects) {
 func (m *machine) setState(img *image.Image, at image.TopicPartition, value []byte) image.SetShareRecord {
 	owner, epoch, since := m.owner()
 	r := image.SetShareRecord{Group: m.id, TopicPartition: at, Value: value, Owner: owner, OwnerEpoch: epoch, OwnerSince: since}
-	// Never one that this group, or one of the same name before it, had here: what a leader decided by that must not count. The
-	// log grows with each of them.
-	r.StateEpoch = int32(img.Index() & math.MaxInt32)
+	r.StateEpoch = freshState(img)
 	if was, ok := img.ShareState(m.id, at); ok {
 		r.StateEpoch = max(r.StateEpoch, was.StateEpoch+1)
 	}
 	return r
 }
+
+// freshState is a state epoch that this group, or one of the same name before it, never had: what a leader decided by such a one
+// must not count. The log grows with each of them.
+func freshState(img *image.Image) int32 { return int32(img.Index() & math.MaxInt32) }
 
 // shareIdle is the group, if its states may be changed from outside: nobody consumes.
 func (m *machine) shareIdle() (*shareGroup, error) {
@@ -179,6 +193,7 @@ func (g *shareGroup) changeStates(t coordinator.Ticket, records []image.Record, 
 		fx.Answer(t, nil)
 		return
 	}
+	g.beginAs = 0 // what is removed here must not come again with its epoch
 	g.write(records, fx, func(_ coordinator.Instant, err error, fx *coordinator.Effects) {
 		if err != nil {
 			fx.Answer(t, stored(err))
