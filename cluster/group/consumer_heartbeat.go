@@ -71,8 +71,8 @@ func (g *consumerGroup) heartbeatBy(now coordinator.Instant, h consumerHeartbeat
 		return err
 	}
 	before := mem.held
-	if h.found != nil && !g.patterns.has(*h.pattern) {
-		g.patterns.set(*h.pattern, h.found.names)
+	if h.found != nil {
+		g.take(now, *h.pattern, *h.found)
 	}
 	if g.update(mem, &h) {
 		g.changed(now)

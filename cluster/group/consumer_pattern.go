@@ -50,7 +50,11 @@ func (m matches) drop(pattern string) {
 type found struct {
 	names  []string
 	topics int // the machine's count of changes of topics when that was looked up
+	looks  int // how often it was
 }
+
+// mostLooks is how often it is looked up what a heartbeat's expression matches, when topics change meanwhile each time.
+const mostLooks = 3
 
 // matched says whether what h subscribes to by expression is known. If not, that is looked up, and h dealt with again.
 func (m *machine) matched(h consumerHeartbeat, fx *coordinator.Effects) bool {
@@ -61,15 +65,30 @@ func (m *machine) matched(h consumerHeartbeat, fx *coordinator.Effects) bool {
 		return true
 	case ok && h.epoch != joining && g.members[h.memberID] == nil:
 		return true // it will be refused
-	case h.found != nil && h.found.topics == m.topicChanges:
+	case h.found != nil && (h.found.topics == m.topicChanges || h.found.looks == mostLooks):
 		return true
 	}
-	img := m.image()
-	h.found = &found{topics: m.topicChanges}
+	img, looks := m.image(), 1
+	if h.found != nil {
+		looks += h.found.looks
+	}
+	h.found = &found{topics: m.topicChanges, looks: looks}
 	fx.Work(func() { h.found.names = matching(img, pattern) }, func(now coordinator.Instant, fx *coordinator.Effects) {
 		m.consumerHeartbeat(now, h, fx)
 	})
 	return false
+}
+
+// take has the group know what was found for a heartbeat. What it may have missed, because topics changed each time, is looked up
+// after the answer.
+func (g *consumerGroup) take(now coordinator.Instant, pattern string, f found) {
+	if g.patterns.has(pattern) {
+		return
+	}
+	g.patterns.set(pattern, f.names)
+	if f.topics != g.topicChanges {
+		g.refreshBy = now.Up
+	}
 }
 
 // refresh looks up what the expressions in use match, and begins the next epoch if the topics are not those of this one. What
