@@ -42,12 +42,26 @@ func newSettings(img *image.Image, self image.BrokerID, static map[string]string
 
 func (s *Settings) compile(img *image.Image) (*config.Broker, error) {
 	b, err := config.CompileBroker(s.static,
-		img.Configs(image.Resource{Type: image.BrokerResource}),
-		img.Configs(image.Resource{Type: image.BrokerResource, Name: strconv.Itoa(int(s.self))}))
+		s.usable(img.Configs(image.Resource{Type: image.BrokerResource})),
+		s.usable(img.Configs(image.Resource{Type: image.BrokerResource, Name: strconv.Itoa(int(s.self))})))
 	if err != nil {
 		return nil, fmt.Errorf("broker configs: %w", err)
 	}
 	return b, nil
+}
+
+// usable are dynamic configs without those that an older version took and this one refuses: a node must not fail to start
+// because of one.
+func (s *Settings) usable(values map[string]string) map[string]string {
+	good := map[string]string{}
+	for name, value := range values {
+		if err := config.CheckDynamic(name, value); err != nil {
+			s.logger.Error("a broker config is stored that this version does not take; it counts as not set", "error", err)
+			continue
+		}
+		good[name] = value
+	}
+	return good
 }
 
 // compileGroups goes by the broker's configuration.
