@@ -163,6 +163,7 @@ func TestStatesThatWereBegunAfterAllMustNotBeBegunAnew(t *testing.T) {
 	s.command(strings.Fields("beat A topics=t"))
 	first := s.inFlight[0].Records
 	s.fail(kerr.RequestTimedOut)
+	s.topic("other", 1) // the log goes on
 	s.wait(recordRetry)
 	second := s.inFlight[len(s.inFlight)-1].Records
 	img, _, err := s.img.Apply(s.img.Index()+1, first)
