@@ -10,9 +10,8 @@ import (
 
 const (
 	// sendfileFrom is the size from which an entry that is no more in memory is sent from its file. Smaller ones are
-	// read into a buffer together: a system call for each, and each checked every time, costs less than an extent for
-	// each.
-	sendfileFrom = 64 << 10
+	// read into a buffer together, and checked every time: that costs less than a system call for each to send it.
+	sendfileFrom = 16 << 10
 	// coldBuffer is how much small entries share a buffer, and how much is read from the file in one go.
 	coldBuffer = 256 << 10
 	// nearby is how far apart small entries may lie in the file and still be read in one go: reading the bytes between
