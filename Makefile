@@ -23,7 +23,7 @@ ARGS ?=
 COUNT ?= 1
 BENCHMARKED = $(addprefix ./,wal wal/arena segment metalog metalog/image cluster/partlog cluster/replica kafka/batch kafka/wire kafka/server)
 
-.PHONY: help go build run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e bench-cluster bench-vs-kafka bench-vs-kafka-quick
+.PHONY: help go build build-null run cluster check test race test-clients faults soak fuzz fmt bench bench-e2e bench-cluster bench-vs-kafka bench-vs-kafka-quick
 
 help: ## show this list
 	@echo "make run starts a broker on port 9092; make test passes the tests."
@@ -73,8 +73,10 @@ fuzz: go ## every fuzz target for FUZZTIME (20s) each
 bench: go ## Go benchmarks of the hot path, for benchstat (COUNT=6 repeats, ARGS="-bench Append")
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) $(ARGS) $(BENCHMARKED)
 
-bench-e2e: build ## the server against the null sink, into integration/bench/RESULTS.md (ARGS="-rounds 3 -loads raw")
+build-null: build
 	CGO_ENABLED=0 $(GO) build -trimpath -tags nullsink -o bin/chronik-server-null ./cmd/chronik-server
+
+bench-e2e: build-null ## the server against the null sink, into integration/bench/RESULTS.md (ARGS="-rounds 3 -loads raw")
 	$(GO) run ./integration/bench $(ARGS)
 
 bench-cluster: build ## three nodes beside Apache Kafka's, which it installs, into integration/bench/CLUSTER.md (ARGS="-loads gaps")
@@ -82,12 +84,13 @@ bench-cluster: build ## three nodes beside Apache Kafka's, which it installs, in
 
 # Everything that bench-vs-kafka needs, and what both of its targets have in common.
 VERSUS = kafka=$$(integration/bench/kafka.sh) && python=$$(integration/bench/kafka.sh python) && \
-	$(GO) run ./integration/bench -versus -kafka "$$kafka" -python "$$python" -out integration/bench/KAFKA.md -readme README.md
+	$(GO) run ./integration/bench -versus -kafka "$$kafka" -python "$$python" -out integration/bench/KAFKA.md -readme README.md \
+	-profiles bin/profiles -go $(GO)
 
-bench-vs-kafka: build ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes hours (ARGS="-loads raw")
+bench-vs-kafka: build-null ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes hours (ARGS="-loads raw")
 	$(VERSUS) -kafka-warm 5m $(ARGS)
 
-bench-vs-kafka-quick: build ## a part of that in less than ten minutes
+bench-vs-kafka-quick: build-null ## a part of that in less than ten minutes
 	$(VERSUS) -quick -kafka-warm 40s -within 8m30s -duration 1500ms -fill 512 $(ARGS)
 
 fmt: go ## format the Go files

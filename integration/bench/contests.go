@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,7 +15,6 @@ type contest struct {
 	quick       bool    // bench-vs-kafka-quick has it too
 	whole       bool    // it is one of the whole product, which -loads all runs
 	share       float64 // of Kafka's maximum; the rate comes from it
-	reads       bool    // the topic is filled once, before
 	slow        bool    // Kafka is long in coming to its speed
 	needsJars   bool
 	needsPython bool
@@ -219,6 +219,17 @@ var contests = func() []contest {
 	}
 	return all
 }()
+
+// onNull says whether the null sink runs the load too: where there is something to miss, unless it reads more than the newest
+// records, which are all that the null sink keeps. Three nodes of it would have nothing to replicate.
+func (c contest) onNull() bool {
+	tail := strings.HasPrefix(c.args, "raw-fetch")
+	return c.nodes == 1 && (!c.reads || tail) && c.hasTarget()
+}
+
+func (c contest) hasTarget() bool {
+	return slices.ContainsFunc(c.rows, func(r row) bool { return r.target != "" })
+}
 
 func withoutTargets(rows []row) (all []row) {
 	for _, r := range rows {

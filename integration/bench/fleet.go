@@ -21,7 +21,7 @@ type fleet struct {
 	args  func(id int) []string // of a node's command; ids count from 1
 }
 
-type nodePorts struct{ kafka, internal, gossip int }
+type nodePorts struct{ kafka, internal, gossip, http int }
 
 const (
 	fleetSize = 3
@@ -33,7 +33,7 @@ func newFleet(name, command, dir string, nodes int) (*fleet, error) {
 	f := &fleet{name: name}
 	for id := 1; id <= nodes; id++ {
 		var p nodePorts
-		for _, port := range []*int{&p.kafka, &p.internal, &p.gossip} {
+		for _, port := range []*int{&p.kafka, &p.internal, &p.gossip, &p.http} {
 			var err error
 			if *port, err = freePort(); err != nil {
 				return nil, err
@@ -54,11 +54,15 @@ const noRebalanceDelay = "group.initial.rebalance.delay.ms=0"
 
 // chroniks is a fleet of ours, with the defaults that users run.
 func (b *bench) chroniks(dir string, nodes int) (*fleet, error) {
-	command, err := filepath.Abs(filepath.Join(b.Bin, "chronik-server"))
+	return b.chronikFleet(ourName, "chronik-server", dir, nodes)
+}
+
+func (b *bench) chronikFleet(name, command, dir string, nodes int) (*fleet, error) {
+	command, err := filepath.Abs(filepath.Join(b.Bin, command))
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFleet(ourName, command, dir, nodes)
+	f, err := newFleet(name, command, dir, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +73,16 @@ func (b *bench) chroniks(dir string, nodes int) (*fleet, error) {
 	f.args = func(id int) []string {
 		p := f.ports[id-1]
 		flags := []string{
-			"--node-id", strconv.Itoa(id), "--data-dir", f.nodes[id-1].dir, "--bind-addr", "127.0.0.1", "--http-port", "0",
+			"--node-id", strconv.Itoa(id), "--data-dir", f.nodes[id-1].dir, "--bind-addr", "127.0.0.1", "--http-port", strconv.Itoa(p.http),
 			"--kafka-port", strconv.Itoa(p.kafka), "--raft-port", strconv.Itoa(p.internal), "--gossip-port", strconv.Itoa(p.gossip),
 			"--set", noRebalanceDelay,
 		}
 		if nodes > 1 {
 			flags = append(flags, "--join", strings.Join(join, ","), "--bootstrap-expect", strconv.Itoa(nodes),
 				"--cluster-key", "a key that is only of a benchmark")
+		}
+		if b.Profiles != "" { // which takes nothing as long as nobody asks for one
+			flags = append(flags, "--http-pprof")
 		}
 		return append(flags, b.Server...)
 	}
@@ -93,6 +100,8 @@ func (f *fleet) brokers() string {
 }
 
 func (f *fleet) cpu() (sum float64, err error) { return f.sum((*server).cpu) }
+
+func (f *fleet) written() (sum float64, err error) { return f.sum((*server).written) }
 
 func (f *fleet) memory(name string) (sum float64, err error) {
 	return f.sum(func(s *server) (float64, error) { return s.memory(name) })

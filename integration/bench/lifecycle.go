@@ -15,15 +15,18 @@ type measure struct {
 	name  string
 	nodes int
 	quick bool
+	round time.Duration // that a round takes on both sides, about
 	run   func(b *bench, p *pair) error
 }
 
+const restartMeasure = "stop and restart"
+
 var measures = []measure{
-	{"start", 1, true, (*bench).starting},
-	{"stop and restart", 1, false, (*bench).restarting},
-	{"topic creation", 1, false, (*bench).creation},
-	{"rebalance of 100 members", 1, false, (*bench).rebalance},
-	{"leader kill -9", fleetSize, false, func(b *bench, p *pair) error {
+	{"start", 1, true, 6 * time.Second, (*bench).starting},
+	{restartMeasure, 1, false, 20 * time.Second, (*bench).restarting},
+	{"topic creation", 1, false, 20 * time.Second, (*bench).creation},
+	{"rebalance of 100 members", 1, false, 30 * time.Second, (*bench).rebalance},
+	{"leader kill -9", fleetSize, false, 40 * time.Second, func(b *bench, p *pair) error {
 		if err := b.gapsTopics(p.kafkaFleet, p.oursFleet); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ type load struct {
 	beside   []beside      // what goes on meanwhile
 	warmup   time.Duration // more than the least of it, and the run is so much longer
 	fresh    bool          // each run has a topic of its own
+	reads    bool          // the topic is filled once, before
 	kafka    []string      // configs of Kafka's topic alone
 	promised string        // by Kafka, before it acknowledges
 }

@@ -43,6 +43,8 @@ type Config struct {
 	Python                    string // interpreter that has confluent-kafka
 	Fill, RestartFill         int    // MiB in a topic that is read, and in a node that starts
 	Readme                    string // file with a part for the table
+	Profiles                  string // folder for profiles of loads that miss a target
+	Go                        string // command that reads them
 }
 
 func main() {
@@ -84,6 +86,8 @@ func parse(args []string, messages io.Writer) (c Config, err error) {
 	fs.IntVar(&c.Fill, "fill", 4096, "with -versus: `MiB` in a topic that is read")
 	fs.IntVar(&c.RestartFill, "restart-fill", 20480, "with -versus: `MiB` in a node that is started again")
 	fs.StringVar(&c.Readme, "readme", "", "with -versus: `file` with a marked part for the rows that have a target")
+	fs.StringVar(&c.Profiles, "profiles", "", "with -versus: `folder` for profiles of Chronik under each load that misses a target; PROFILES.md beside -out says what they show")
+	fs.StringVar(&c.Go, "go", "go", "Go `command`, whose pprof reads them")
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}
@@ -107,8 +111,8 @@ func (c Config) check(rest []string) error {
 		return fmt.Errorf("-duration %s: write more than %s", c.Duration, leastWarmup)
 	case c.Fill < 1 || c.RestartFill < 1:
 		return errors.New("-fill and -restart-fill: write 1 or more")
-	case !c.Versus && (c.Quick || c.Bootstrap != "" || c.BootstrapKafka != "" || c.Readme != ""):
-		return errors.New("-quick, -bootstrap, -bootstrap-kafka and -readme need -versus")
+	case !c.Versus && (c.Quick || c.Bootstrap != "" || c.BootstrapKafka != "" || c.Readme != "" || c.Profiles != ""):
+		return errors.New("-quick, -bootstrap, -bootstrap-kafka, -readme and -profiles need -versus")
 	case (c.Bootstrap == "") != (c.BootstrapKafka == ""):
 		return errors.New("-bootstrap and -bootstrap-kafka: name the brokers of both sides, or of neither")
 	case c.Versus && c.Kafka == "" && c.Bootstrap == "":
@@ -124,7 +128,7 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{Config: c, ctx: ctx, progress: progress, result: newResult(durability, dir)}
+	b := &bench{Config: c, ctx: ctx, progress: progress, result: newResult(durability, dir), kept: map[subject]float64{}}
 	measure := b.all
 	switch {
 	case c.Versus:
@@ -162,7 +166,8 @@ type bench struct {
 	progress   io.Writer
 	null, real *server
 	result     *result
-	dataDir    string // of the sides that run now, where they run here
+	dataDir    string              // of the sides that run now, where they run here
+	kept       map[subject]float64 // bytes in the topic that runs have in common
 }
 
 func (b *bench) all(dir string) error {

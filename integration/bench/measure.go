@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 const topic = "bench"
@@ -23,6 +24,10 @@ type measured struct {
 	p50, p99       float64 // ms, of acknowledgements
 	end50, end99   float64 // ms, from a record's time to be sent until it is read
 	memory         float64 // MiB, resident after it
+	bytes          float64 // of records
+
+	clientShare, serverShare float64 // of the machine's CPU time while it ran, in percent
+	written                  float64 // MB/s, to disk
 }
 
 // load warms both servers up, has them take turns, and leaves nothing behind.
@@ -38,50 +43,64 @@ func (b *bench) load(l load) error {
 		}
 		subjects = append(subjects, s)
 	}
-	return b.turns(l, subjects...)
+	got, err := b.turns(l, subjects...)
+	if err == nil {
+		b.result.add(l, got[b.null], got[b.real], nil)
+	}
+	return errors.Join(err, b.leave(subjects...))
 }
 
-// turns has the subjects take turns. The last of them is what is measured, one before it what it is measured against.
-func (b *bench) turns(l load, subjects ...subject) error {
+// turns has the subjects take turns.
+func (b *bench) turns(l load, subjects ...subject) (map[subject][]measured, error) {
 	order := slices.Clone(subjects)
 	got := map[subject][]measured{}
-	for range b.Rounds {
+	for round := range b.Rounds {
 		for _, s := range order {
+			if round >= b.roundsOf(s) {
+				continue
+			}
 			m, err := b.turn(l, s)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			got[s] = append(got[s], m)
 		}
-		slices.Reverse(order) // neither is always the first
+		slices.Reverse(order) // none is always the first
 	}
-	b.result.add(l, got[subjects[0]][:len(got[subjects[0]])*(len(subjects)-1)], got[subjects[len(subjects)-1]])
-	if !l.fresh {
-		for _, s := range subjects {
-			if err := errors.Join(b.deleteTopic(s), b.settle()); err != nil {
-				return err
-			}
-		}
-	}
-	return b.ctx.Err()
+	return got, b.ctx.Err()
 }
 
-// turn is run, after which a load whose runs have each a topic of its own has left nothing to write or to delete to the
-// run of the other side.
+// mostKept is how many bytes a topic gets that several runs have in common, before it makes room for a new one: minutes of
+// load, which a JVM needs to be warm, fill any disk.
+const mostKept = 4 << 30
+
+// turn is run, on a topic that is there before it. A load whose runs have each a topic of its own has left nothing to write
+// or to delete to the run of the other side.
 func (b *bench) turn(l load, s subject) (m measured, err error) {
-	if l.fresh {
+	grows := b.Versus && !l.reads
+	if grows {
 		err = b.makeTopic(s, l.topicOf(s), topic)
 	}
 	if err == nil {
 		m, err = b.run(l, s)
 	}
-	if err == nil && l.fresh {
-		err = errors.Join(b.deleteTopic(s), b.settle())
+	b.kept[s] += m.bytes
+	if err == nil && grows && (l.fresh || b.kept[s] > mostKept) {
+		err = b.leave(s)
 	}
 	if err != nil {
 		return m, fmt.Errorf("%s: %w", s.label(), err)
 	}
 	return m, nil
+}
+
+// leave deletes the topic of a load where it is, also after one that failed: the next has another one of that name.
+func (b *bench) leave(subjects ...subject) (err error) {
+	for _, s := range subjects {
+		delete(b.kept, s)
+		err = errors.Join(err, b.deleteTopic(s, topic), b.settle())
+	}
+	return err
 }
 
 // prepare creates the topic, fills it where the load reads, and warms the server up.
@@ -132,20 +151,13 @@ type benchThroughput struct {
 
 // run is one run of a load; the CPU time counts over all of it, as its bytes do.
 func (b *bench) run(l load, s subject) (m measured, err error) {
-	before, err := s.cpu()
-	if err != nil {
-		return m, err
-	}
-	r, err := b.drive(l, s)
-	if err != nil {
-		return m, err
-	}
-	after, err := s.cpu()
+	r, u, err := b.drive(l, s)
 	if err != nil {
 		return m, err
 	}
 	t, bytes := r.counts()
-	m = measured{mbps: t.MBPerSec, p50: t.Latency.P50, p99: t.Latency.P99, cpuPerGB: (after - before) / (bytes / 1e9)}
+	m = measured{mbps: t.MBPerSec, p50: t.Latency.P50, p99: t.Latency.P99, cpuPerGB: u.server / (bytes / 1e9), bytes: bytes,
+		clientShare: u.share(u.client), serverShare: u.share(u.server), written: u.written / 1e6 / u.took}
 	if r.Produce != nil && r.Consume != nil {
 		m.end50, m.end99 = r.Consume.Latency.P50, r.Consume.Latency.P99
 	}
@@ -157,18 +169,20 @@ func (b *bench) run(l load, s subject) (m measured, err error) {
 }
 
 // drive runs the load's client, and what goes on beside it.
-func (b *bench) drive(l load, s subject) (r *benchReport, err error) {
+func (b *bench) drive(l load, s subject) (r *benchReport, u usage, err error) {
 	for _, begin := range l.beside {
 		end, beginErr := begin(b, l, s)
 		if beginErr != nil {
-			return nil, errors.Join(beginErr, err)
+			return nil, u, errors.Join(beginErr, err)
 		}
 		defer func() { err = errors.Join(err, end()) }()
 	}
-	if l.by != nil {
-		return l.by(b, l, s)
+	by := l.by
+	if by == nil {
+		by = (*bench).chronikBench
 	}
-	return b.chronikBench(l, s)
+	u, err = using(s, func() (err error) { r, err = by(b, l, s); return err })
+	return r, u, err
 }
 
 // counts returns what was measured, and the bytes of the whole run, warm-up included.
@@ -221,11 +235,15 @@ func (l load) topicOf(s subject) []string {
 	return flags
 }
 
-func (b *bench) deleteTopic(s subject) error {
+// deleteTopic deletes a topic where it is.
+func (b *bench) deleteTopic(s subject, name string) error {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	return admin(s, func(a *kadm.Client) error {
-		_, err := a.DeleteTopic(ctx, topic)
+		_, err := a.DeleteTopic(ctx, name)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return nil
+		}
 		return err
 	})
 }

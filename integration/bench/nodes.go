@@ -91,7 +91,11 @@ func (b *bench) nodeLoads(kafka, ours *fleet) error {
 			}
 		}
 		warm = 0 // the others do with a run of their own
-		if err := b.turns(l, kafka, ours); err != nil {
+		got, err := b.turns(l, kafka, ours)
+		if err == nil {
+			b.result.add(l, got[kafka], got[ours], nil)
+		}
+		if err := errors.Join(err, b.leave(kafka, ours)); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}

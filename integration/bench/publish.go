@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,10 @@ func (b *bench) publish(text string) error {
 		return err
 	}
 	err = errors.Join(os.WriteFile(base+".csv", []byte(figures.String()), 0o644), os.WriteFile(base+".svg", []byte(plot.String()), 0o644))
+	if b.Profiles != "" {
+		text := b.result.profilesText(filepath.Base(b.Out))
+		err = errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(b.Out), profilesFile), []byte(text), 0o644))
+	}
 	if b.Readme == "" {
 		return err
 	}
@@ -38,22 +43,20 @@ func (b *bench) publish(text string) error {
 // csv writes a line for each round of each row, and one for a row of text.
 func (r *result) csv(w *strings.Builder) error {
 	c := csv.NewWriter(w)
-	head := []string{"load", "measure", "unit", "target", "promised by Kafka", "round", "Kafka", "Chronik", "Chronik / Kafka in %"}
+	head := []string{"load", "measure", "unit", "target", "promised by Kafka", "round", "Kafka", "Chronik", "Chronik / Kafka in %", nullName,
+		"client's CPU in %", "Chronik's CPU in %", "Chronik to disk in MB/s"}
 	if err := c.Write(head); err != nil {
 		return err
 	}
 	for _, e := range r.entries {
 		row := []string{e.load, e.measure, e.unit, e.target, e.promised}
 		if len(e.real) == 0 {
-			if err := c.Write(append(row, "", e.text.against, e.text.real, e.text.ratio)); err != nil {
+			if err := c.Write(append(row, "", e.text.against, e.text.real, e.text.ratio, "", "", "", "")); err != nil {
 				return err
 			}
 		}
 		for i, v := range e.real {
-			line := append(slices.Clone(row), strconv.Itoa(i+1), "", number(v), "")
-			if i < len(e.against) {
-				line[6], line[8] = number(e.against[i]), number(100*v/e.against[i])
-			}
+			line := append(slices.Clone(row), strconv.Itoa(i+1), at(e.against, i), number(v), at(e.ratios(), i), at(e.null, i), at(e.client, i), at(e.server, i), at(e.written, i))
 			if err := c.Write(line); err != nil {
 				return err
 			}
@@ -61,6 +64,14 @@ func (r *result) csv(w *strings.Builder) error {
 	}
 	c.Flush()
 	return c.Error()
+}
+
+// at is a round's figure, empty where there is none.
+func at(figures []float64, round int) string {
+	if round >= len(figures) {
+		return ""
+	}
+	return number(figures[round])
 }
 
 // number is empty where it is unknown.
@@ -183,6 +194,11 @@ func (r *result) summary(base string) string {
 			with = append(with, e)
 		}
 	}
-	return fmt.Sprintf("Measured on %s with %s: medians, with the least and the greatest of the runs.\nAll rows: [table](%s.md), [figures of every run](%s.csv), [plot](%s.svg).\n\n%s",
-		r.began.UTC().Format("2006-01-02"), r.machine, base, base, base, r.rows(with))
+	profiles := ""
+	if len(r.profiles) > 0 {
+		profiles = fmt.Sprintf(", [profiles of what misses its target](%s)", path.Join(path.Dir(base), profilesFile))
+	}
+	return fmt.Sprintf("Measured on %s with %s: medians, with the least and the greatest of the runs.\n"+
+		"All rows: [table](%s.md), [figures of every run](%s.csv), [plot](%s.svg)%s.\n\n%s",
+		r.began.UTC().Format("2006-01-02"), r.machine, base, base, base, profiles, r.rows(with))
 }

@@ -29,6 +29,9 @@ type entry struct {
 	load, measure, unit, target string
 	promised                    string    // by what it is measured against, before it acknowledges; empty: the table does not ask
 	against, real               []float64 // of the rounds, in pairs when both are there
+	null                        []float64 // of the null sink, in the first of the rounds, where the table asks
+	client, server              []float64 // in percent of the machine's CPU time, while ours ran
+	written                     []float64 // MB/s, by ours to disk
 	ratio                       bool      // what counts is ours as a share of the other's, pair by pair
 	text                        cells     // instead of the figures
 }
@@ -44,9 +47,12 @@ func (e entry) what() string {
 }
 
 // ratios are in percent, one of each round, whose two runs met the same machine.
-func (e entry) ratios() (all []float64) {
-	for i := range min(len(e.real), len(e.against)) {
-		all = append(all, 100*e.real[i]/e.against[i])
+func (e entry) ratios() []float64 { return percents(e.real, e.against) }
+
+// percents are the one's as shares of the other's, pair by pair.
+func percents(ones, others []float64) (all []float64) {
+	for i := range min(len(ones), len(others)) {
+		all = append(all, 100*ones[i]/others[i])
 	}
 	return all
 }
@@ -67,11 +73,12 @@ func (e entry) cells() cells {
 
 // markdown is the row. The target of a column that has none is empty.
 func (e entry) markdown() string {
-	c, promised := e.cells(), ""
+	c, promised, null := e.cells(), "", ""
 	if e.promised != "" {
 		promised = e.promised + " | "
+		null = fmt.Sprintf(" %s | %s |", e.nullCell(), e.bound())
 	}
-	return fmt.Sprintf("| %s | %s%s | %s%s | %s | %s |", e.what(), e.target, verdict(e.target, c.real, c.ratio), promised, c.against, c.real, c.ratio)
+	return fmt.Sprintf("| %s | %s%s | %s%s | %s | %s |%s", e.what(), e.target, verdict(e.target, c.real, c.ratio), promised, c.against, c.real, c.ratio, null)
 }
 
 // result is the table as it grows.
@@ -82,6 +89,7 @@ type result struct {
 	busy     []string // the machine's load averages at the beginning and at the end
 	notes    []string // of how it was measured
 	entries  []entry
+	profiles []profiled
 	promised string  // by the other side at rows of text, where the table asks
 	one      float64 // MB/s with one partition, to compare with
 }
@@ -118,14 +126,19 @@ func verdict(target, real, ratio string) string {
 	if is == want || is > want == atLeast {
 		return ": met"
 	}
-	return ": **missed**"
+	return missed
 }
 
+const missed = ": **missed**"
+
 // add adds the rows of a load.
-func (r *result) add(l load, null, real []measured) {
+func (r *result) add(l load, against, real, null []measured) {
 	for _, row := range l.rows {
 		e := entry{load: l.name, measure: row.text, unit: row.unit, target: row.target, promised: l.promised,
-			against: each(null, row.value), real: each(real, row.value), ratio: row.ratio}
+			against: each(against, row.value), real: each(real, row.value), null: each(null, row.value), ratio: row.ratio,
+			client:  each(real, func(m measured) float64 { return m.clientShare }),
+			server:  each(real, func(m measured) float64 { return m.serverShare }),
+			written: each(real, func(m measured) float64 { return m.written })}
 		if e.target != "" && !strings.ContainsAny(e.target, "%/") {
 			e.target += " " + row.unit
 		}
@@ -234,13 +247,15 @@ func field(file, name string) string {
 	return ""
 }
 
+const memoryFileSystem = "tmpfs"
+
 func fileSystem(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
 		return "an unknown file system"
 	}
 	names := map[int64]string{unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs",
-		unix.TMPFS_MAGIC: "tmpfs", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs"}
+		unix.TMPFS_MAGIC: memoryFileSystem, unix.OVERLAYFS_SUPER_MAGIC: "overlayfs"}
 	if name, ok := names[int64(st.Type)]; ok {
 		return name
 	}

@@ -17,8 +17,9 @@ import (
 // A subject is what a load is run on.
 type subject interface {
 	label() string
-	brokers() string       // addresses, with commas
-	cpu() (float64, error) // seconds that it has used
+	brokers() string           // addresses, with commas
+	cpu() (float64, error)     // seconds that it has used
+	written() (float64, error) // bytes that it has had written to disk
 	memory(name string) (float64, error)
 }
 
@@ -135,15 +136,23 @@ func (s *server) cpu() (float64, error) {
 
 // memory is a line of /proc/PID/status in MiB, as VmRSS or VmHWM.
 func (s *server) memory(name string) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	kib, err := s.proc("status", name)
+	return kib / 1024, err
+}
+
+func (s *server) written() (float64, error) { return s.proc("io", "write_bytes") }
+
+// proc is a line of one of the files in /proc/PID.
+func (s *server) proc(file, name string) (float64, error) {
+	path := fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, file)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
-			return kib / 1024, err
+			return strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
 		}
 	}
-	return 0, fmt.Errorf("/proc/PID/status has no %s", name)
+	return 0, fmt.Errorf("%s has no %s", path, name)
 }

@@ -21,8 +21,14 @@ var besideKafka = table{"Beside Apache Kafka",
 		"other, in turn. Medians with the least and the greatest of the rounds; a ratio is the median of the ratios of each\n" +
 		"pair of runs. CPU and memory are the brokers'. **Chronik always syncs to disk before it acknowledges**; the column\n" +
 		"*promised* says whether Kafka did. Each run has a new topic that keeps everything, and no run leaves another one\n" +
-		"anything to write. Transactions are not in it, because Chronik does not serve them yet.\n",
-	"promised by Kafka | Kafka | Chronik, synced | Chronik / Kafka"}
+		"anything to write; runs over 1,000 partitions share a topic of some GiB. What is in no memory the system was made to\n" +
+		"forget before the run: ten times the memory's size would fit on few disks and come to the same. Transactions are not in\n" +
+		"the table, because Chronik does not serve them yet.\n\n" +
+		"The *null sink* is Chronik built to write nothing to disk: what it reaches in turn with the others, with the same client, no\n" +
+		"disk would let Chronik pass on this machine. It runs the loads of one node that have a target, but for reads of more\n" +
+		"than the newest records, which are all that it keeps. A row that misses its target says what bounds it: whether the null sink\n" +
+		"would meet it, who took the machine's CPU time, and how much went to disk. `PROFILES.md` shows what Chronik did then.\n",
+	"promised by Kafka | Kafka | Chronik, synced | Chronik / Kafka | null sink | what bounds a miss"}
 
 const (
 	notSynced = "not synced"
@@ -32,6 +38,7 @@ const (
 // A pair is the two sides. The fleets are nil where the brokers are elsewhere.
 type pair struct {
 	kafka, ours           subject
+	null                  subject // nil where it has none
 	kafkaFleet, oursFleet *fleet
 	nodes                 int
 	kafkaRecords          float64 // the most that Kafka takes in a second
@@ -44,14 +51,23 @@ func (b *bench) versus(dir string) (err error) {
 		return b.elsewhere()
 	}
 	b.result.note("Kafka's settings: %s; JVM: %s, heap %s, as in its start script", strings.Join(kafkaSettings(1), ", "), kafkaJVM, b.KafkaHeap)
-	for _, nodes := range []int{1, fleetSize} {
-		err = errors.Join(err, b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", nodes)), nodes))
+	plans := b.plans()
+	if err := b.prepareDisk(dir, plans); err != nil {
+		return err
+	}
+	speed, err := diskSpeed(dir)
+	if err != nil {
+		return err
+	}
+	b.result.note("the disk takes %.0f MB/s of synced writes of 1 MiB, of which two are under way", speed)
+	for _, plan := range plans {
+		err = errors.Join(err, b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", plan.nodes)), plan))
 	}
 	return err
 }
 
-func (b *bench) versusNodes(dir string, nodes int) (err error) {
-	loads, measures := b.picked(nodes), b.pickedMeasures(nodes)
+func (b *bench) versusNodes(dir string, plan plan) (err error) {
+	loads, measures, nodes := plan.loads, plan.measures, plan.nodes
 	if len(loads)+len(measures) == 0 || b.ctx.Err() != nil {
 		return b.ctx.Err()
 	}
@@ -63,7 +79,15 @@ func (b *bench) versusNodes(dir string, nodes int) (err error) {
 		return err
 	}
 	p.kafka, p.ours, b.dataDir = p.kafkaFleet, p.oursFleet, dir
-	for _, f := range []*fleet{p.kafkaFleet, p.oursFleet} {
+	fleets := []*fleet{p.kafkaFleet, p.oursFleet}
+	if slices.ContainsFunc(loads, contest.onNull) {
+		null, err := b.chronikFleet(nullName, "chronik-server-null", filepath.Join(dir, "null"), nodes)
+		if err != nil {
+			return err
+		}
+		p.null, fleets = null, append(fleets, null)
+	}
+	for _, f := range fleets {
 		defer f.kill()
 		if err := errors.Join(f.start(b.ctx), f.ready(b.ctx)); err != nil {
 			return err
@@ -159,7 +183,16 @@ func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {
 			return err
 		}
 	}
-	for _, s := range []subject{p.kafka, p.ours} {
+	subjects := []subject{p.kafka, p.ours}
+	if p.null != nil && c.onNull() {
+		subjects = append(subjects, p.null)
+	}
+	defer func() {
+		for _, s := range subjects {
+			err = errors.Join(err, b.deleteTopic(s, coldTopic), b.leave(s))
+		}
+	}()
+	for _, s := range subjects {
 		if c.reads {
 			if err := b.fill(s, l.topicOf(s), topic); err != nil {
 				return err
@@ -169,14 +202,23 @@ func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {
 			return err
 		}
 	}
-	if err := b.turns(l, p.kafka, p.ours); err != nil {
+	got, err := b.turns(l, subjects...)
+	if err != nil {
 		return err
 	}
+	b.result.add(l, got[p.kafka], got[p.ours], got[p.null])
 	if l.name == maximumLoad {
-		last := b.result.entries[len(b.result.entries)-len(l.rows)]
-		p.kafkaRecords = median(last.against) * 1e6 / 1024
+		p.kafkaRecords = median(each(got[p.kafka], func(m measured) float64 { return m.mbps })) * 1e6 / 1024
 	}
-	return nil
+	return b.profile(p, l)
+}
+
+// roundsOf is in how many rounds a side takes part. A quick run has a short look at the null sink.
+func (b *bench) roundsOf(s subject) int {
+	if b.Quick && s.label() == nullName {
+		return min(2, b.Rounds)
+	}
+	return b.Rounds
 }
 
 // atShare is a load at a share of the rate that Kafka takes at most, which is measured when it is not known yet.
@@ -195,12 +237,15 @@ func (b *bench) atShare(p *pair, c contest) (load, error) {
 	return l, nil
 }
 
-// warm runs a load on one side until its figures stand still, or for the bound. It takes half of that at least: a JVM stands
+// warm runs a load on one side until its figures stand still, or for the bound. Kafka takes half of that at least: a JVM stands
 // still for a while too before it has compiled what counts.
 func (b *bench) warm(l load, s subject, bound time.Duration) error {
 	var figures []float64
-	began := time.Now()
-	for len(figures) == 0 || time.Since(began) < bound/2 || !still(figures) && time.Since(began) < bound {
+	began, least := time.Now(), time.Duration(0)
+	if s.label() == kafkaName {
+		least = bound / 2
+	}
+	for len(figures) == 0 || time.Since(began) < least || !still(figures) && time.Since(began) < bound {
 		m, err := b.turn(l, s)
 		if err != nil {
 			return err
@@ -281,6 +326,7 @@ type remote struct{ name, bootstrap string }
 func (r remote) label() string                  { return r.name }
 func (r remote) brokers() string                { return r.bootstrap }
 func (r remote) cpu() (float64, error)          { return unknown, nil }
+func (r remote) written() (float64, error)      { return unknown, nil }
 func (r remote) memory(string) (float64, error) { return unknown, nil }
 
 // pickedMeasures are those that need fleets of their own, or change them.

@@ -100,6 +100,7 @@ func TestFlagErrors(t *testing.T) {
 		{"-nothing", "not defined"},
 		{"-quick", "need -versus"},
 		{"-bootstrap a:1", "need -versus"},
+		{"-profiles a", "need -versus"},
 		{"-versus", "-versus needs -kafka"},
 		{"-versus -bootstrap a:1", "of both sides, or of neither"},
 		{"-versus -kafka jars -fill 0", "-fill"},
@@ -233,10 +234,14 @@ func sample() *result {
 	r := &result{table: besideKafka, began: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), machine: "2 CPUs", busy: []string{"1 2 3", "4 5 6"}, promised: notSynced}
 	r.note("a note")
 	l := load{name: "raw", rows: produced("150 % of Kafka", "0.55"), promised: notSynced}
-	r.add(l, []measured{{mbps: 100, cpuPerGB: 1, memory: 1000}, {mbps: 200, cpuPerGB: 2, memory: 1000}}, []measured{{mbps: 300, cpuPerGB: 0.5, memory: 10}, {mbps: 300, cpuPerGB: 0.6, memory: 10}})
+	r.add(l, []measured{{mbps: 100, cpuPerGB: 1, memory: 1000}, {mbps: 200, cpuPerGB: 2, memory: 1000}}, []measured{{mbps: 300, cpuPerGB: 0.5, memory: 10}, {mbps: 300, cpuPerGB: 0.6, memory: 10}}, []measured{{mbps: 330, cpuPerGB: 0.4, memory: 10}})
+	cpu := measured{mbps: 100, clientShare: 70, serverShare: 20, written: 150}
+	r.add(load{name: "slow", rows: compared(mbps("150 % of Kafka")), promised: notSynced}, []measured{{mbps: 80}}, []measured{cpu}, []measured{{mbps: 110}})
+	r.add(load{name: "synced", rows: compared(p50("0.8")), promised: synced}, []measured{{p50: 2}}, []measured{{p50: 1, clientShare: 10, serverShare: unknown, written: unknown}}, []measured{{p50: 0.5}})
 	l = load{name: "elsewhere & <far>", rows: compared(p99("at most 40 % of Kafka"), cpuPerGB("")), promised: synced}
-	r.add(l, []measured{{p99: 10, cpuPerGB: unknown}}, []measured{{p99: 5, cpuPerGB: unknown}})
+	r.add(l, []measured{{p99: 10, cpuPerGB: unknown}}, []measured{{p99: 5, cpuPerGB: unknown, clientShare: unknown}}, nil)
 	r.line("leader kill -9", "2 s", "9 s", "0.1 s", "")
+	r.profiles = []profiled{{"slow", []string{"throughput: target 150 % of Kafka; Chronik 100 MB/s 125 %"}, []top{{"CPU time", "1.5s", []function{{"50.00%", "60.00%", "copy"}}}}}}
 	return r
 }
 
@@ -252,7 +257,7 @@ func TestGolden(t *testing.T) {
 	if err := xml.Unmarshal([]byte(plot.String()), new(struct{})); err != nil {
 		t.Errorf("the plot: %v", err)
 	}
-	for name, got := range map[string]string{"sample.md": r.text(nil), "sample.csv": figures.String(), "sample.svg": plot.String(), "summary.md": r.summary("bench/KAFKA")} {
+	for name, got := range map[string]string{"sample.md": r.text(nil), "sample.csv": figures.String(), "sample.svg": plot.String(), "summary.md": r.summary("bench/KAFKA"), "profiles.md": r.profilesText("KAFKA.md")} {
 		file := filepath.Join("testdata", name)
 		if os.Getenv("GOLDEN") != "" {
 			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func planned(t *testing.T, args string) *bench {
+	t.Helper()
+	c, err := parse(strings.Fields("-versus -kafka jars -python p "+args), new(bytes.Buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{Config: c, progress: new(bytes.Buffer)}
+}
+
+func TestQuickTakesTenMinutes(t *testing.T) {
+	b := planned(t, "-quick -kafka-warm 40s -duration 1500ms -fill 512 -profiles p")
+	if got := b.takes(b.plans()); got < 5*time.Minute || got > 10*time.Minute {
+		t.Error(got)
+	}
+	if got := planned(t, "").takes(planned(t, "").plans()); got < time.Hour || got > 6*time.Hour {
+		t.Errorf("all: %s", got)
+	}
+}
+
+func TestRoom(t *testing.T) {
+	for _, c := range []struct {
+		args        string
+		least, most int64 // GiB
+	}{
+		{"-loads ^restart$", 4, 4},
+		{"-loads restart -restart-fill 20480", 24, 24},
+		{"-loads cold -fill 1024 -duration 1s", 12, 16},
+		{"-loads cold -fill 10240 -duration 1s", 30, 36},
+		{"", 30, 60},
+	} {
+		b := planned(t, c.args)
+		if got := b.room(b.plans()) >> 30; got < c.least || got > c.most {
+			t.Errorf("%q: %d GiB", c.args, got)
+		}
+	}
+}
+
+func TestTooLittleRoom(t *testing.T) {
+	b := planned(t, "-loads restart -restart-fill 4000000000")
+	dir := t.TempDir()
+	err := b.prepareDisk(dir, b.plans())
+	if err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Error(err)
+	}
+}
+
+func TestNullSinkRunsWhatHasATarget(t *testing.T) {
+	for _, c := range contests {
+		switch {
+		case c.name == maximumLoad, strings.HasPrefix(c.name, "raw fetch"):
+			if !c.onNull() {
+				t.Errorf("%q is not run on the null sink", c.name)
+			}
+		case c.nodes > 1, strings.Contains(c.name, "consume"):
+			if c.onNull() {
+				t.Errorf("%q is run on the null sink", c.name)
+			}
+		}
+	}
+}
+
+func TestDiskSpeed(t *testing.T) {
+	if got, err := diskSpeed(t.TempDir()); err != nil || got <= 0 {
+		t.Error(got, err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	n := 0
+	u, err := using(remote{}, func() error {
+		for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); n++ {
+		}
+		return nil
+	})
+	if err != nil || !math.IsNaN(u.server) || u.client <= 0 || u.took < 0.02 || u.share(u.client) <= 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+func TestReadTop(t *testing.T) {
+	text := "File: chronik-server\nType: cpu\nDuration: 2s, Total samples = 1.50s (75.00%)\n" +
+		"Showing nodes accounting for 1.20s, 80.00% of 1.50s total\nDropped 10 nodes (cum <= 0.01s)\n" +
+		"      flat  flat%   sum%        cum   cum%\n" +
+		"     0.90s 60.00% 60.00%      0.90s 60.00%  internal/runtime/syscall.Syscall6\n" +
+		"     0.30s 20.00% 80.00%      1.20s 80.00%  chronik/wal.(*Log).put (inline)\n"
+	got := readTop(text)
+	want := []function{{"60.00%", "60.00%", "internal/runtime/syscall.Syscall6"}, {"20.00%", "80.00%", "chronik/wal.(*Log).put"}}
+	if got.total != "1.50s" || !slices.Equal(got.functions, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := slug("raw, 16 x 5 x 1 KiB, Kafka with flush.messages=1"); got != "raw-16-x-5-x-1-kib-kafka-with-flush-messages-1" {
+		t.Error(got)
+	}
+}
