@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -27,13 +28,14 @@ type blow struct {
 	times       int // of ours
 	p50, target string
 	patient     bool // the producer has the timeouts that its client has by default
+	sudden      bool // strike does not wait for the node's end
 }
 
 var blows = []blow{
-	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", true},
-	{"held still, so that nothing is refused (SIGSTOP), producer's timeouts 2 s", hold, goOn, 10, "", "3 s", false},
-	{"held still (SIGSTOP), the client's own timeouts of 20 s", hold, goOn, 2, "", "", true},
-	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", true},
+	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", true, true},
+	{"held still, so that nothing is refused (SIGSTOP), producer's timeouts 2 s", hold, goOn, 10, "", "3 s", false, true},
+	{"held still (SIGSTOP), the client's own timeouts of 20 s", hold, goOn, 2, "", "", true, true},
+	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", true, false},
 }
 
 func hold(s *server) error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
@@ -66,58 +68,88 @@ func (b *bench) gapsTopics(fleets ...*fleet) error {
 }
 
 func (b *bench) gapsOf(blow blow, kafka, ours *fleet) error {
-	var text [2][2]string
+	var text [2][3]string
 	for i, f := range []*fleet{kafka, ours} {
 		times := blow.times
 		if f == kafka {
 			times = max(2, times/4)
 		}
-		gaps, err := b.strikes(f, blow, times)
+		gaps, anew, err := b.strikes(f, blow, times)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", f.name, blow.name, err)
 		}
-		text[i] = [2]string{
-			fmt.Sprintf("%s s (%s to %s)", digits(median(gaps)), digits(slices.Min(gaps)), digits(slices.Max(gaps))),
-			fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)),
-		}
+		text[i] = [3]string{spread(gaps, "s"), fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)), spread(anew, "s")}
 	}
 	what := "leader " + blow.name + ": longest time without an acknowledgement, per partition, "
 	b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "")
 	b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "")
+	if blow.sudden {
+		b.result.line("leader "+blow.name+": until another node leads its partitions", "", text[0][2], text[1][2], "")
+	}
 	return nil
 }
 
-// strikes are the gaps in seconds, the shortest first, of every partition that the struck nodes led.
-func (b *bench) strikes(f *fleet, blow blow, times int) (all []float64, err error) {
+// strikes are the gaps in seconds, the shortest first, of every partition that the struck nodes led, and how long it took each
+// time until other nodes led these: a client's own timeouts are not in that.
+func (b *bench) strikes(f *fleet, blow blow, times int) (all, anew []float64, err error) {
 	p, err := b.pulse(f, blow.patient)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
 	for i := range times {
 		if err := f.recover(b.ctx, gapsTopic); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		id := i%fleetSize + 1
 		led, err := f.leads(b.ctx, id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.forget()
+		begin := time.Now()
 		if err := blow.strike(f.nodes[id-1]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		if err := f.ledWithout(b.ctx, id); err != nil {
+			return nil, nil, err
+		}
+		anew = append(anew, time.Since(begin).Seconds())
 		if err := p.beats(b.ctx, led); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, p.longest(led)...)
 		if err := blow.heal(b, f, id); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		fmt.Fprintf(b.progress, "%-50s %-8s node %d: %.2f s at most\n", blow.name, f.name, id, slices.Max(p.longest(led)))
+		fmt.Fprintf(b.progress, "%-50s %-8s node %d: %.2f s at most, led anew after %.2f s\n",
+			blow.name, f.name, id, slices.Max(p.longest(led)), anew[i])
 	}
 	slices.Sort(all)
-	return all, nil
+	return all, anew, nil
+}
+
+// ledWithout waits until the other nodes say that none of the partitions is led by node id, or by nobody.
+func (f *fleet) ledWithout(ctx context.Context, id int) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.nodes[id%len(f.nodes)].addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	rq := kmsg.NewPtrMetadataRequest()
+	rq.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(gapsTopic)}}
+	return until(ctx, "other leaders", func(ctx context.Context) (bool, error) {
+		answer, err := client.SeedBrokers()[0].Request(ctx, rq)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range answer.(*kmsg.MetadataResponse).Topics[0].Partitions {
+			if p.Leader == int32(id) || p.Leader < 0 {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 }
 
 // leads are the partitions that a node leads.
