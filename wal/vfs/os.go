@@ -24,15 +24,6 @@ func OS(dir string) (FS, error) {
 	return &osFS{root}, nil
 }
 
-// Sub returns the directory name of f, which must exist, as a file system of its own.
-func (f *osFS) Sub(name string) (FS, error) {
-	root, err := f.root.OpenRoot(name)
-	if err != nil {
-		return nil, err
-	}
-	return &osFS{root}, nil
-}
-
 // Close lets go of the directory; open files stay usable.
 func (f *osFS) Close() error { return f.root.Close() }
 
