@@ -3,6 +3,7 @@ package metalog
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/google/uuid"
@@ -21,7 +22,11 @@ type Contents struct {
 // Load reads the directory of a stopped metalog as a start of its node would, and changes nothing. It fails where that
 // start would. Entries that no other node has seen yet count: in a cluster of one there are no others, and a node of a larger
 // one cannot tell.
-func Load(dir string) (c Contents, err error) {
+func Load(dir string) (Contents, error) { return LoadAt(dir, math.MaxInt64) }
+
+// LoadAt is Load without the entries after index, for who compares nodes of which one knows of more. What a snapshot holds, or a
+// plain file of metadata, cannot be had without.
+func LoadAt(dir string, index image.Index) (c Contents, err error) {
 	if v, err := examineFile(dir); v != nil || err != nil {
 		return v.contents(), err
 	}
@@ -35,11 +40,11 @@ func Load(dir string) (c Contents, err error) {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	st := &store{path: path, under: under, failure: newFailure()}
-	c, err = load(dir, st)
+	c, err = load(dir, st, uint64(index))
 	return c, errors.Join(err, st.Close())
 }
 
-func load(dir string, st *store) (c Contents, err error) {
+func load(dir string, st *store, end uint64) (c Contents, err error) {
 	stored, err := st.identity()
 	if err != nil {
 		return c, err
@@ -59,7 +64,7 @@ func load(dir string, st *store) (c Contents, err error) {
 	if err != nil {
 		return c, err
 	}
-	for index := n.index + 1; index <= last; index++ {
+	for index := n.index + 1; index <= min(last, end); index++ {
 		if c.Image, err = replay(st, index, c.Image); err != nil {
 			return c, err
 		}

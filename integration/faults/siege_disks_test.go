@@ -2,11 +2,13 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"chronik/cluster/partlog"
@@ -21,6 +23,7 @@ import (
 
 // A disk is what a node has kept when it is stopped.
 type disk struct {
+	dir   string
 	node  image.BrokerID
 	index image.Index // of the metadata
 	hash  [sha256.Size]byte
@@ -46,10 +49,39 @@ func (r *siege) end() {
 		}
 		disks = append(disks, d)
 	}
+	if err := sameIndex(disks); err != nil {
+		r.t.Fatal(err)
+	}
 	r.report(compareDisks(disks, r.history.seenLogs()))
 	for _, log := range disks[0].logs {
 		r.count("batches compared on all disks", int64(len(log)))
 	}
+}
+
+// sameIndex takes from each disk the metadata as of what the last of them has: the nodes did not all stop at once, and one may have
+// been told of an entry that another one was not.
+func sameIndex(disks []*disk) error {
+	least := slices.MinFunc(disks, func(a, b *disk) int { return cmp.Compare(a.index, b.index) }).index
+	for _, d := range disks {
+		if d.index == least {
+			continue
+		}
+		meta, err := metalog.LoadAt(filepath.Join(d.dir, "metalog"), least)
+		if err != nil {
+			return err
+		}
+		if d.index, d.hash, err = summarize(meta.Image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summarize is the image's index and a hash of all that it holds.
+func summarize(img *image.Image) (image.Index, [sha256.Size]byte, error) {
+	var encoded bytes.Buffer
+	err := img.Encode(&encoded)
+	return img.Index(), sha256.Sum256(encoded.Bytes()), err
 }
 
 // compareDisks says how disks differ from the first, and from what clients were shown.
@@ -90,11 +122,10 @@ func readDisk(dir string) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	var encoded bytes.Buffer
-	if err := meta.Image.Encode(&encoded); err != nil {
+	d := &disk{dir: dir, node: meta.NodeID, logs: map[partitionKey][]seenBatch{}}
+	if d.index, d.hash, err = summarize(meta.Image); err != nil {
 		return nil, err
 	}
-	d := &disk{meta.NodeID, meta.Image.Index(), sha256.Sum256(encoded.Bytes()), map[partitionKey][]seenBatch{}}
 	broker, err := config.CompileBroker(nil, nil, nil)
 	if err != nil {
 		return nil, err
