@@ -125,9 +125,9 @@ func (b *bench) manyPartitions(_, ours *fleet) error {
 	return nil
 }
 
-// oneEach waits until a record is acknowledged in every partition.
+// oneEach waits until a record is acknowledged in every partition. Brokers may hear of a new topic later than who made it.
 func (f *fleet) oneEach(ctx context.Context, partitions int32, topics ...string) error {
-	client, err := f.client()
+	client, err := f.client(kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (b *bench) run(l load, s subject) (m measured, err error) {
 	if m.memory, err = s.memory("VmRSS"); err != nil {
 		return m, err
 	}
-	fmt.Fprintf(b.progress, "%-50s %-4s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
+	fmt.Fprintf(b.progress, "%-50s %-9s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
 	return m, nil
 }
 

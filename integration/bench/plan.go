@@ -107,6 +107,6 @@ func (b *bench) prepareDisk(dir string, plans []plan) error {
 	for _, p := range plans {
 		loads += len(p.loads) + len(p.measures)
 	}
-	fmt.Fprintf(b.progress, "%d loads and measures: about %s; at most %d GiB at a time in %s\n", loads, b.takes(plans).Round(time.Minute), need/gib+1, dir)
+	fmt.Fprintf(b.progress, "%d loads and measures: about %s; at most %d GiB at a time in %s\n", loads, max(time.Minute, b.takes(plans).Round(time.Minute)), need/gib+1, dir)
 	return nil
 }
