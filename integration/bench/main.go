@@ -137,6 +137,9 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 		b.result.table, measure = threeNodes, b.nodes
 	}
 	err = measure(dir)
+	if err != nil && len(b.result.entries) == 0 {
+		return err // the table of the last run is better than an empty one
+	}
 	b.result.end()
 	text := b.result.text(err)
 	fmt.Fprint(out, text)

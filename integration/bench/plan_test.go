@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -101,5 +104,23 @@ func TestReadTop(t *testing.T) {
 	}
 	if got := slug("raw, 16 x 5 x 1 KiB, Kafka with flush.messages=1"); got != "raw-16-x-5-x-1-kib-kafka-with-flush-messages-1" {
 		t.Error(got)
+	}
+}
+
+// A run that is refused leaves the table of the last one.
+func TestRefusedRunWritesNothing(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "KAFKA.md")
+	if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse([]string{"-versus", "-kafka", "jars", "-restart-fill", "4000000000", "-loads", "restart", "-out", out}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), c, io.Discard, io.Discard); err == nil {
+		t.Error("it was not refused")
+	}
+	if text, err := os.ReadFile(out); err != nil || string(text) != "old" {
+		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -184,7 +184,7 @@ func spread(values []float64, unit string) string {
 // digits has three that count.
 func digits(v float64) string {
 	switch {
-	case math.IsNaN(v):
+	case math.IsNaN(v), math.IsInf(v, 0): // the other side did nothing at all
 		return "unknown"
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)

@@ -298,12 +298,15 @@ func (b *bench) idlePair(p *pair) error {
 func (b *bench) memoryOf(p *pair, what, name, target string) error {
 	theirs, err := p.kafka.memory(name)
 	own, ownErr := p.ours.memory(name)
+	if err := errors.Join(err, ownErr); err != nil {
+		return err
+	}
 	if p.nodes > 1 {
 		target = ""
 	}
 	b.result.entries = append(b.result.entries, entry{load: nodesText(p.nodes), measure: what, unit: "MiB", target: target,
 		promised: b.result.promised, against: []float64{theirs}, real: []float64{own}, ratio: true})
-	return errors.Join(err, ownErr)
+	return nil
 }
 
 func nodesText(nodes int) string {
