@@ -58,7 +58,8 @@ type conn struct {
 	stuck    atomic.Bool   // the reader waits until held is less
 	room     chan struct{} // has a value when stuck and held has become less
 
-	out outbox // the writer's while begun > 0, else the reader's
+	out   outbox // the writer's while begun > 0, else the reader's
+	sized bool   // out's too: the send buffer has the size that it needs
 
 	quiet    atomic.Pointer[time.Time] // until when the peer is not heard (KIP-219); nil: it is
 	blocked  atomic.Bool               // the reader waits for something else than the peer, and would not notice its end
@@ -348,6 +349,7 @@ func (c *conn) flush() error {
 
 func (c *conn) send(n int64) error {
 	if n >= large {
+		c.size()
 		inMemory := c.out.memory()
 		c.s.load.sending.Add(inMemory)
 		defer c.s.load.sending.Add(-inMemory)
@@ -360,6 +362,17 @@ func (c *conn) send(n int64) error {
 	err := c.out.send()
 	c.writeBy.Store(0)
 	return err
+}
+
+// nearTrip is the round trip below which a peer is near: in the machine, or in the rack.
+const nearTrip = 100 * time.Microsecond
+
+// size looks once how far the peer is, when there is much to be sent: by then the kernel knows.
+func (c *conn) size() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && !c.sized && c.s.o.SendBuffer <= 0 {
+		boundBuffer(tcp, nearTrip)
+	}
+	c.sized = true
 }
 
 // end is the reader's: it takes no more requests, says why, and breaks off what waits; what is ready still leaves.

@@ -30,7 +30,7 @@ type Options struct {
 	Pool            *arena.Pool
 	MaxRequestBytes int           // socket.request.max.bytes; 100 MiB
 	IdleTimeout     time.Duration // connections.max.idle.ms; 10 min, negative: a connection may be idle for ever
-	SendBuffer      int           // socket.send.buffer.bytes; what the system gives
+	SendBuffer      int           // socket.send.buffer.bytes; what the system gives, less for peers that are near
 	ReceiveBuffer   int           // socket.receive.buffer.bytes; what the system gives
 	Limits          func() Limits // asked for each new connection, since they may change; as many as the open files allow
 	Rates           Rates         // of new connections; nil: any
