@@ -37,6 +37,9 @@ func (s *Segment) Append(data []byte) error {
 	if err != nil {
 		return err
 	}
+	if w.pages.mem == nil { // it was flushed
+		w.pages = newPages(w.pages.file, s.Size(), s.lent)
+	}
 	for len(data) > 0 {
 		b, rest, _ := batch.Next(data)
 		if err := w.take(b); err != nil {
@@ -119,6 +122,21 @@ func (s *Segment) fail(op string, err error) error {
 		s.failed = err
 	}
 	return s.failed
+}
+
+// Flush writes everything appended, not durably, and gives up the memory that was lent: then a Sync waits for the disk alone.
+// Many segments that are flushed before the first of them is synced cost the file system little more than one: what it has
+// to write of its own for a sync it writes for all. An error is final.
+func (s *Segment) Flush() error {
+	s.lent = nil
+	if s.writing == nil {
+		return s.failedBefore()
+	}
+	if err := s.writing.pages.flush(); err != nil {
+		return s.fail("write", err)
+	}
+	s.writing.pages.giveUp()
+	return nil
 }
 
 // Sync makes everything appended durable. An error is final.

@@ -202,6 +202,9 @@ func (h *history) random(t testing.TB, seed uint64, steps int) {
 			h.seal(t)
 		case n < 8:
 			h.append(t, makeBatches(h.seg.End()+gap, 1+r.IntN(9))...)
+			if r.IntN(3) == 0 {
+				must(t, h.seg.Flush())
+			}
 		case n < 10:
 			h.append(t, txnBatches(h.seg.End()+gap)...)
 		case n < 15:

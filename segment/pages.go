@@ -84,10 +84,16 @@ func (w *pages) cached(end int) error {
 	return nil
 }
 
-// close lets go of file and memory. What was flushed and synced is not in danger, and nobody was promised the rest.
-func (w *pages) close() {
-	_ = w.file.Close()
+// giveUp lets go of the memory. All was flushed.
+func (w *pages) giveUp() {
 	if w.own != nil {
 		w.own.Release()
 	}
+	w.own, w.mem = nil, nil
+}
+
+// close lets go of file and memory. What was flushed and synced is not in danger, and nobody was promised the rest.
+func (w *pages) close() {
+	_ = w.file.Close()
+	w.giveUp()
 }

@@ -55,8 +55,11 @@ func appendBySeed(t *testing.T, fs vfs.FS, seed uint64) {
 		}
 		must(t, s.Append(b))
 		want = append(want, b...)
-		if r.IntN(6) == 0 {
+		switch r.IntN(8) {
+		case 0:
 			must(t, s.Sync())
+		case 1:
+			must(t, s.Flush()) // it goes on, or is synced, or sealed
 		}
 	}
 	must(t, s.Seal())

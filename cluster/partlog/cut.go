@@ -2,7 +2,6 @@ package partlog
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,20 +96,48 @@ func (s *Store) cutTo(pos int64) error {
 func (r *round) some() error {
 	t := r.tools()
 	defer t.release()
-	for !r.store.stopping() && !r.broken.Load() {
+	for {
+		copied, err := r.several(&t)
+		for _, c := range copied {
+			if err == nil {
+				err = c.named(c.finish())
+			}
+		}
+		if err != nil {
+			r.broken.Store(true)
+			return err
+		}
+		if len(copied) == 0 {
+			return nil
+		}
+	}
+}
+
+// syncTogether is how many logs are copied before the first of them is synced (see segment.Flush). Their files are open
+// meanwhile.
+const syncTogether = 32
+
+// several copies the next few logs.
+func (r *round) several(t *tools) (copied []*cutting, err error) {
+	for len(copied) < syncTogether && !r.store.stopping() && !r.broken.Load() {
 		i := int(r.next.Add(1)) - 1
 		if i >= len(r.streams) {
 			break
 		}
-		if err := r.one(r.streams[i], &t); err != nil {
-			r.broken.Store(true)
-			return err
+		c := r.cutting(r.streams[i], t)
+		if c == nil {
+			continue
 		}
+		if err := c.named(c.all()); err != nil {
+			return copied, err
+		}
+		copied = append(copied, c)
 	}
-	return nil
+	return copied, nil
 }
 
-func (r *round) one(stream wal.StreamID, t *tools) error {
+// cutting is that of a log, or nil where the stream has none.
+func (r *round) cutting(stream wal.StreamID, t *tools) *cutting {
 	l := r.store.log(stream)
 	if l == nil {
 		if stream != factStream {
@@ -118,11 +145,7 @@ func (r *round) one(stream wal.StreamID, t *tools) error {
 		}
 		return nil
 	}
-	c := cutting{log: l, pos: r.pos, tools: t}
-	if err := c.all(); err != nil {
-		return fmt.Errorf("cut %s: %w", l.id.name(), err)
-	}
-	return nil
+	return &cutting{log: l, pos: r.pos, tools: t}
 }
 
 // tools is memory that serves one log after the other.

@@ -19,8 +19,10 @@ type cutting struct {
 	end      int64              // of what was copied
 	first    int64              // greatest timestamp of the last segment's first batch
 	tools    *tools
+	gone     bool // the partition was deleted meanwhile, and its segments are closed
 }
 
+// all copies the entries below pos; finish makes the copies durable.
 func (c *cutting) all() error {
 	c.begin()
 	for !c.log.store.stopping() {
@@ -35,7 +37,24 @@ func (c *cutting) all() error {
 			c.log.store.pace(int(es[i].size))
 		}
 	}
-	return c.unlessClosed(c.finish())
+	return c.unlessClosed(c.flush())
+}
+
+// named adds whose log it was.
+func (c *cutting) named(err error) error {
+	if err != nil {
+		return fmt.Errorf("cut %s: %w", c.log.id.name(), err)
+	}
+	return nil
+}
+
+// flush gives up the memory that was lent.
+func (c *cutting) flush() error {
+	last := c.last()
+	if last == nil || last.Sealed() {
+		return nil
+	}
+	return last.Flush()
 }
 
 func (c *cutting) begin() {
@@ -59,6 +78,7 @@ func (c *cutting) unlessClosed(err error) error {
 	if !closed {
 		return err
 	}
+	c.gone = true
 	for _, s := range c.segments { // so that none keeps the memory that was lent
 		if err := s.Close(); err != nil {
 			return err
@@ -167,6 +187,13 @@ func (c *cutting) rolls(e located) bool {
 
 // finish makes the copies durable, has readers use them, and gives the entries up.
 func (c *cutting) finish() error {
+	if c.gone {
+		return nil
+	}
+	return c.unlessClosed(c.settle())
+}
+
+func (c *cutting) settle() error {
 	if last := c.last(); last != nil && !last.Sealed() {
 		if mutant.On(mutant.TrimBeforeSync) {
 			// the write-ahead log may forget what the disk does not have
