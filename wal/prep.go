@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -358,6 +359,42 @@ func (l *Log) recycle(f *file, kept []spare, most int) ([]spare, error) {
 		return kept, err
 	}
 	return append(kept, s), nil
+}
+
+// Taken is how many bytes the log's files take, those to come and those kept for their blocks among them.
+func (l *Log) Taken() int64 {
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	return l.taken()
+}
+
+// taken is Taken for who holds l.prep.mu.
+func (l *Log) taken() int64 {
+	n := int64(len(l.prep.spares)) * l.opt.FileSize
+	if l.prep.next != nil {
+		n += l.prep.next.size
+	}
+	for _, f := range l.Files() {
+		n += f.Size
+	}
+	return n
+}
+
+// Bound removes files that are kept for their blocks, but for a few, until the log's files take most bytes.
+func (l *Log) Bound(most int64) {
+	for _, s := range l.excess(most) {
+		l.abandon(s) // it has no part in the log: at worst it comes back
+	}
+}
+
+func (l *Log) excess(most int64) []spare {
+	l.prep.mu.Lock()
+	defer l.prep.mu.Unlock()
+	over := int((l.taken() - most + l.opt.FileSize - 1) / l.opt.FileSize)
+	n := max(0, min(over, len(l.prep.spares)-minSpares))
+	gone := slices.Clone(l.prep.spares[:n])
+	l.prep.spares = slices.Delete(l.prep.spares, 0, n)
+	return gone
 }
 
 // inUse says whether f's bytes may be needed where they are: by a reader, or by a socket that sendfile gave its pages

@@ -52,6 +52,46 @@ func TestFilesThatAreTrimmedAtOnceMustNotBeMadeAgain(t *testing.T) {
 	b.close()
 }
 
+// Files that are kept for reuse go where the log's files take more than they may, but for a few.
+func TestFilesKeptForReuseAreBounded(t *testing.T) {
+	m := vfs.NewMem()
+	b := newBench(t, m)
+	b.open()
+	for range 3 * minSpares {
+		b.put(1, 40<<10, false)
+	}
+	b.l.Trim(1, int64(b.durable))
+	if err := b.l.Checkpoint(nil); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() int64 {
+		b.l.prep.mu.Lock()
+		defer b.l.prep.mu.Unlock()
+		return int64(len(b.l.prep.spares))
+	}
+	size := b.l.opt.FileSize
+	for _, c := range []struct{ bound, want int64 }{
+		{b.l.Taken(), kept()}, {b.l.Taken() - 2*size, kept() - 2}, {b.l.Taken() - 2*size - 1, kept() - 3}, {0, minSpares},
+	} {
+		b.l.Bound(c.bound)
+		names, err := m.List(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		spares := int64(0)
+		for _, name := range names {
+			if strings.HasSuffix(name, ".spare") {
+				spares++
+			}
+		}
+		if kept() != c.want || spares != c.want {
+			t.Errorf("bound %d: %d are kept and %d in the directory, want %d", c.bound, kept(), spares, c.want)
+		}
+	}
+	b.put(1, 40<<10, false)
+	b.close()
+}
+
 // The zeros of the next file must not take the disk from those who write to this one.
 func TestTheNextFileIsFilledAsThisOneIsUsed(t *testing.T) {
 	m := vfs.NewMem()

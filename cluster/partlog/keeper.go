@@ -59,10 +59,10 @@ func (s *Store) grown(pos int64) {
 	}
 }
 
-// budget is how large the write-ahead log may be: what was asked for, or what so many entries take if they are so small
+// budget is how large the write-ahead log may be: what was asked for, or the disk has, or what so many entries take if they are so small
 // that their indexes take the memory.
 func (s *Store) budget() int64 {
-	budget, most, n := s.options.WALBudget, s.options.entries, s.indexed.Load()
+	budget, most, n := s.limit(), s.options.entries, s.indexed.Load()
 	if n <= most {
 		return budget
 	}
@@ -76,6 +76,7 @@ func (s *Store) measure() {
 	if len(files) == 0 {
 		return // it is closed
 	}
+	s.look()
 	s.pacer.freed()
 	first, last := files[0], files[len(files)-1]
 	s.oldest.Store(first.Pos)

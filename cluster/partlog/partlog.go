@@ -35,7 +35,7 @@ type Options struct {
 	FS          vfs.FS // the data directory; the store uses wal/, partitions/ and quarantine/ in it
 	Pool        *arena.Pool
 	WALFileSize int64
-	WALBudget   int64 // when the log's files hold more than this, the oldest are cut into segments and recycled
+	WALBudget   int64 // when the log's files hold more than this, the oldest are cut into segments and recycled; 0: what the disk has
 	CutRate     int64 // bytes per second that cutting writes unless it falls behind; 0: 128 MiB
 	Sync        wal.SyncMode
 	SyncEvery   time.Duration
@@ -79,9 +79,6 @@ type AbortedTxn struct{ ProducerID, FirstOffset int64 }
 func (o *Options) fill() {
 	if o.CutRate == 0 {
 		o.CutRate = 128 << 20
-	}
-	if o.WALBudget == 0 {
-		o.WALBudget = 1 << 30
 	}
 	if o.entries == 0 {
 		o.entries = o.Pool.Limit() / 16 / entrySize

@@ -29,6 +29,7 @@ type Store struct {
 
 	truncating longLock // held for reading by a Truncate on its way, for writing while a checkpoint looks at the logs
 
+	byDisk  atomic.Int64 // what limit is when the options have none
 	oldest  atomic.Int64 // position at which the write-ahead log begins
 	newest  atomic.Int64 // position up to which it is known to be written
 	cutAt   atomic.Int64 // position at which it is so large that it should be cut

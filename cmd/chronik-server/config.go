@@ -50,7 +50,7 @@ type Config struct {
 
 	WALSync         wal.SyncMode
 	WALSyncInterval time.Duration // with wal.SyncInterval
-	WALSize         int64         // bytes that the files of the log may take before segments are cut from them
+	WALSize         int64         // bytes that the files of the log may take before segments are cut from them; 0: what the disk has
 	WALFileSize     int64         // bytes, a multiple of 4096
 
 	MemoryLimit    int64 // bytes of request buffers and of the newest records in memory
@@ -140,8 +140,9 @@ var settings = []setting{
 		func(c *Config, v string) error {
 			return parseDuration(&c.WALSyncInterval, v, time.Millisecond, time.Minute)
 		}},
-	{"wal-size", "1GiB", "`size` that the write-ahead log may grow to before segments are cut from it",
-		func(c *Config, v string) error { return parseSize(&c.WALSize, v, 2*mebibyte, 1<<50) }},
+	{"wal-size", "", "`size` that the write-ahead log may grow to before segments are cut from it (default a twentieth of the disk, " +
+		"from 1GiB to 8GiB)",
+		func(c *Config, v string) error { return parseDiskShare(&c.WALSize, v) }},
 	{"wal-file-size", "64MiB", "`size` of one file of the write-ahead log, a multiple of 4KiB",
 		func(c *Config, v string) error { return parseSize(&c.WALFileSize, v, mebibyte, 4<<30) }},
 	{"memory-limit", "192MiB", "`size` that request buffers and the newest records may take in memory",
@@ -252,7 +253,7 @@ func (c *Config) check() error {
 	if c.WALFileSize%4096 != 0 {
 		errs = append(errs, fmt.Errorf("wal-file-size is %d bytes: write a multiple of 4KiB, as in 64MiB", c.WALFileSize))
 	}
-	if c.WALSize < 2*c.WALFileSize {
+	if c.WALSize > 0 && c.WALSize < 2*c.WALFileSize {
 		errs = append(errs, fmt.Errorf("wal-size is less than two files of wal-file-size: write at least %s", sizeOf(2*c.WALFileSize)))
 	}
 	if c.MaxRequestSize > c.MemoryLimit {

@@ -52,7 +52,7 @@ var defaults = Config{
 	DataDir: "./data", BindAddr: "0.0.0.0",
 	KafkaPort: 9092, HTTPPort: 6092, RaftPort: 9192, GossipPort: 7946,
 	NodeID: 1, LogLevel: slog.LevelInfo, LogFormat: "text",
-	WALSync: wal.SyncAlways, WALSyncInterval: 50 * time.Millisecond, WALSize: 1 << 30, WALFileSize: 64 << 20,
+	WALSync: wal.SyncAlways, WALSyncInterval: 50 * time.Millisecond, WALFileSize: 64 << 20,
 	MemoryLimit: 192 << 20, MaxRequestSize: 100 << 20,
 	Kafka: map[string]string{},
 }

@@ -148,6 +148,14 @@ func parseSize(into *int64, v string, least, most int64) error {
 	return nil
 }
 
+// parseDiskShare is parseSize of the write-ahead log; nothing is what the disk has.
+func parseDiskShare(into *int64, v string) error {
+	if v == "" {
+		return nil
+	}
+	return parseSize(into, v, 2*mebibyte, 1<<50)
+}
+
 // machineMemory is in bytes; 0 is unknown.
 var machineMemory = systemMemory
 

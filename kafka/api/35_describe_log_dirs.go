@@ -2,15 +2,14 @@ package api
 
 import (
 	"context"
-	"math"
 	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"golang.org/x/sys/unix"
 
 	"chronik/cluster/controller"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
+	"chronik/wal/vfs"
 )
 
 // describeLogDirs serves key 35, versions 0-5: how much of the data directory each of this node's partitions takes, and
@@ -68,18 +67,11 @@ func (b *Broker) sizeOf(topic image.TopicID, partition int32) (size int64, ok bo
 	return p.Log().Size(), true
 }
 
-// fileSystem is the bytes of the file system that dir lies on, and those that may still be written; -1 when unknown.
+// fileSystem is vfs.SpaceOf dir; -1 when it is unknown.
 func fileSystem(dir string) (total, usable int64) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
+	total, usable, err := vfs.SpaceOf(dir)
+	if err != nil {
 		return -1, -1
 	}
-	return bytesOf(s.Blocks, uint64(s.Bsize)), bytesOf(s.Bavail, uint64(s.Bsize))
-}
-
-func bytesOf(blocks, size uint64) int64 {
-	if size > 0 && blocks > math.MaxInt64/size {
-		return math.MaxInt64
-	}
-	return int64(blocks * size)
+	return total, usable
 }

@@ -1,0 +1,36 @@
+package partlog
+
+import "chronik/wal/vfs"
+
+// Where nobody says how large the write-ahead log may be (Options.WALBudget), the disk does: a small part of it, and of what
+// would be free without the log, which may take twice its budget. See DESIGN.md.
+const (
+	leastBudget  = 1 << 30
+	mostBudget   = 8 << 30
+	ofTheDisk    = 20 // a twentieth
+	ofWhatIsLeft = 4
+)
+
+func budgetFor(total, free, taken int64) int64 {
+	return max(leastBudget, min(mostBudget, total/ofTheDisk, (free+taken)/ofWhatIsLeft))
+}
+
+// limit is how large the write-ahead log may be as far as the disk goes.
+func (s *Store) limit() int64 {
+	if s.options.WALBudget > 0 {
+		return s.options.WALBudget
+	}
+	return s.byDisk.Load()
+}
+
+// look has the limit follow the disk.
+func (s *Store) look() {
+	if s.options.WALBudget == 0 {
+		budget := int64(leastBudget)
+		if total, free, err := vfs.Space(s.options.FS); err == nil {
+			budget = budgetFor(total, free, s.wal.Taken())
+		}
+		s.byDisk.Store(max(budget, 2*s.options.WALFileSize))
+	}
+	s.wal.Bound(2 * s.limit())
+}

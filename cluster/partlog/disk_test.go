@@ -1,0 +1,46 @@
+package partlog
+
+import (
+	"testing"
+
+	"chronik/wal/vfs"
+)
+
+// A small disk, or one that is nearly full, must not be eaten; what the log takes itself is no reason for it to become smaller.
+func TestBudgetFollowsTheDisk(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		what               string
+		total, free, taken int64
+		want               int64
+	}{
+		{"small", 10 * gib, 9 * gib, 0, 1 * gib},
+		{"a twentieth", 100 * gib, 90 * gib, 0, 5 * gib},
+		{"large", 2000 * gib, 1000 * gib, 0, 8 * gib},
+		{"little is left", 500 * gib, 20 * gib, 0, 5 * gib},
+		{"little is left because of the log", 500 * gib, 28 * gib, 16 * gib, 8 * gib},
+		{"full", 500 * gib, 0, 2 * gib, 1 * gib},
+	} {
+		if got := budgetFor(c.total, c.free, c.taken); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+func TestTheDiskCountsWhereNobodySaysHowLargeTheLogMayBe(t *testing.T) {
+	d := newDisk(t)
+	fs, err := vfs.OS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.fs, d.budget = fs, 0
+	s := d.open()
+	defer closeStore(t, s)
+	total, free, err := vfs.Space(fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, most := s.budget(), budgetFor(total, 2*free, 0); got < leastBudget || got > most {
+		t.Errorf("%d, want %d to %d", got, leastBudget, most)
+	}
+}
