@@ -1,9 +1,13 @@
 package partlog
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"chronik/kafka/kerr"
+	"chronik/wal/vfs"
 )
 
 // Who still has the log of a replica that was given up can do nothing to the one that comes after it.
@@ -55,4 +59,50 @@ func TestALogStartOfALogThatWasRemovedIsNotTheNewOnes(t *testing.T) {
 		want(t, d.log(s, 1), 0, "x", "y", "z")
 	}
 	closeStore(t, s)
+}
+
+// A directory that is going is looked at like any other after a crash: each segment that is there has its index, or none is
+// behind it.
+func TestADirectoryThatIsGoingIsNeverDamaged(t *testing.T) {
+	names := []string{"p/00.idx", "p/00.seg", "p/07.idx", "p/07.seg"}
+	for most := range len(names) + 1 {
+		disk := vfs.NewMem()
+		if err := disk.MkdirAll("p"); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			f, err := disk.Open(name, vfs.Create)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+		s := &Store{files: &lastRemoves{disk, most}}
+		if err := s.removeDir("p"); err == nil {
+			t.Fatal("the directory went although its files did not")
+		}
+		left, err := disk.List("p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range left {
+			base, isData := strings.CutSuffix(name, ".seg")
+			if isData && !slices.Contains(left, base+".idx") && i+1 < len(left) {
+				t.Errorf("after %d removals: %v", most, left)
+			}
+		}
+	}
+}
+
+// lastRemoves removes so many files, and no more.
+type lastRemoves struct {
+	vfs.FS
+	left int
+}
+
+func (f *lastRemoves) Remove(name string) error {
+	if f.left--; f.left < 0 {
+		return errors.New("the power is gone")
+	}
+	return f.FS.Remove(name)
 }

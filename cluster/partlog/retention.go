@@ -3,6 +3,7 @@ package partlog
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"chronik/kafka/batch"
 )
@@ -137,13 +138,14 @@ func (l *Log) removeOld() error {
 	return nil
 }
 
-// removeDir removes a partition's directory with all that is in it.
+// removeDir removes a partition's directory with all that is in it: the newest segment first, and each one's data before its index.
+// What a crash leaves is then whole: data without an index, with another segment behind it, would be damage.
 func (s *Store) removeDir(dir string) error {
 	names, err := s.files.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	for _, n := range names {
+	for _, n := range slices.Backward(names) {
 		err = errors.Join(err, s.files.Remove(dir+"/"+n))
 	}
 	if err != nil {
