@@ -80,13 +80,13 @@ func (e entry) bound() string {
 	if len(e.null) > 0 {
 		of := digits(median(percents(e.real, e.null)))
 		if e.nullMisses() {
-			said = append(said, fmt.Sprintf("not the disk, for the null sink misses it too: Chronik has %s %% of it", of))
+			said = append(said, fmt.Sprintf("not the disk alone, for the null sink misses it too: Chronik has %s %% of what it has", of))
 		} else {
-			said = append(said, fmt.Sprintf("the disk, for the null sink meets it: Chronik has %s %% of it", of))
+			said = append(said, fmt.Sprintf("the disk, for the null sink meets it: Chronik has %s %% of what it has", of))
 		}
 	}
 	if client := median(e.client); client > 0 { // it is neither missing nor unknown
-		said = append(said, fmt.Sprintf("of the CPU time the client took %.0f %%%s", client, serverText(median(e.server))))
+		said = append(said, fmt.Sprintf("of the machine's CPU time the client took %.0f %%%s", client, serverText(median(e.server))))
 	}
 	if written := median(e.written); written >= 1 {
 		said = append(said, fmt.Sprintf("to disk went %.0f MB/s", written))

@@ -121,7 +121,8 @@ func (c Config) check(rest []string) error {
 	return nil
 }
 
-// run keeps what was measured also when a later load fails.
+// run keeps what was measured also when a later load fails. A run that is interrupted is only printed: the files keep the last
+// one, which may have taken hours.
 func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "chronik-bench-")
 	if err != nil {
@@ -143,6 +144,9 @@ func run(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	b.result.end()
 	text := b.result.text(err)
 	fmt.Fprint(out, text)
+	if ctx.Err() != nil {
+		return errors.New("interrupted: what was measured is printed above, and the files are left as they were")
+	}
 	return errors.Join(err, b.publish(text))
 }
 

@@ -109,18 +109,23 @@ func TestReadTop(t *testing.T) {
 
 // A run that is refused leaves the table of the last one.
 func TestRefusedRunWritesNothing(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "KAFKA.md")
-	if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := parse([]string{"-versus", "-kafka", "jars", "-restart-fill", "4000000000", "-loads", "restart", "-out", out}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := run(t.Context(), c, io.Discard, io.Discard); err == nil {
-		t.Error("it was not refused")
-	}
-	if text, err := os.ReadFile(out); err != nil || string(text) != "old" {
-		t.Errorf("%q, %v", text, err)
+	for name, flags := range map[string][]string{
+		"no room": {"-restart-fill", "4000000000", "-loads", "restart"},
+		"no load": {"-loads", "no such load"},
+	} {
+		out := filepath.Join(t.TempDir(), "KAFKA.md")
+		if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := parse(append([]string{"-versus", "-kafka", "jars", "-out", out}, flags...), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), c, io.Discard, io.Discard); err == nil {
+			t.Errorf("%s: it was not refused", name)
+		}
+		if text, err := os.ReadFile(out); err != nil || string(text) != "old" {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
 	}
 }

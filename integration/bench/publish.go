@@ -120,7 +120,7 @@ func (r *result) svg(w *strings.Builder) error {
 		if len(times) == 0 || e.measure == memory().text {
 			continue
 		}
-		mid, y := median(times), plotTop+len(bars)*barHeight
+		mid, y := e.timesOf(median(e.ratios())), plotTop+len(bars)*barHeight
 		bars = append(bars, bar{Label: e.what(), Value: digits(mid) + " ×", Text: y + 15, Line: y + 11, Y: y + 6,
 			Low: x(slices.Min(times)), Mid: x(mid), Width: max(2, x(slices.Max(times))-x(slices.Min(times))), Good: mid >= 1})
 	}
@@ -146,16 +146,22 @@ func (e entry) times() (all []float64) {
 		return nil
 	}
 	for _, percent := range e.ratios() {
-		t := percent / 100
-		if !strings.HasSuffix(e.unit, "/s") {
-			t = 1 / t
-		}
+		t := e.timesOf(percent)
 		if math.IsNaN(t) || math.IsInf(t, 0) {
 			return nil
 		}
 		all = append(all, t)
 	}
 	return all
+}
+
+// timesOf is a ratio in percent as how many times better ours is. Of an even number of ratios, the table's median is turned into
+// this: the median of what each was turned into is another figure.
+func (e entry) timesOf(percent float64) float64 {
+	if strings.HasSuffix(e.unit, "/s") {
+		return percent / 100
+	}
+	return 100 / percent
 }
 
 const blockBegin, blockEnd = "<!-- beside Kafka: written by make bench-vs-kafka -->", "<!-- beside Kafka: end -->"

@@ -20,7 +20,7 @@ var besideKafka = table{"Beside Apache Kafka",
 		"4.3.0, both on this machine, with clients that are not Chronik's. Both run all the time, warm; one is loaded, then the\n" +
 		"other, in turn. Medians with the least and the greatest of the rounds; a ratio is the median of the ratios of each\n" +
 		"pair of runs. CPU and memory are the brokers'. **Chronik always syncs to disk before it acknowledges**; the column\n" +
-		"*promised* says whether Kafka did. Each run has a new topic that keeps everything, and no run leaves another one\n" +
+		"*promised by Kafka* says whether Kafka did. Each run has a new topic that keeps everything, and no run leaves another one\n" +
 		"anything to write; runs over 1,000 partitions share a topic of some GiB. What is in no memory the system was made to\n" +
 		"forget before the run: ten times the memory's size would fit on few disks and come to the same. Transactions are not in\n" +
 		"the table, because Chronik does not serve them yet.\n\n" +
@@ -35,6 +35,9 @@ const (
 	notSynced = "not synced"
 	synced    = "synced"
 )
+
+// errNoLoad keeps an expression that matches nothing from writing an empty table over the last one.
+var errNoLoad = errors.New("-loads: no load here is called so; integration/bench/KAFKA.md and contests.go have their names")
 
 // A pair is the two sides. The fleets are nil where the brokers are elsewhere.
 type pair struct {
@@ -53,6 +56,9 @@ func (b *bench) versus(dir string) (err error) {
 	}
 	b.result.note("Kafka's settings: %s; JVM: %s, heap %s, as in its start script", strings.Join(kafkaSettings(1), ", "), kafkaJVM, b.KafkaHeap)
 	plans := b.plans()
+	if !slices.ContainsFunc(plans, func(p plan) bool { return len(p.loads)+len(p.measures) > 0 }) {
+		return errNoLoad
+	}
 	if err := b.prepareDisk(dir, plans); err != nil {
 		return err
 	}
@@ -147,7 +153,11 @@ func (b *bench) elsewhere() error {
 		p.nodes = fleetSize
 	}
 	b.result.note("the brokers are elsewhere: their CPU and memory are unknown, and what has to start or to kill them is left out")
-	return b.contests(p, b.picked(p.nodes))
+	loads := b.picked(p.nodes)
+	if len(loads) == 0 {
+		return errNoLoad
+	}
+	return b.contests(p, loads)
 }
 
 // contests runs the loads one after the other.
