@@ -12,7 +12,7 @@ const (
 )
 
 func budgetFor(total, free, taken int64) int64 {
-	return max(leastBudget, min(mostBudget, total/ofTheDisk, (free+taken)/ofWhatIsLeft))
+	return max(leastBudget, min(mostBudget, total/ofTheDisk, free/ofWhatIsLeft+taken/ofWhatIsLeft)) // not their sum: a file system may say that it has no end
 }
 
 // limit is how large the write-ahead log may be as far as the disk goes.
@@ -23,14 +23,22 @@ func (s *Store) limit() int64 {
 	return s.byDisk.Load()
 }
 
-// look has the limit follow the disk.
+// look has the limit follow the disk that the write-ahead log lies on.
 func (s *Store) look() {
 	if s.options.WALBudget == 0 {
-		budget := int64(leastBudget)
-		if total, free, err := vfs.Space(s.options.FS); err == nil {
-			budget = budgetFor(total, free, s.wal.Taken())
-		}
-		s.byDisk.Store(max(budget, 2*s.options.WALFileSize))
+		s.limitBy(vfs.Space(s.options.FS, walDir))
 	}
 	s.wal.Bound(2 * s.limit())
+}
+
+// limitBy keeps the limit that there was where the disk cannot be asked: a small one would have producers wait until the log is as small.
+func (s *Store) limitBy(total, free int64, err error) {
+	budget := int64(leastBudget)
+	switch {
+	case err == nil:
+		budget = budgetFor(total, free, s.wal.Taken())
+	case s.byDisk.Load() > 0:
+		return
+	}
+	s.byDisk.Store(max(budget, 2*s.options.WALFileSize))
 }

@@ -1,6 +1,8 @@
 package partlog
 
 import (
+	"errors"
+	"math"
 	"testing"
 
 	"chronik/wal/vfs"
@@ -19,6 +21,8 @@ func TestBudgetFollowsTheDisk(t *testing.T) {
 		{"large", 2000 * gib, 1000 * gib, 0, 8 * gib},
 		{"little is left", 500 * gib, 20 * gib, 0, 5 * gib},
 		{"little is left because of the log", 500 * gib, 28 * gib, 16 * gib, 8 * gib},
+		{"without end, as it says", math.MaxInt64, math.MaxInt64, 2 * gib, 8 * gib},
+		{"nothing, as it says", 0, 0, 2 * gib, 1 * gib},
 		{"full", 500 * gib, 0, 2 * gib, 1 * gib},
 	} {
 		if got := budgetFor(c.total, c.free, c.taken); got != c.want {
@@ -36,11 +40,27 @@ func TestTheDiskCountsWhereNobodySaysHowLargeTheLogMayBe(t *testing.T) {
 	d.fs, d.budget = fs, 0
 	s := d.open()
 	defer closeStore(t, s)
-	total, free, err := vfs.Space(fs)
+	total, free, err := vfs.Space(fs, walDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, most := s.budget(), budgetFor(total, 2*free, 0); got < leastBudget || got > most {
 		t.Errorf("%d, want %d to %d", got, leastBudget, most)
+	}
+}
+
+// A log that may suddenly be an eighth as large has producers wait until the rest is cut.
+func TestADiskThatCannotBeAskedMustNotShrinkTheLog(t *testing.T) {
+	d := newDisk(t)
+	d.budget = 0
+	s := d.open()
+	defer closeStore(t, s)
+	none := errors.New("none")
+	if s.limitBy(0, 0, none); s.limit() != leastBudget {
+		t.Errorf("%d where nothing was ever known, want %d", s.limit(), leastBudget)
+	}
+	s.limitBy(math.MaxInt64, math.MaxInt64, nil)
+	if s.limitBy(0, 0, none); s.limit() != mostBudget {
+		t.Errorf("%d, want %d", s.limit(), mostBudget)
 	}
 }

@@ -3,17 +3,19 @@ package vfs
 import (
 	"errors"
 	"math"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// Space is SpaceOf the directory of f; errors.ErrUnsupported where that is none of the operating system's.
-func Space(f FS) (total, free int64, err error) {
+// Space is SpaceOf the directory name of f, which may be another disk's; errors.ErrUnsupported where f is none of the operating
+// system's.
+func Space(f FS, name string) (total, free int64, err error) {
 	o, ok := f.(*osFS)
 	if !ok {
 		return 0, 0, errors.ErrUnsupported
 	}
-	return SpaceOf(o.root.Name())
+	return SpaceOf(filepath.Join(o.root.Name(), name))
 }
 
 // SpaceOf is the bytes of the file system that dir lies on, and those of them that may still be written.
