@@ -9,7 +9,7 @@ import (
 
 // nearBuffer is what a near peer's socket holds of what is sent; the kernel takes as much again for its own needs. Over such a
 // trip it is gigabytes a second. The system would give megabytes, which leave the processor's cache between one side's
-// copy and the other's.
+// copy and the other's. net.core.wmem_max bounds it too, which older kernels have at 208 KiB: 416 KiB in all then, not 800,000 bytes.
 const nearBuffer = 400_000
 
 // boundBuffer gives a connection whose round trip is less than near a send buffer of the size that it needs. Where the trip is longer
