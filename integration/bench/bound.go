@@ -70,7 +70,7 @@ func (e entry) nullCell() string {
 	return spread(e.null, e.unit)
 }
 
-// bound is what keeps a row from its target, as far as it was measured: whether a server without a disk reaches it, and who took
+// bound is what keeps a row from its target, as far as it was measured: whether a server that does not write reaches it, and who took
 // the machine's CPU time.
 func (e entry) bound() string {
 	if !e.missed() {
@@ -80,9 +80,9 @@ func (e entry) bound() string {
 	if len(e.null) > 0 {
 		of := digits(median(percents(e.real, e.null)))
 		if e.nullMisses() {
-			said = append(said, fmt.Sprintf("not the disk alone, for the null sink misses it too: Chronik has %s %% of what it has", of))
+			said = append(said, fmt.Sprintf("not writing alone, for the null sink misses it too: Chronik has %s %% of what it has", of))
 		} else {
-			said = append(said, fmt.Sprintf("the disk, for the null sink meets it: Chronik has %s %% of what it has", of))
+			said = append(said, fmt.Sprintf("writing, for the null sink meets it: Chronik has %s %% of what it has", of))
 		}
 	}
 	if client := median(e.client); client > 0 { // it is neither missing nor unknown

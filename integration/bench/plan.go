@@ -56,8 +56,8 @@ func (b *bench) takes(plans []plan) (sum time.Duration) {
 }
 
 const (
-	fastest = 2 << 30 // bytes that a side writes in a second, at most
-	spare   = 4 << 30 // for write-ahead logs, and for what is deleted but still there
+	fastest = 2 << 30  // bytes that a side writes in a second, at most
+	spare   = 16 << 30 // for write-ahead logs, and for what is deleted but still there
 )
 
 // room is how many bytes of disk are needed at most: by the topics of two sides while loads are run, by those that are read, or by

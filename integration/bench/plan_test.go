@@ -36,10 +36,10 @@ func TestRoom(t *testing.T) {
 		args        string
 		least, most int64 // GiB
 	}{
-		{"-loads ^restart$", 4, 4},
-		{"-loads restart -restart-fill 20480", 24, 24},
-		{"-loads cold -fill 1024 -duration 1s", 12, 16},
-		{"-loads cold -fill 10240 -duration 1s", 30, 36},
+		{"-loads ^restart$", 16, 16},
+		{"-loads restart -restart-fill 20480", 36, 36},
+		{"-loads cold -fill 1024 -duration 1s", 24, 28},
+		{"-loads cold -fill 10240 -duration 1s", 42, 48},
 		{"", 30, 60},
 	} {
 		b := planned(t, c.args)
