@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// reservedFiles stay for the log, segments and peers when clients open all the connections that they may.
-const reservedFiles = 512
+// reservedFiles stay when clients open all the connections that they may: for 512 segments that are read, three times 32 that are
+// being cut, with up to three files each, a write-ahead log of twice 8 GiB, with two for each of its files, and peers.
+const reservedFiles = 1536
 
 // guard counts connections and says which are too many.
 type guard struct {
@@ -38,7 +39,7 @@ func spareFiles(files int) int {
 	case files > 4*reservedFiles:
 		return files - reservedFiles
 	}
-	return files/2 + files/4
+	return files / 2
 }
 
 // enter counts a connection, or says why it must not be: "" is yes.

@@ -377,7 +377,7 @@ func TestLimitsOnConnections(t *testing.T) {
 }
 
 func TestSpareFiles(t *testing.T) {
-	for files, want := range map[int]int{0: math.MaxInt, 1024: 768, 2048: 1536, 4096: 3584, 1 << 20: 1<<20 - 512} {
+	for files, want := range map[int]int{0: math.MaxInt, 1024: 512, 2048: 1024, 4096: 2048, 1 << 20: 1<<20 - 1536} {
 		if got := spareFiles(files); got != want {
 			t.Errorf("of %d files %d are for connections, not %d", files, got, want)
 		}
