@@ -141,7 +141,7 @@ var settings = []setting{
 			return parseDuration(&c.WALSyncInterval, v, time.Millisecond, time.Minute)
 		}},
 	{"wal-size", "", "`size` that the write-ahead log may grow to before segments are cut from it (default a twentieth of the disk, " +
-		"from 1GiB to 8GiB)",
+		"from 1GiB, however small it is, to 8GiB)",
 		func(c *Config, v string) error { return parseDiskShare(&c.WALSize, v) }},
 	{"wal-file-size", "64MiB", "`size` of one file of the write-ahead log, a multiple of 4KiB",
 		func(c *Config, v string) error { return parseSize(&c.WALFileSize, v, mebibyte, 4<<30) }},
