@@ -25,7 +25,7 @@ func (g *shareGroup) begin(now coordinator.Instant, fx *coordinator.Effects) {
 	}
 	var records []image.Record
 	img := g.image()
-	if g.beginAs == 0 {
+	if g.beginAs == 0 { // a node's proposals are agreed on in their order: one that was tells of those before it
 		g.beginAs = freshState(img)
 	}
 	for _, name := range g.topics() {
@@ -43,7 +43,6 @@ func (g *shareGroup) begin(now coordinator.Instant, fx *coordinator.Effects) {
 		}
 	}
 	if len(records) == 0 {
-		g.beginAs = 0
 		g.resume(now, fx)
 		return
 	}
