@@ -54,13 +54,15 @@ func (s *Store) rounds(files []wal.File) (ends []int64) {
 
 // roundSize is how much is cut at once when it is of so many streams. The more a partition has in one round, the larger its
 // writes and the fewer its syncs; the less there is in one, the sooner there is room again (room.go), and the less of the
-// files has to be in the page cache (pieces.go).
+// files has to be in the page cache (pieces.go), which a machine with little memory does not have.
 func (s *Store) roundSize(streams int) int64 {
-	return max(s.options.round, int64(streams)*streamShare)
+	return max(s.options.round, min(int64(streams)*streamShare, roundMost))
 }
 
-// streamShare is as much of a round as is large for one partition.
-const streamShare = 4 << 20
+const (
+	streamShare = 4 << 20   // as much of a round as is large for one partition
+	roundMost   = 512 << 20 // bytes, however large the log may be
+)
 
 // round is a copying of everything below pos. Several logs are cut at once: while one waits for the disk to read, another
 // one is being checked, and a third one written or synced.

@@ -79,19 +79,28 @@ func interleave(t *testing.T, d *disk, s *Store, n, partitions, size int) (want 
 	return want, written
 }
 
-// What is cut at once grows with the number of partitions that share it, up to half of the budget.
+// What is cut at once grows with the number of partitions that share it, up to half of the budget, and to what a machine
+// with little memory has room for in its page cache: a log that a large disk let grow was cut 4 GiB at once.
 func TestRoundsGrowWithThePartitions(t *testing.T) {
-	for _, c := range []struct{ partitions, rounds int }{{1, 4}, {12, 4}, {50, 2}, {500, 1}} {
+	for _, c := range []struct {
+		budget             int64
+		partitions, rounds int
+	}{{1 << 30, 1, 4}, {1 << 30, 12, 4}, {1 << 30, 50, 2}, {1 << 30, 500, 1}, {8 << 30, 50, 16}, {8 << 30, 1000, 8}, {8 << 30, 10_000, 8}} {
 		s := &Store{}
-		s.options = Options{WALBudget: 1 << 30, entries: 1 << 30}
+		s.options = Options{WALBudget: c.budget, entries: 1 << 30}
 		s.options.round = 128 << 20
 		var files []wal.File
-		for i := range int64(17) {
-			files = append(files, wal.File{Pos: i * 64 << 20, Size: 64 << 20, Streams: c.partitions})
+		for pos := int64(0); pos <= c.budget; pos += 64 << 20 {
+			files = append(files, wal.File{Pos: pos, Size: 64 << 20, Streams: c.partitions})
 		}
 		ends := s.rounds(files)
-		if len(ends) != c.rounds || ends[len(ends)-1] != 512<<20 {
-			t.Errorf("%d partitions: rounds end at %v", c.partitions, ends)
+		if len(ends) != c.rounds || ends[len(ends)-1] != c.budget/2 {
+			t.Errorf("%d bytes, %d partitions: rounds end at %v", c.budget, c.partitions, ends)
+		}
+		for i, at := 0, int64(0); i < len(ends); at, i = ends[i], i+1 {
+			if ends[i]-at > 512<<20 {
+				t.Errorf("%d bytes, %d partitions: %d are cut at once", c.budget, c.partitions, ends[i]-at)
+			}
 		}
 	}
 }
