@@ -57,7 +57,7 @@ func (s *files) needed() (checkpoint, *file) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := 0
-	for i < len(s.list)-1 && len(s.list[i].live) == 0 {
+	for i < len(s.list)-1 && s.list[i].live.len() == 0 {
 		i++
 	}
 	f := s.list[i]

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sort"
 	"sync"
@@ -24,10 +23,10 @@ type file struct {
 	sent atomic.Bool // was given to a reader as a file
 
 	// Guarded by files.mu.
-	first uint64             // number of its first group, 0 before there is one
-	used  int64              // bytes up to the end of its last group
-	live  map[StreamID]int64 // streams with entries that are still needed -> the greatest end
-	dirty bool               // written since it was last synced
+	first uint64 // number of its first group, 0 before there is one
+	used  int64  // bytes up to the end of its last group
+	live  live
+	dirty bool // written since it was last synced
 }
 
 func fileName(seq uint64) string { return fmt.Sprintf("%020d.wal", seq) }
@@ -44,6 +43,8 @@ type files struct {
 	mu   sync.RWMutex
 	list []*file
 	last uint64 // number of the last group in them
+	// needing is the sum of the streams that are live in each.
+	needing atomic.Int64
 	// Trims, for entries that are trimmed before they are written: new ones, and those that are forgotten once the
 	// groups before number are written.
 	trimmed, before map[StreamID]int64
@@ -106,9 +107,7 @@ func (s *files) truncate(stream StreamID, end int64) {
 // lower has none of the files needed for more of the stream than up to end.
 func lower(list []*file, stream StreamID, end int64) {
 	for _, f := range list {
-		if last, ok := f.live[stream]; ok && last > end {
-			f.live[stream] = end
-		}
+		f.live.lower(stream, end)
 	}
 }
 
@@ -122,7 +121,9 @@ func (s *files) needs(f *file, stream StreamID, end int64) {
 			return
 		}
 	}
-	f.live[stream] = end
+	if f.live.set(stream, end) {
+		s.needing.Add(1)
+	}
 }
 
 // forget drops old trims: groups up to written are written, next is the first that is not begun.
@@ -145,8 +146,8 @@ func (l *Log) Trim(s StreamID, end int64) {
 		l.files.trimmed[s] = end
 	}
 	for _, f := range l.files.list {
-		if last, ok := f.live[s]; ok && last <= end {
-			delete(f.live, s)
+		if f.live.trim(s, end) {
+			l.files.needing.Add(-1)
 		}
 	}
 }
@@ -164,11 +165,14 @@ func (l *Log) Files() []File {
 	var all []File
 	for i, f := range l.files.list {
 		if f.first != 0 || i == len(l.files.list)-1 {
-			all = append(all, File{Pos: f.base, Size: f.size, Streams: len(f.live)})
+			all = append(all, File{Pos: f.base, Size: f.size, Streams: f.live.len()})
 		}
 	}
 	return all
 }
+
+// Needing is the sum of File.Streams of all files. Each of them takes 16 bytes of memory, once its file is full.
+func (l *Log) Needing() int64 { return l.files.needing.Load() }
 
 // Streams lists the streams with untrimmed entries in the files that begin before end, in order.
 func (l *Log) Streams(end int64) []StreamID {
@@ -182,7 +186,7 @@ func (l *Log) Streams(end int64) []StreamID {
 		}
 		// One by one: the writer must not wait until all are copied.
 		l.files.mu.RLock()
-		all = slices.AppendSeq(all, maps.Keys(f.live))
+		all = f.live.appendTo(all)
 		l.files.mu.RUnlock()
 	}
 	slices.Sort(all)

@@ -97,6 +97,9 @@ func newLog(o Options) *Log {
 // resume takes over what was recovered: its files, and the number of the next group.
 func (l *Log) resume(r *recovery) {
 	l.files.list, l.files.last = r.kept(), r.next-1
+	for _, f := range l.files.list {
+		l.files.needing.Add(int64(f.live.len()))
+	}
 	l.start = r.next - 1
 	l.written.Store(l.start)
 	l.durable.Store(l.start)

@@ -57,12 +57,13 @@ func (p *prep) ask() {
 	}
 }
 
-// prepare is the goroutine that keeps a next file ready.
+// prepare is the goroutine that keeps a next file ready, and packs what the one before has.
 func (l *Log) prepare() {
 	defer l.tasks.Done()
 	for {
 		select {
-		case <-l.prep.want:
+		case <-l.prep.want: // a file has just become full
+			l.files.pack()
 			l.prepared(l.ready())
 		case <-l.stop:
 			return
@@ -242,7 +243,7 @@ func (l *Log) nameAt(s spare, seq uint64, base, size int64) (*file, error) {
 	defer buf.Release()
 	h := fileHeader{l.opt.Incarnation, seq, l.salt, base, size, l.durable.Load(), size > l.opt.FileSize}
 	h.encode(buf.Bytes())
-	n := &file{f: s.f, slow: vfs.Park(s.f), name: fileName(seq), seq: seq, base: base, size: size, used: page, live: map[StreamID]int64{}}
+	n := &file{f: s.f, slow: vfs.Park(s.f), name: fileName(seq), seq: seq, base: base, size: size, used: page}
 	n.refs.Store(1)
 	err := s.f.WriteSync([][]byte{buf.Bytes()}, 0, true)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,7 +129,7 @@ func (r *recovery) header(name string, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	f := &file{f: v, name: name, seq: seq, used: page, live: map[StreamID]int64{}}
+	f := &file{f: v, name: name, seq: seq, used: page}
 	f.refs.Store(1)
 	if seq < r.ck.seq {
 		f.size, err = v.Size()
@@ -180,6 +181,7 @@ func (r *recovery) read() error {
 		if err := r.readFile(i); err != nil {
 			return err
 		}
+		r.files[i].live.pack(slices.Sorted(maps.Keys(r.files[i].live.open)))
 		var err error
 		if i, err = r.continued(i + 1); err != nil {
 			return err
@@ -237,7 +239,7 @@ func (r *recovery) entries(f *file, b []byte, g *groupHeader) error {
 		if h.kind&Truncates != 0 {
 			lower(r.files, h.stream, h.end)
 		}
-		f.live[h.stream] = h.end
+		f.live.set(h.stream, h.end)
 		if r.replay == nil {
 			return nil
 		}

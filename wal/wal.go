@@ -45,7 +45,7 @@ type Sink interface {
 type Entry struct {
 	Stream StreamID
 	Kind   Kind
-	End    int64 // opaque to the log, except that Trim compares it; must not decrease within a stream, unless Kind has Truncates
+	End    int64 // opaque to the log, except that Trim compares it; not math.MinInt64; must not decrease within a stream, unless Kind has Truncates
 	Data   []byte
 	Buf    *arena.Buf
 	Sink   Sink // may be nil

@@ -3,8 +3,10 @@ package partlog
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
+	"chronik/wal"
 	"chronik/wal/vfs"
 )
 
@@ -62,5 +64,37 @@ func TestADiskThatCannotBeAskedMustNotShrinkTheLog(t *testing.T) {
 	s.limitBy(math.MaxInt64, math.MaxInt64, nil)
 	if s.limitBy(0, 0, none); s.limit() != mostBudget {
 		t.Errorf("%d, want %d", s.limit(), mostBudget)
+	}
+}
+
+// What each file of a large log knows of its streams took as much memory as the index that the budget counted, or more.
+func TestTheStreamsOfEachFileCountInTheBudget(t *testing.T) {
+	const most = 150
+	d := newDisk(t)
+	d.fileSize, d.entries, d.budget = 64<<10, most, 1<<30
+	s := d.open()
+	defer closeStore(t, s)
+	put := func(from, to wal.StreamID) {
+		for id := from; id < to; id++ {
+			if _, err := d.log(s, id).AppendAsLeader(Append{Data: records(int64(id), strings.Repeat("v", 1000)), Version: 9}); err != nil {
+				t.Fatal(err)
+			}
+			s.wal.Commit()
+		}
+	}
+	put(1, 91)
+	for id := range wal.StreamID(90) {
+		settle(t, d.log(s, id+1), 1)
+	}
+	if s.overBudget() {
+		t.Errorf("%d bytes are more than %d", s.newest.Load()-s.oldest.Load(), s.budget())
+	}
+	put(91, 131)
+	for id := wal.StreamID(91); id < 131; id++ {
+		settle(t, d.log(s, id), 1)
+	}
+	tend(t, s, false)
+	if n := s.held(); n > most {
+		t.Errorf("%d entries' memory is held", n)
 	}
 }

@@ -54,15 +54,19 @@ func (s *Store) tend(retention bool) error {
 // grown notes that the write-ahead log reaches to pos.
 func (s *Store) grown(pos int64) {
 	s.newest.Store(pos)
-	if pos > s.cutAt.Load() || s.indexed.Load() > s.cutOver.Load() {
+	if pos > s.cutAt.Load() || s.held() > s.cutOver.Load() {
 		s.nudge()
 	}
 }
 
-// budget is how large the write-ahead log may be: what was asked for, or the disk has, or what so many entries take if they are so small
-// that their indexes take the memory.
+// held is how many entries of the index take the memory that the write-ahead log's has: beside the index it is what each file
+// knows of its streams, half as much for each.
+func (s *Store) held() int64 { return s.indexed.Load() + s.wal.Needing()/2 }
+
+// budget is how large the write-ahead log may be: what was asked for, or the disk has, or what so many entries take if they are
+// so small, or so many partitions', that what is known of them takes the memory.
 func (s *Store) budget() int64 {
-	budget, most, n := s.limit(), s.options.entries, s.indexed.Load()
+	budget, most, n := s.limit(), s.options.entries, s.held()
 	if n <= most {
 		return budget
 	}
@@ -85,7 +89,7 @@ func (s *Store) measure() {
 	}
 	budget, most := s.budget(), s.options.entries
 	s.cutAt.Store(max(first.Pos+budget, s.newest.Load()+budget/8))
-	s.cutOver.Store(max(most, s.indexed.Load()+most/8))
+	s.cutOver.Store(max(most, s.held()+most/8))
 	room := first.Pos + budget + budget/2
 	if len(files) == 1 { // the file being written cannot be cut
 		room = max(room, last.Pos+last.Size)

@@ -86,7 +86,7 @@ func TestRoundsGrowWithThePartitions(t *testing.T) {
 		budget             int64
 		partitions, rounds int
 	}{{1 << 30, 1, 4}, {1 << 30, 12, 4}, {1 << 30, 50, 2}, {1 << 30, 500, 1}, {8 << 30, 50, 16}, {8 << 30, 1000, 8}, {8 << 30, 10_000, 8}} {
-		s := &Store{}
+		s := &Store{wal: &wal.Log{}}
 		s.options = Options{WALBudget: c.budget, entries: 1 << 30}
 		s.options.round = 128 << 20
 		var files []wal.File

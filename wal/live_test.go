@@ -1,0 +1,88 @@
+package wal
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"chronik/wal/vfs"
+)
+
+// What a file that is full knows of its streams must be what it knew while it was written: else it is given up too early, or never.
+func TestPackedStreamsAreThoseOfTheMap(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var open, packed live
+		stream := func() StreamID { return StreamID(1 + r.IntN(20)) }
+		for range r.IntN(40) {
+			s, end := stream(), int64(r.IntN(30))
+			if open.set(s, end) != packed.set(s, end) {
+				t.Fatal("not the first in one")
+			}
+		}
+		sorted := packed.appendTo(nil)
+		slices.Sort(sorted)
+		if s := stream(); r.IntN(2) == 0 { // trimmed while they were sorted
+			open.trim(s, 99)
+			packed.trim(s, 99)
+		}
+		packed.pack(sorted)
+		for range 40 {
+			s, end := stream(), int64(r.IntN(40))
+			if r.IntN(3) == 0 {
+				open.lower(s, end)
+				packed.lower(s, end)
+			} else if open.trim(s, end) != packed.trim(s, end) {
+				t.Fatalf("seed %d: stream %d is trimmed to %d in one alone", seed, s, end)
+			}
+			a, b := open.appendTo(nil), packed.appendTo(nil)
+			slices.Sort(a)
+			slices.Sort(b)
+			if !slices.Equal(a, b) || open.len() != packed.len() || len(b) != packed.len() {
+				t.Fatalf("seed %d: %v (%d) and %v (%d)", seed, a, open.len(), b, packed.len())
+			}
+		}
+	}
+}
+
+// What is packed, and how much there is of it, must be the same after a start. A file is packed soon after it became full.
+func TestFilesKnowTheirStreamsAfterAStart(t *testing.T) {
+	b := newBench(t, vfs.NewMem())
+	b.open()
+	for i := range 20 {
+		b.put(StreamID(1+i%3), 30<<10, false)
+	}
+	b.l.Trim(2, 8)
+	b.l.files.pack()
+	b.l.Trim(1, 4)
+	if n := len(b.l.files.unpacked()); n > 0 {
+		t.Errorf("%d files are full and not packed", n)
+	}
+	b.needing()
+	b.close()
+	b.open()
+	if n := len(b.l.files.unpacked()); n > 0 {
+		t.Errorf("after the start %d files are not packed", n)
+	}
+	b.needing()
+	b.l.Trim(1, 20)
+	b.l.Trim(2, 20)
+	b.l.Trim(3, 20)
+	if b.needing() != 0 {
+		t.Errorf("%d after all was trimmed", b.needing())
+	}
+	b.close()
+}
+
+// needing checks Log.Needing.
+func (b *bench) needing() int64 {
+	b.t.Helper()
+	sum := int64(0)
+	for _, f := range b.l.Files() {
+		sum += int64(f.Streams)
+	}
+	if got := b.l.Needing(); got != sum {
+		b.t.Errorf("%d, want %d", got, sum)
+	}
+	return sum
+}
