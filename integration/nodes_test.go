@@ -77,7 +77,7 @@ func TestNodesComeAndGo(t *testing.T) {
 	if out := cli(t, c, "add", "4"); held(4) != 6 || !strings.Contains(out, "6 of 6 partitions have moved\n") {
 		t.Errorf("%d replicas:\n%s", held(4), out)
 	}
-	if out := cli(t, c, "rebalance"); !strings.Contains(out, "there is nothing to do") {
+	if out := cli(t, c, "rebalance"); !strings.Contains(out, "there is nothing to move") {
 		t.Error(out)
 	}
 	if out := cli(t, c, "drain", "2", "--throttle", "20"); held(2) != 0 || !strings.Contains(out, "node 2 has no replicas and leads nothing\n") {

@@ -146,7 +146,7 @@ func (m *mover) rebalance(ctx context.Context) error {
 	}
 	plan := l.plan()
 	if len(plan) == 0 {
-		m.say("replicas, and those of them that are to lead, are spread evenly: there is nothing to move; chronik cluster elect --all has these lead now")
+		m.say("replicas and preferred leaders are spread evenly: there is nothing to move; chronik cluster elect --all has the preferred ones lead now")
 		return nil
 	}
 	return m.do(ctx, plan)
