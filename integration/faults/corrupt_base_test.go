@@ -341,7 +341,14 @@ func (m *baseMaker) findMeaning(b *corruptBase) {
 	}
 	last := groups[len(groups)-1].Group
 	first := map[uint64]int64{} // of the streams in the last group, the end
+	oldest := ""
 	for _, l := range m.dump("wal") {
+		if l.What == "checkpoint" && l.File == "checkpoint" {
+			oldest = fmt.Sprintf("%020d.wal", l.FileNumber)
+		}
+		if l.File < oldest && filepath.Ext(l.File) == ".wal" {
+			continue // the kill came before its removal
+		}
 		file := filepath.Join("wal", l.File)
 		to := b.means
 		if b.killed && l.Group == last {
