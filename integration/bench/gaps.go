@@ -27,15 +27,24 @@ type blow struct {
 	heal        func(*bench, *fleet, int) error
 	times       int // of ours
 	p50, target string
-	patient     bool // the producer has the timeouts that its client has by default
+	pulse       func(*bench, *fleet) (heart, error)
 	sudden      bool // strike does not wait for the node's end
 }
 
+// A heart is a producer that sends to every partition at a steady rate and notes for how long none was acknowledged.
+type heart interface {
+	forget()                                      // begins to measure
+	beats(ctx context.Context, led []int32) error // waits until each of the partitions is acknowledged steadily again
+	longest(led []int32) (seconds []float64)      // without an acknowledgement, of each
+	end() error
+}
+
 var blows = []blow{
-	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", true, true},
-	{"held still, so that nothing is refused (SIGSTOP), producer's timeouts 2 s", hold, goOn, 10, "", "3 s", false, true},
-	{"held still (SIGSTOP), the client's own timeouts of 20 s", hold, goOn, 2, "", "", true, true},
-	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", true, false},
+	{"kill -9", func(s *server) error { s.kill(); return nil }, startAgain, 10, "1 s", "2 s", patient, true},
+	{"held still, so that nothing is refused (SIGSTOP), Kafka's producer with request.timeout.ms=500", hold, goOn, 10, "", "3 s", (*bench).javaPulse, true},
+	{"held still (SIGSTOP), franz-go's timeouts 2 s", hold, goOn, 10, "", "", impatient, true},
+	{"held still (SIGSTOP), franz-go's own timeouts of 20 s", hold, goOn, 2, "", "", patient, true},
+	{"stopped in order (SIGTERM)", (*server).stop, startAgain, 10, "", "0.2 s", patient, false},
 }
 
 func hold(s *server) error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
@@ -92,11 +101,13 @@ func (b *bench) gapsOf(blow blow, kafka, ours *fleet) error {
 // strikes are the gaps in seconds, the shortest first, of every partition that the struck nodes led, and how long it took each
 // time until other nodes led these: a client's own timeouts are not in that.
 func (b *bench) strikes(f *fleet, blow blow, times int) (all, anew []float64, err error) {
-	p, err := b.pulse(f, blow.patient)
+	p, err := blow.pulse(b, f)
+	if p != nil {
+		defer func() { err = errors.Join(err, p.end()) }()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, p.end()) }()
 	for i := range times {
 		if err := f.recover(b.ctx, gapsTopic); err != nil {
 			return nil, nil, err
@@ -169,7 +180,8 @@ func (f *fleet) leads(ctx context.Context, id int) (led []int32, err error) {
 	return led, err
 }
 
-// A pulse is a producer that sends to every partition at a steady rate and notes when each is acknowledged.
+// A pulse is the heart of franz-go. Its look at the metadata waits its turn behind the connections to a node that is held still, which
+// that one's kernel takes and nobody answers: so it may learn late who leads instead.
 type pulse struct {
 	client *kgo.Client
 	stop   context.CancelFunc
@@ -182,13 +194,16 @@ type pulse struct {
 	fail  error
 }
 
-// pulse begins one. A patient one waits 20 s for the answer of a node that is held still, as its client does by default.
-func (b *bench) pulse(f *fleet, patient bool) (*pulse, error) {
+// patient is a pulse that waits 20 s for the answer of a node that is held still, as its client does by default.
+func patient(b *bench, f *fleet) (heart, error) { return b.pulse(f) }
+
+func impatient(b *bench, f *fleet) (heart, error) {
+	return b.pulse(f, kgo.ProduceRequestTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second))
+}
+
+func (b *bench) pulse(f *fleet, more ...kgo.Opt) (heart, error) {
 	opts := []kgo.Opt{kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1), kgo.MaxBufferedRecords(1 << 20), kgo.DefaultProduceTopic(gapsTopic)}
-	if !patient {
-		opts = append(opts, kgo.ProduceRequestTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second))
-	}
-	client, err := f.client(opts...)
+	client, err := f.client(append(opts, more...)...)
 	if err != nil {
 		return nil, err
 	}
