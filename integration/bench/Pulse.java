@@ -27,6 +27,7 @@ public class Pulse {
                     producer.send(new ProducerRecord<>(args[1], n, null, value), (at, error) -> {
                         if (error != null) {
                             System.out.println("failed: " + error);
+                            System.out.flush();
                             System.exit(1);
                         }
                         long now = System.nanoTime();

@@ -187,11 +187,25 @@ type pulse struct {
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 
-	mu    sync.Mutex
-	last  [gapsPartitions]time.Time     // of an acknowledgement
-	most  [gapsPartitions]time.Duration // between two
-	acked [gapsPartitions]int           // since forget
+	silence
+	last  [gapsPartitions]time.Time // of an acknowledgement
+	acked [gapsPartitions]int       // since forget
 	fail  error
+}
+
+// silence is the longest time without an acknowledgement, by partition.
+type silence struct {
+	mu   sync.Mutex // guards also what a heart has beside it
+	most [gapsPartitions]time.Duration
+}
+
+func (s *silence) longest(led []int32) (seconds []float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range led {
+		seconds = append(seconds, s.most[n].Seconds())
+	}
+	return seconds
 }
 
 // patient is a pulse that waits 20 s for the answer of a node that is held still, as its client does by default.
@@ -267,15 +281,6 @@ func (p *pulse) beats(ctx context.Context, led []int32) error {
 		}
 		return true, p.fail
 	})
-}
-
-func (p *pulse) longest(led []int32) (seconds []float64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, n := range led {
-		seconds = append(seconds, p.most[n].Seconds())
-	}
-	return seconds
 }
 
 func (p *pulse) end() error {

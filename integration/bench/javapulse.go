@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // Pulse.java
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -23,12 +23,12 @@ const javaTimeout = 500 * time.Millisecond
 
 // javaPulse is a pulse of Kafka's own producer. It notes only what takes longer than a quarter of a second.
 type javaPulse struct {
-	cmd  *exec.Cmd
-	said bytes.Buffer // by the JVM, when it ends
-	read chan struct{}
+	cmd   *exec.Cmd
+	said  bytes.Buffer  // by the JVM, on its standard error
+	ended chan struct{} // closed when it has
+	fail  error         // why; set before that
 
-	mu   sync.Mutex
-	most map[int32]time.Duration
+	silence
 	last time.Time // when one was noted
 }
 
@@ -41,7 +41,7 @@ func (b *bench) javaPulse(f *fleet) (heart, error) {
 	if err := os.WriteFile(source, javaPulseProgram, 0o600); err != nil {
 		return nil, err
 	}
-	p := &javaPulse{read: make(chan struct{}), most: map[int32]time.Duration{}}
+	p := &javaPulse{ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(b.ctx, "java", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-cp", jars+"/*", source,
 		f.brokers(), gapsTopic, strconv.Itoa(gapsPartitions), strconv.Itoa(gapsRate), strconv.Itoa(int(javaTimeout.Milliseconds())))
 	p.cmd.Stderr = &p.said
@@ -56,18 +56,23 @@ func (b *bench) javaPulse(f *fleet) (heart, error) {
 	return p, p.awaitStart(b.ctx)
 }
 
+// listen notes what it says, and waits for its end.
 func (p *javaPulse) listen(lines *bufio.Scanner) {
-	defer close(p.read)
+	defer close(p.ended)
+	why := ""
 	for lines.Scan() {
 		var n int32
 		var ms int64
-		if _, err := fmt.Sscan(lines.Text(), &n, &ms); err != nil {
-			return // it has said why it ends
+		if _, err := fmt.Sscan(lines.Text(), &n, &ms); err != nil || n < 0 || n >= gapsPartitions {
+			why = lines.Text()
+			continue
 		}
 		p.mu.Lock()
 		p.most[n], p.last = max(p.most[n], time.Duration(ms)*time.Millisecond), time.Now()
 		p.mu.Unlock()
 	}
+	err := errors.Join(lines.Err(), p.cmd.Wait())
+	p.fail = fmt.Errorf("the Java producer ended: %w: %s %s", err, why, p.said.String())
 }
 
 // awaitStart waits for every partition's first acknowledgement, which a JVM takes longer than a quarter of a second for.
@@ -82,15 +87,15 @@ func (p *javaPulse) awaitStart(ctx context.Context) error {
 func (p *javaPulse) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.most)
+	p.most = [gapsPartitions]time.Duration{}
 }
 
 // beats waits until each of the partitions has been without an acknowledgement, and none has for a second.
 func (p *javaPulse) beats(ctx context.Context, led []int32) error {
 	return until(ctx, "acknowledgements of every partition", func(context.Context) (bool, error) {
 		select {
-		case <-p.read:
-			return false, fmt.Errorf("the Java producer ended: %s", p.said.String())
+		case <-p.ended:
+			return false, p.fail
 		default:
 		}
 		p.mu.Lock()
@@ -104,18 +109,14 @@ func (p *javaPulse) beats(ctx context.Context, led []int32) error {
 	})
 }
 
-func (p *javaPulse) longest(led []int32) (seconds []float64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, n := range led {
-		seconds = append(seconds, p.most[n].Seconds())
-	}
-	return seconds
-}
-
+// end kills it, for it has no end of its own: that it has ended is why there is nothing more to measure.
 func (p *javaPulse) end() error {
-	_ = p.cmd.Process.Kill() // it has no end of its own
-	<-p.read
-	_ = p.cmd.Wait() // it was killed
-	return nil
+	select {
+	case <-p.ended:
+		return p.fail
+	default:
+	}
+	err := p.cmd.Process.Kill()
+	<-p.ended
+	return err
 }

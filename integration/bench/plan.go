@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"chronik/wal/vfs"
 )
 
 // A plan is what is going to be measured here, with as many nodes.
@@ -90,12 +90,11 @@ func (b *bench) room(plans []plan) (most int64) {
 // prepareDisk says what the run will take, and refuses one for which the disk is too small or none.
 func (b *bench) prepareDisk(dir string, plans []plan) error {
 	need := b.room(plans)
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	_, free, err := vfs.SpaceOf(dir)
+	if err != nil {
 		return err
 	}
 	const gib = 1 << 30
-	free := int64(st.Bavail) * st.Bsize
 	if fileSystem(dir) == memoryFileSystem {
 		return errors.New("the brokers' data would be in memory, not on a disk: set TMPDIR to a folder on one")
 	}

@@ -25,7 +25,7 @@ var besideKafka = table{"Beside Apache Kafka",
 		"forget before the run: ten times the memory's size would fit on few disks and come to the same. Transactions are not in\n" +
 		"the table, because Chronik does not serve them yet.\n\n" +
 		"The *null sink* is Chronik built to write nothing to disk: what it reaches in turn with the others, with the same client, no\n" +
-		"disk would let Chronik pass on this machine. It runs the loads that have a target, but for those by which more is read than\n" +
+		"disk would let Chronik pass on this machine (of two runs in the quick form). It runs the loads that have a target, but for those by which more is read than\n" +
 		"the newest records, which are all that it keeps: cold reads, and followers that fall behind. A row that misses its target\n" +
 		"says what bounds it: whether the null sink would meet it, who took the machine's CPU time, and how much went to disk.\n" +
 		"`PROFILES.md` shows what Chronik did then.\n",

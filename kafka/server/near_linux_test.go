@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"chronik/kafka/wire"
 )
 
 // A peer far away needs a large buffer: a bound on it would be one on its speed.
@@ -28,6 +30,24 @@ func TestATripThatIsNotKnownIsNotShort(t *testing.T) {
 	for trip, want := range map[uint32]bool{0: false, math.MaxUint32: false, 1: true, 99: true, 100: false} {
 		if got := isLess(trip, nearTrip); got != want {
 			t.Errorf("%d microseconds: %v", trip, got)
+		}
+	}
+}
+
+// Who looks how far the peer is does so once there is much to send, and not where a size was asked for.
+func TestOnlyALargeAnswerSizesTheSendBuffer(t *testing.T) {
+	for _, asked := range []int{0, 1 << 20} {
+		tcp := exchanged(t)
+		c := &conn{nc: tcp, s: &Server{o: Options{SendBuffer: asked}}, out: outbox{sender: wire.NewSender(tcp)}}
+		before := sendBuffer(t, tcp)
+		if c.send(large-1) != nil || c.sized {
+			t.Fatal("sized for a small answer, or not sent")
+		}
+		if err := c.send(large); err != nil || !c.sized {
+			t.Fatalf("%v, sized: %v", err, c.sized)
+		}
+		if got := sendBuffer(t, tcp); asked > 0 && got != before {
+			t.Errorf("%d bytes in place of %d that were asked for", got, before)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func SpaceOf(dir string) (total, free int64, err error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, 0, err
 	}
-	return bytesOf(s.Blocks, uint64(s.Bsize)), bytesOf(s.Bavail, uint64(s.Bsize)), nil
+	return bytesOf(uint64(s.Blocks), uint64(s.Bsize)), bytesOf(uint64(s.Bavail), uint64(s.Bsize)), nil
 }
 
 func bytesOf(blocks, size uint64) int64 {
