@@ -70,8 +70,8 @@ func (e entry) nullCell() string {
 	return spread(e.null, e.unit)
 }
 
-// bound is what keeps a row from its target, as far as it was measured: whether a server that does not write reaches it, and who took
-// the machine's CPU time.
+// bound is what keeps a row from its target, as far as it was measured: whether a server that does not write reaches it, what a write
+// takes by itself, and who took the machine's CPU time.
 func (e entry) bound() string {
 	if !e.missed() {
 		return ""
@@ -85,11 +85,21 @@ func (e entry) bound() string {
 			said = append(said, fmt.Sprintf("writing, for the null sink meets it: Chronik has %s %% of what it has", of))
 		}
 	}
+	if e.sync.p99 > 0 && e.unit == "ms" {
+		said = append(said, fmt.Sprintf("one synced write of %d KiB at a time, beside the null sink's load, takes %s ms at p50 and %s ms at p99 on this disk",
+			probeGroup>>10, digits(e.sync.p50), digits(e.sync.p99)))
+	}
 	if client := median(e.client); client > 0 { // it is neither missing nor unknown
 		said = append(said, fmt.Sprintf("of the machine's CPU time the client took %.0f %%%s", client, serverText(median(e.server))))
 	}
 	if written := median(e.written); written >= 1 {
 		said = append(said, fmt.Sprintf("to disk went %.0f MB/s", written))
+	}
+	if e.why != "" {
+		said = append(said, e.why)
+	}
+	if len(said) == 0 {
+		return "nothing was measured that says it"
 	}
 	return strings.Join(said, "; ")
 }

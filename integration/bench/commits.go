@@ -40,7 +40,7 @@ func (b *bench) commits(against, ours *fleet) error {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		rates[i] = fmt.Sprintf("%.0f/s", rate)
-		creations[i] = fmt.Sprintf("%s / %s ms", digits(median(took)), digits(took[(len(took)*99-1)/100]))
+		creations[i] = fmt.Sprintf("%s / %s ms", digits(median(took)), digits(percentile(took, 99)))
 	}
 	b.result.line(fmt.Sprintf("commits of offsets by %d groups, each waiting for the answer, over %d connections to each node: %s",
 		committers, commitConns, nodesOf(ours)), "50,000/s", rates[0], rates[1], "")

@@ -36,7 +36,7 @@ func (b *bench) coordinatorGaps(kafka, ours *fleet) error {
 		}
 		text[i] = [2]string{
 			fmt.Sprintf("%s s (%s to %s)", digits(median(gaps)), digits(gaps[0]), digits(gaps[len(gaps)-1])),
-			fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)),
+			fmt.Sprintf("%s s of %d", digits(percentile(gaps, 99)), len(gaps)),
 		}
 	}
 	what := "coordinator kill -9: longest time without an acknowledged commit, per group, "

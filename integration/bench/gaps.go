@@ -87,11 +87,15 @@ func (b *bench) gapsOf(blow blow, kafka, ours *fleet) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", f.name, blow.name, err)
 		}
-		text[i] = [3]string{spread(gaps, "s"), fmt.Sprintf("%s s of %d", digits(gaps[(len(gaps)*99-1)/100]), len(gaps)), spread(anew, "s")}
+		text[i] = [3]string{spread(gaps, "s"), fmt.Sprintf("%s s of %d", digits(percentile(gaps, 99)), len(gaps)), spread(anew, "s")}
 	}
 	what := "leader " + blow.name + ": longest time without an acknowledgement, per partition, "
-	b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "")
-	b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "")
+	led := ""
+	if blow.sudden {
+		led = "another node led its partitions after " + text[1][2]
+	}
+	b.result.line(what+"p50", blow.p50, text[0][0], text[1][0], "").why = led
+	b.result.line(what+"p99", blow.target, text[0][1], text[1][1], "").why = led
 	if blow.sudden {
 		b.result.line("leader "+blow.name+": until another node leads its partitions", "", text[0][2], text[1][2], "")
 	}

@@ -22,10 +22,10 @@ type measure struct {
 const restartMeasure = "stop and restart"
 
 var measures = []measure{
-	{"start", 1, true, 6 * time.Second, (*bench).starting},
+	{"start", 1, true, 3 * time.Second, (*bench).starting},
 	{restartMeasure, 1, false, 20 * time.Second, (*bench).restarting},
-	{"topic creation", 1, false, 20 * time.Second, (*bench).creation},
-	{"rebalance of 100 members", 1, false, 30 * time.Second, (*bench).rebalance},
+	{"topic creation", 1, false, 10 * time.Second, (*bench).creation},
+	{"rebalance of 100 members", 1, false, 10 * time.Second, (*bench).rebalance},
 	{"leader kill -9", fleetSize, false, 40 * time.Second, func(b *bench, p *pair) error {
 		if err := b.gapsTopics(p.kafkaFleet, p.oursFleet); err != nil {
 			return err
@@ -38,11 +38,12 @@ var measures = []measure{
 type timed struct {
 	load, measure, target string
 	seconds               [2][]float64
+	why                   string // what is known of what bounds it
 }
 
 // timed adds it, in milliseconds.
 func (b *bench) timed(t timed) {
-	e := entry{load: t.load, measure: t.measure, unit: "ms", promised: "–", ratio: true}
+	e := entry{load: t.load, measure: t.measure, unit: "ms", promised: "–", ratio: true, why: t.why}
 	if t.target != "" {
 		e.target = t.target + " ms"
 	}
@@ -51,7 +52,7 @@ func (b *bench) timed(t timed) {
 			*into = append(*into, 1000*s)
 		}
 	}
-	b.result.entries = append(b.result.entries, e)
+	b.result.put(e)
 	c := e.cells()
 	fmt.Fprintf(b.progress, "%-50s Kafka %s, Chronik %s\n", e.what(), c.against, c.real)
 }
@@ -61,12 +62,18 @@ const startMeasure = "start to the first acknowledged record"
 // starting measures how long one has to wait for a new node.
 func (b *bench) starting(*pair) error {
 	empty := timed{load: startMeasure, measure: "empty directory", target: "150"}
+	var listening [2][]float64
 	for round := range b.Rounds {
-		err := b.eachAlone(fmt.Sprint("start", round), func(side int, f *fleet) error { return b.startTimed(f, &empty.seconds[side]) })
+		err := b.eachAlone(fmt.Sprint("start", round), func(side int, f *fleet) error {
+			ms, err := b.startTimed(f, &empty.seconds[side])
+			listening[side] = append(listening[side], ms)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 	}
+	empty.why = "connections are taken after " + spread(listening[1], "ms")
 	b.timed(empty)
 	return nil
 }
@@ -121,25 +128,27 @@ func (b *bench) restarts(f *fleet, stop, after, killed *[]float64) error {
 			return err
 		}
 		*stop = append(*stop, time.Since(began).Seconds())
-		if err := b.startTimed(f, after); err != nil {
+		if _, err := b.startTimed(f, after); err != nil {
 			return err
 		}
 		f.kill()
-		if err := b.startTimed(f, killed); err != nil {
+		if _, err := b.startTimed(f, killed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) startTimed(f *fleet, seconds *[]float64) error {
+// startTimed also returns how long it took until connections were taken, in ms.
+func (b *bench) startTimed(f *fleet, seconds *[]float64) (listening float64, err error) {
 	began := time.Now()
-	err := f.start(b.ctx)
+	err = f.start(b.ctx)
+	listening = 1000 * time.Since(began).Seconds()
 	if err == nil {
 		err = firstRecord(b.ctx, f.nodes[0].addr)
 	}
 	*seconds = append(*seconds, time.Since(began).Seconds())
-	return err
+	return listening, err
 }
 
 // creation measures how long it takes until every partition of new topics has acknowledged a record.

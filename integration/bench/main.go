@@ -171,6 +171,8 @@ type bench struct {
 	Config
 	ctx        context.Context
 	progress   io.Writer
+	before     string  // each line of a run in it
+	course     *course // of what is beside Kafka
 	null, real *server
 	result     *result
 	dataDir    string              // of the sides that run now, where they run here

@@ -46,7 +46,7 @@ func (b *bench) load(l load) error {
 	}
 	got, err := b.turns(l, subjects...)
 	if err == nil {
-		b.result.add(l, got[b.null], got[b.real], nil)
+		b.result.add(l, got[b.null], got[b.real], nil, latency{})
 	}
 	return errors.Join(err, b.leave(subjects...))
 }
@@ -103,7 +103,7 @@ func (b *bench) turn(l load, s subject) (m measured, err error) {
 func (b *bench) begin(l load, s subject) error {
 	const most = 5
 	for range most {
-		m, err := b.run(l, s)
+		m, err := b.saying(warmingLine).run(l, s)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (b *bench) leave(subjects ...subject) (err error) {
 func (b *bench) prepare(l load, s *server) error {
 	if strings.HasPrefix(l.args, "raw-fetch") {
 		fill := load{name: "fill", args: "raw --connections 4 --batch 65536", topic: l.topic}
-		if _, err := b.run(fill, s); err != nil {
+		if _, err := b.saying(warmingLine).run(fill, s); err != nil {
 			return err
 		}
 	}
@@ -146,7 +146,7 @@ func (b *bench) prepare(l load, s *server) error {
 			return err
 		}
 	}
-	_, err := b.run(l, s)
+	_, err := b.saying(warmingLine).run(l, s)
 	return err
 }
 
@@ -191,7 +191,7 @@ func (b *bench) run(l load, s subject) (m measured, err error) {
 	if m.memory, err = s.memory("VmRSS"); err != nil {
 		return m, err
 	}
-	fmt.Fprintf(b.progress, "%-50s %-9s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
+	fmt.Fprintf(b.progress, "%-70s %-9s %8.1f MB/s %7.3f CPU-s/GB  p50 %7.3f p99 %8.3f ms\n", b.before+l.name, s.label(), m.mbps, m.cpuPerGB, m.p50, m.p99)
 	return m, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,9 +15,9 @@ var threeNodes = table{"Three nodes beside Apache Kafka's three",
 	"Written by `make bench-cluster`. Both clusters are three processes on one machine, with three replicas of every partition\n" +
 		"and acks=all; the loads take turns on them, warm, and only one is loaded at a time. Chronik writes to disk and syncs on\n" +
 		"each of the nodes before it acknowledges, Apache Kafka 4.3.0, set up as its documentation has it, does not. Medians\n" +
-		"with the least and the greatest of the rounds; a ratio is the median of the ratios of each round. CPU is that of all\n" +
-		"three.\n",
-	"Kafka | Chronik | Chronik / Kafka"}
+		"with the least and the greatest of the rounds; a ratio is the median of the ratios of each round. CPU and memory are those\n" +
+		"of all three. `KAFKA.md` says what the null sink is and what bounds a row.\n",
+	besideKafka.head}
 
 // replicated is a topic of three replicas that keeps 256 MiB.
 func replicated(partitions int) []string {
@@ -37,76 +36,35 @@ var nodeLoads = []load{
 }
 
 // nodes measures three nodes beside three of Apache Kafka's.
-func (b *bench) nodes(dir string) error {
-	kafka, err := b.kafkas(filepath.Join(dir, "kafka"), fleetSize)
+func (b *bench) nodes(dir string) (err error) {
+	b.result.promised = notSynced
+	all := plan{nodes: fleetSize}
+	for _, l := range nodeLoads {
+		if b.Loads.MatchString(l.name) {
+			l.promised = notSynced
+			all.loads = append(all.loads, contest{load: l, nodes: fleetSize})
+		}
+	}
+	b.course = b.newCourse([]plan{all})
+	p, err := b.sides(dir, all)
+	defer p.kill()
 	if err != nil {
 		return err
 	}
-	ours, err := b.chroniks(filepath.Join(dir, "chronik"), fleetSize)
-	if err != nil {
+	if err := b.idlePair(p); err != nil {
 		return err
 	}
-	for _, f := range []*fleet{kafka, ours} {
-		defer f.kill()
-		if err := f.start(b.ctx); err != nil {
-			return err
-		}
-		if err := f.ready(b.ctx); err != nil {
-			return err
-		}
-	}
-	if err := b.fleetMemory("idle resident memory of three", "VmRSS", kafka, ours); err != nil {
-		return err
-	}
-	if err := b.nodeLoads(kafka, ours); err != nil {
-		return err
-	}
-	if err := b.fleetMemory("greatest resident memory of three under these loads", "VmHWM", kafka, ours); err != nil {
+	if err := b.allLoads(p, all.loads); err != nil {
 		return err
 	}
 	for _, m := range fleetMeasures {
 		if b.ctx.Err() == nil && b.Loads.MatchString(m.load) {
-			if err := m.run(b, kafka, ours); err != nil {
+			if err := m.run(b, p.kafkaFleet, p.oursFleet); err != nil {
 				return fmt.Errorf("%s: %w", m.load, err)
 			}
 		}
 	}
 	return b.ctx.Err()
-}
-
-func (b *bench) nodeLoads(kafka, ours *fleet) error {
-	warm := b.KafkaWarm
-	for _, l := range nodeLoads {
-		if b.ctx.Err() != nil || !b.Loads.MatchString(l.name) {
-			continue
-		}
-		for _, f := range []*fleet{kafka, ours} {
-			if _, err := b.run(l, f); err != nil {
-				return fmt.Errorf("%s: %s: %w", l.name, f.name, err)
-			}
-		}
-		for end := time.Now().Add(warm); time.Now().Before(end); {
-			if _, err := b.run(l, kafka); err != nil {
-				return fmt.Errorf("%s: %s: %w", l.name, kafka.name, err)
-			}
-		}
-		warm = 0 // the others do with a run of their own
-		got, err := b.turns(l, kafka, ours)
-		if err == nil {
-			b.result.add(l, got[kafka], got[ours], nil)
-		}
-		if err := errors.Join(err, b.leave(kafka, ours)); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
-		}
-	}
-	return nil
-}
-
-func (b *bench) fleetMemory(what, name string, kafka, ours *fleet) error {
-	theirs, err := kafka.memory(name)
-	own, ownErr := ours.memory(name)
-	b.result.line(what, "", fmt.Sprintf("%.0f MiB", theirs), fmt.Sprintf("%.0f MiB", own), "")
-	return errors.Join(err, ownErr)
 }
 
 // client is one of the fleet's, quick to see that something has changed.

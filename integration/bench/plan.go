@@ -27,32 +27,82 @@ func (b *bench) plans() (all []plan) {
 const (
 	aroundRun = 400 * time.Millisecond
 	aroundJVM = 3500 * time.Millisecond
+	manyMade  = 5 * time.Second // Kafka makes a topic of a thousand partitions, and begins each
 )
 
 // takes is about how long all that is picked takes.
 func (b *bench) takes(plans []plan) (sum time.Duration) {
 	for _, p := range plans {
 		for i, c := range p.loads {
-			run, sides := b.Duration+c.warmup+aroundRun, 2*b.Rounds
-			if c.needsJars {
-				run += aroundJVM
-			}
-			if c.onNull() {
-				sides += b.roundsOf(remote{name: nullName})
-			}
-			sum += time.Duration(sides)*run + max(2*run, b.warmth(i, c)*3/2)
-			if b.Profiles != "" && c.hasTarget() {
-				sum += time.Duration(b.profileSeconds()) * time.Second
-			}
+			sum += b.loadTakes(i, c)
 		}
 		for _, m := range p.measures {
-			sum += time.Duration(b.Rounds) * m.round
-			if m.name == restartMeasure {
-				sum += 2 * time.Duration(b.RestartFill) * time.Second / 400 // MiB a second, on a disk that is not slow
-			}
+			sum += b.measureTakes(m)
 		}
 	}
 	return sum
+}
+
+func (b *bench) loadTakes(place int, c contest) time.Duration {
+	around, runs := c.warmup+aroundRun, 2*b.Rounds
+	if c.needsJars {
+		around += aroundJVM
+	}
+	others := 1 // beside Kafka
+	if c.onNull() {
+		others++
+		runs += b.roundsOf(remote{name: nullName})
+	}
+	sum := time.Duration(runs) * (b.Duration + around)
+	// To be warm takes one run, and three quarters of the time that bounds it.
+	once, bound := b.warming().Duration+around, b.warmth(place, c)
+	sum += once + bound*3/4 + time.Duration(others)*(once+min(bound, mostNative)*3/4)
+	if !c.fresh && !c.reads {
+		sum += manyMade
+	}
+	if b.Profiles != "" && c.hasTarget() {
+		sum += time.Duration(b.profileSeconds()) * time.Second
+	}
+	if c.timesWrites() {
+		sum += b.Duration + around
+	}
+	return sum
+}
+
+func (b *bench) measureTakes(m measure) time.Duration {
+	sum := time.Duration(b.Rounds) * m.round
+	if m.name == restartMeasure {
+		sum += 2 * time.Duration(b.RestartFill) * time.Second / 400 // MiB a second, on a disk that is not slow
+	}
+	return sum
+}
+
+// A course is how far a run of hours has come.
+type course struct {
+	began       time.Time
+	all, begun  int           // loads and measures
+	takes, past time.Duration // estimated, of all and of those that are over
+	now         time.Duration // estimated, of the one that runs
+}
+
+func (b *bench) newCourse(plans []plan) *course {
+	c := &course{began: time.Now(), takes: b.takes(plans)}
+	for _, p := range plans {
+		c.all += len(p.loads) + len(p.measures)
+	}
+	return c
+}
+
+// next says which load or measure begins, and how long the rest takes if it is as much off the estimate as what is over was.
+func (c *course) next(takes time.Duration) string {
+	c.begun++
+	c.past += c.now
+	c.now = takes
+	left := c.takes - c.past
+	if c.past > 0 {
+		left = time.Duration(float64(left) * float64(time.Since(c.began)) / float64(c.past))
+	}
+	return fmt.Sprintf("load %d of %d, about %d min left", c.begun, c.all, max(1, int(left.Round(time.Minute).Minutes())))
 }
 
 const (
@@ -102,10 +152,8 @@ func (b *bench) prepareDisk(dir string, plans []plan) error {
 		return fmt.Errorf("the brokers' data may take %d GiB at a time, and %.1f GiB are free in %s: free some, set TMPDIR to a folder on a larger disk, "+
 			"or measure less with -loads, -duration, -fill and -restart-fill", need/gib+1, float64(free)/gib, dir)
 	}
-	loads := 0
-	for _, p := range plans {
-		loads += len(p.loads) + len(p.measures)
-	}
-	fmt.Fprintf(b.progress, "%d loads and measures: about %s; at most %d GiB at a time in %s\n", loads, max(time.Minute, b.takes(plans).Round(time.Minute)), need/gib+1, dir)
+	b.course = b.newCourse(plans)
+	fmt.Fprintf(b.progress, "%d loads and measures: about %s; at most %d GiB at a time in %s\n",
+		b.course.all, max(time.Minute, b.course.takes.Round(time.Minute)), need/gib+1, dir)
 	return nil
 }

@@ -26,8 +26,44 @@ func TestQuickTakesTenMinutes(t *testing.T) {
 	if got := b.takes(b.plans()); got < 5*time.Minute || got > 10*time.Minute {
 		t.Error(got)
 	}
-	if got := planned(t, "").takes(planned(t, "").plans()); got < time.Hour || got > 6*time.Hour {
-		t.Errorf("all: %s", got)
+}
+
+// The whole run has its flags from the Makefile.
+func TestAllTakesAnHourAndAQuarter(t *testing.T) {
+	b := planned(t, "-kafka-warm 4m -duration 3s -profiles p")
+	if got := b.takes(b.plans()); got < 45*time.Minute || got > 75*time.Minute {
+		t.Error(got)
+	}
+}
+
+func TestNullSinkRunsLess(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want int
+	}{{"", 3}, {"-quick", 2}, {"-rounds 1", 1}} {
+		b := planned(t, c.args)
+		if got := b.roundsOf(remote{name: nullName}); got != c.want {
+			t.Errorf("%q: %d", c.args, got)
+		}
+		if got := b.roundsOf(remote{name: ourName}); got != b.Rounds {
+			t.Errorf("%q: Chronik %d", c.args, got)
+		}
+	}
+}
+
+func TestCourse(t *testing.T) {
+	c := &course{began: time.Now().Add(-10 * time.Minute), all: 3, takes: 9 * time.Minute}
+	for _, step := range []struct {
+		takes time.Duration
+		want  string
+	}{
+		{5 * time.Minute, "load 1 of 3, about 9 min left"},
+		{2 * time.Minute, "load 2 of 3, about 8 min left"}, // what was to take 5 minutes took 10
+		{2 * time.Minute, "load 3 of 3, about 3 min left"},
+	} {
+		if got := c.next(step.takes); got != step.want {
+			t.Errorf("%q, not %q", got, step.want)
+		}
 	}
 }
 
@@ -76,6 +112,21 @@ func TestNullSinkRunsWhatHasATarget(t *testing.T) {
 func TestDiskSpeed(t *testing.T) {
 	if got, err := diskSpeed(t.TempDir()); err != nil || got <= 0 {
 		t.Error(got, err)
+	}
+}
+
+func TestTimeWrites(t *testing.T) {
+	b := &bench{dataDir: t.TempDir()}
+	var of latency
+	end, err := b.timeWrites(&of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := end(); err != nil || of.p50 <= 0 || of.p99 < of.p50 {
+		t.Errorf("%+v, %v", of, err)
+	}
+	if left, err := os.ReadDir(b.dataDir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 

@@ -90,8 +90,12 @@ func (b *bench) profiles(f *fleet, l load) (files [][]string, err error) {
 		}
 		files = append(files, of)
 	}
-	_, err = b.turn(l, f)
-	return files, errors.Join(err, all.Wait())
+	_, err = b.saying("profiled: ").turn(l, f)
+	err = errors.Join(err, all.Wait())
+	for _, n := range f.nodes {
+		_ = n.forgetPeak() // which a profile is not part of; a system that cannot forget it has the next load's with it
+	}
+	return files, err
 }
 
 // profileSeconds is how long a profile takes: as long as a run, in whole seconds.

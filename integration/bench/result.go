@@ -32,8 +32,10 @@ type entry struct {
 	null                        []float64 // of the null sink, in the first of the rounds, where the table asks
 	client, server              []float64 // in percent of the machine's CPU time, while ours ran
 	written                     []float64 // MB/s, by ours to disk
+	sync                        latency   // of a write by itself
 	ratio                       bool      // what counts is ours as a share of the other's, pair by pair
 	text                        cells     // instead of the figures
+	why                         string    // what more is known of what bounds it
 }
 
 // cells are what a row says of its figures.
@@ -88,6 +90,7 @@ type result struct {
 	machine  string
 	busy     []string // the machine's load averages at the beginning and at the end
 	notes    []string // of how it was measured
+	warm     []string // how each load was warmed
 	entries  []entry
 	profiles []profiled
 	promised string  // by the other side at rows of text, where the table asks
@@ -104,9 +107,22 @@ func (r *result) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
 
+// warmed says how the sides were, of which those that ran once are not in it.
+func (r *result) warmed(l load, how []string) {
+	if len(how) > 0 {
+		r.warm = append(r.warm, l.name+": "+strings.Join(how, "; "))
+	}
+}
+
 // line adds a row of text.
-func (r *result) line(what, target, null, real, ratio string) {
-	r.entries = append(r.entries, entry{load: what, target: target, promised: r.promised, text: cells{null, real, ratio}})
+func (r *result) line(what, target, null, real, ratio string) *entry {
+	return r.put(entry{load: what, target: target, promised: r.promised, text: cells{null, real, ratio}})
+}
+
+// put adds a row; what it returns is good until the next one.
+func (r *result) put(e entry) *entry {
+	r.entries = append(r.entries, e)
+	return &r.entries[len(r.entries)-1]
 }
 
 // verdict says whether the target was met: a rate or a share is to be reached, anything else not to be passed.
@@ -132,17 +148,17 @@ func verdict(target, real, ratio string) string {
 const missed = ": **missed**"
 
 // add adds the rows of a load.
-func (r *result) add(l load, against, real, null []measured) {
+func (r *result) add(l load, against, real, null []measured, sync latency) {
 	for _, row := range l.rows {
 		e := entry{load: l.name, measure: row.text, unit: row.unit, target: row.target, promised: l.promised,
-			against: each(against, row.value), real: each(real, row.value), null: each(null, row.value), ratio: row.ratio,
+			against: each(against, row.value), real: each(real, row.value), null: each(null, row.value), sync: sync, ratio: row.ratio,
 			client:  each(real, func(m measured) float64 { return m.clientShare }),
 			server:  each(real, func(m measured) float64 { return m.serverShare }),
 			written: each(real, func(m measured) float64 { return m.written })}
 		if e.target != "" && !strings.ContainsAny(e.target, "%/") {
 			e.target += " " + row.unit
 		}
-		r.entries = append(r.entries, e)
+		r.put(e)
 		r.partitions(l, row, median(e.real))
 	}
 }
@@ -172,6 +188,9 @@ func median(values []float64) float64 {
 	}
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
+
+// percentile is of values in order.
+func percentile(sorted []float64, percent int) float64 { return sorted[(len(sorted)*percent-1)/100] }
 
 // spread is the median with the least and the greatest, where there are several.
 func spread(values []float64, unit string) string {
@@ -203,6 +222,12 @@ func (r *result) text(failure error) string {
 		fmt.Fprintf(&b, "- %s\n", n)
 	}
 	b.WriteString("\n" + r.rows(r.entries))
+	if len(r.warm) > 0 {
+		b.WriteString("\nHow the sides were warmed before each load:\n\n")
+		for _, w := range r.warm {
+			fmt.Fprintf(&b, "- %s\n", w)
+		}
+	}
 	if failure != nil {
 		b.WriteString("\nThe run did not come to its end.\n")
 	}

@@ -140,6 +140,11 @@ func (s *server) memory(name string) (float64, error) {
 	return kib / 1024, err
 }
 
+// forgetPeak has VmHWM begin anew.
+func (s *server) forgetPeak() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.cmd.Process.Pid), []byte("5"), 0)
+}
+
 func (s *server) written() (float64, error) { return s.proc("io", "write_bytes") }
 
 // proc is a line of one of the files in /proc/PID.

@@ -25,9 +25,10 @@ var besideKafka = table{"Beside Apache Kafka",
 		"forget before the run: ten times the memory's size would fit on few disks and come to the same. Transactions are not in\n" +
 		"the table, because Chronik does not serve them yet.\n\n" +
 		"The *null sink* is Chronik built to write nothing to disk: what it reaches in turn with the others, with the same client, no\n" +
-		"disk would let Chronik pass on this machine (of two runs in the quick form). It runs the loads that have a target, but for those by which more is read than\n" +
+		"disk would let Chronik pass on this machine (of three runs, of two in the quick form). It runs the loads that have a target, but for those by which more is read than\n" +
 		"the newest records, which are all that it keeps: cold reads, and followers that fall behind. A row that misses its target\n" +
-		"says what bounds it: whether the null sink would meet it, who took the machine's CPU time, and how much went to disk.\n" +
+		"says what bounds it: whether the null sink would meet it, who took the machine's CPU time, how much went to disk, and of a\n" +
+		"latency what a synced write by itself takes while the null sink runs the load, one under way, in a file whose blocks are there.\n" +
 		"`PROFILES.md` shows what Chronik did then.\n",
 	"promised by Kafka | Kafka | Chronik, synced | Chronik / Kafka | null sink | what bounds a miss"}
 
@@ -38,15 +39,6 @@ const (
 
 // errNoLoad keeps an expression that matches nothing from writing an empty table over the last one.
 var errNoLoad = errors.New("-loads: no load here is called so; integration/bench/KAFKA.md and contests.go have their names")
-
-// A pair is the two sides. The fleets are nil where the brokers are elsewhere.
-type pair struct {
-	kafka, ours           subject
-	null                  subject // nil where it has none
-	kafkaFleet, oursFleet *fleet
-	nodes                 int
-	kafkaRecords          float64 // the most that Kafka takes in a second
-}
 
 // versus measures one node beside one of Apache Kafka's, then three beside three.
 func (b *bench) versus(dir string) (err error) {
@@ -74,46 +66,32 @@ func (b *bench) versus(dir string) (err error) {
 }
 
 func (b *bench) versusNodes(dir string, plan plan) (err error) {
-	loads, measures, nodes := plan.loads, plan.measures, plan.nodes
+	loads, measures := plan.loads, plan.measures
 	if len(loads)+len(measures) == 0 || b.ctx.Err() != nil {
 		return b.ctx.Err()
 	}
-	p := &pair{nodes: nodes}
-	if p.kafkaFleet, err = b.kafkas(filepath.Join(dir, "kafka"), nodes); err != nil {
+	p, err := b.sides(dir, plan)
+	defer p.kill()
+	if err != nil {
 		return err
-	}
-	if p.oursFleet, err = b.chroniks(filepath.Join(dir, "chronik"), nodes); err != nil {
-		return err
-	}
-	p.kafka, p.ours, b.dataDir = p.kafkaFleet, p.oursFleet, dir
-	fleets := []*fleet{p.kafkaFleet, p.oursFleet}
-	if slices.ContainsFunc(loads, contest.onNull) {
-		null, err := b.chronikFleet(nullName, "chronik-server-null", filepath.Join(dir, "null"), nodes)
-		if err != nil {
-			return err
-		}
-		p.null, fleets = null, append(fleets, null)
-	}
-	for _, f := range fleets {
-		defer f.kill()
-		if err := errors.Join(f.start(b.ctx), f.ready(b.ctx)); err != nil {
-			return err
-		}
 	}
 	if err := b.idlePair(p); err != nil {
 		return err
 	}
-	err = b.contests(p, loads)
-	if len(loads) > 0 {
-		err = errors.Join(err, b.memoryOf(p, "greatest resident memory under these loads", "VmHWM", "256 MiB"))
-	}
+	err = b.allLoads(p, loads)
 	for _, m := range measures {
+		b.next(m.name, b.measureTakes(m))
 		if b.late(m.name) {
 			continue
 		}
 		err = errors.Join(err, b.failed(m.name, m.run(b, p)))
 	}
 	return errors.Join(err, b.ctx.Err())
+}
+
+// next says what begins, and where the run is.
+func (b *bench) next(what string, takes time.Duration) {
+	fmt.Fprintf(b.progress, "%s: %s\n", b.course.next(takes), what)
 }
 
 // late says whether the time is up, in which case what it is asked for is left out.
@@ -157,7 +135,19 @@ func (b *bench) elsewhere() error {
 	if len(loads) == 0 {
 		return errNoLoad
 	}
+	b.course = b.newCourse([]plan{{nodes: p.nodes, loads: loads}})
 	return b.contests(p, loads)
+}
+
+// allLoads also says what memory they have taken, and ends the null sink, which nothing else needs.
+func (b *bench) allLoads(p *pair, loads []contest) error {
+	err := errors.Join(b.contests(p, loads), b.peakMemory(p))
+	for _, f := range p.fleets {
+		if f.name == nullName {
+			f.kill()
+		}
+	}
+	return err
 }
 
 // contests runs the loads one after the other.
@@ -166,25 +156,13 @@ func (b *bench) contests(p *pair, loads []contest) (err error) {
 		if b.ctx.Err() != nil {
 			return b.ctx.Err()
 		}
+		b.next(c.name, b.loadTakes(i, c))
 		if b.late(c.name) {
 			continue
 		}
 		err = errors.Join(err, b.failed(c.name, b.contest(p, c, b.warmth(i, c))))
 	}
 	return err
-}
-
-// warmth bounds the time before a load counts. What the first has warmed is warm for most of the others.
-func (b *bench) warmth(place int, c contest) time.Duration {
-	switch {
-	case place == 0:
-		return b.KafkaWarm
-	case c.slow:
-		return b.KafkaWarm / 2
-	case b.Quick:
-		return 0 // one run
-	}
-	return b.KafkaWarm / 10
 }
 
 func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {
@@ -203,40 +181,54 @@ func (b *bench) contest(p *pair, c contest, warm time.Duration) (err error) {
 			err = errors.Join(err, b.deleteTopic(s, coldTopic), b.leave(s))
 		}
 	}()
+	var warmed []string
 	for _, s := range subjects {
 		if c.reads {
 			if err := b.fill(s, l.topicOf(s), topic); err != nil {
 				return err
 			}
 		}
-		if err := b.warm(l, s, warm); err != nil {
+		how, err := b.warm(l, s, warm)
+		if err != nil {
 			return err
 		}
+		warmed = append(warmed, how...)
 	}
+	b.result.warmed(l, warmed)
 	got, err := b.turns(l, subjects...)
 	if err != nil {
 		return err
 	}
-	b.result.add(l, got[p.kafka], got[p.ours], got[p.null])
+	sync, err := b.syncs(p, c, l)
+	if err != nil {
+		return err
+	}
+	b.result.add(l, got[p.kafka], got[p.ours], got[p.null], sync)
+	if err := p.peaked(l); err != nil {
+		return err
+	}
 	if l.name == maximumLoad {
 		p.kafkaRecords = median(each(got[p.kafka], func(m measured) float64 { return m.mbps })) * 1e6 / 1024
 	}
 	return b.profile(p, l)
 }
 
-// roundsOf is in how many rounds a side takes part. A quick run has a short look at the null sink.
+// roundsOf is in how many rounds a side takes part. The null sink is no side: it writes nothing, so that its runs differ less.
 func (b *bench) roundsOf(s subject) int {
-	if b.Quick && s.label() == nullName {
+	switch {
+	case s.label() != nullName:
+		return b.Rounds
+	case b.Quick:
 		return min(2, b.Rounds)
 	}
-	return b.Rounds
+	return min(3, b.Rounds)
 }
 
 // atShare is a load at a share of the rate that Kafka takes at most, which is measured when it is not known yet.
 func (b *bench) atShare(p *pair, c contest) (load, error) {
 	l := c.load
 	if p.kafkaRecords == 0 {
-		m, err := b.turn(closedLoop(12, 1024, "none", "all", p.nodes), p.kafka)
+		m, err := b.saying("Kafka's maximum: ").turn(closedLoop(12, 1024, "none", "all", p.nodes), p.kafka)
 		if err != nil {
 			return l, err
 		}
@@ -248,84 +240,6 @@ func (b *bench) atShare(p *pair, c contest) (load, error) {
 	return l, nil
 }
 
-// warm runs a load on one side until its figures stand still, or for the bound. Kafka takes half of that at least: a JVM stands
-// still for a while too before it has compiled what counts.
-func (b *bench) warm(l load, s subject, bound time.Duration) error {
-	var figures []float64
-	began, least := time.Now(), time.Duration(0)
-	if s.label() == kafkaName {
-		least = bound / 2
-	}
-	for len(figures) == 0 || time.Since(began) < least || !still(figures) && time.Since(began) < bound {
-		m, err := b.turn(l, s)
-		if err != nil {
-			return err
-		}
-		figures = append(figures, l.rows[0].value(m))
-	}
-	switch {
-	case len(figures) == 1:
-	case still(figures):
-		b.result.note("%s stood still after %.0f s of %q", s.label(), time.Since(began).Seconds(), l.name)
-	default:
-		b.result.note("%s did not stand still within %.0f s of %q: the last figures were %s", s.label(), bound.Seconds(), l.name,
-			spread(figures[max(0, len(figures)-stillRuns):], l.rows[0].unit))
-	}
-	return nil
-}
-
-const stillRuns = 4
-
-// still says whether the last figures lie within a tenth.
-func still(figures []float64) bool {
-	if len(figures) < stillRuns {
-		return false
-	}
-	last := figures[len(figures)-stillRuns:]
-	return slices.Max(last)-slices.Min(last) <= median(last)/10
-}
-
-// idlePair is what the sides take when nothing is asked of them.
-func (b *bench) idlePair(p *pair) error {
-	if err := b.pause(3 * time.Second); err != nil {
-		return err
-	}
-	if err := b.memoryOf(p, "idle resident memory", "VmRSS", "30 MiB"); err != nil {
-		return err
-	}
-	const window = 2 * time.Second
-	k0, err0 := p.kafka.cpu()
-	o0, err1 := p.ours.cpu()
-	err := b.pause(window)
-	k1, err2 := p.kafka.cpu()
-	o1, err3 := p.ours.cpu()
-	share := func(from, to float64) string { return fmt.Sprintf("%.1f %%", 100*(to-from)/window.Seconds()) }
-	b.result.line(nodesText(p.nodes)+": CPU when idle, of one core", "", share(k0, k1), share(o0, o1), "")
-	return errors.Join(err, err0, err1, err2, err3)
-}
-
-// memoryOf adds a row; the target is that of one node.
-func (b *bench) memoryOf(p *pair, what, name, target string) error {
-	theirs, err := p.kafka.memory(name)
-	own, ownErr := p.ours.memory(name)
-	if err := errors.Join(err, ownErr); err != nil {
-		return err
-	}
-	if p.nodes > 1 {
-		target = ""
-	}
-	b.result.entries = append(b.result.entries, entry{load: nodesText(p.nodes), measure: what, unit: "MiB", target: target,
-		promised: b.result.promised, against: []float64{theirs}, real: []float64{own}, ratio: true})
-	return nil
-}
-
-func nodesText(nodes int) string {
-	if nodes == 1 {
-		return "one node"
-	}
-	return "three nodes"
-}
-
 // settle has the system write what it holds for the last run, so that the next one of the other side does not wait for it.
 func (b *bench) settle() error {
 	if b.dataDir == "" {
@@ -333,15 +247,6 @@ func (b *bench) settle() error {
 	}
 	return withFile(b.dataDir, unix.Syncfs)
 }
-
-// remote is a side that runs elsewhere.
-type remote struct{ name, bootstrap string }
-
-func (r remote) label() string                  { return r.name }
-func (r remote) brokers() string                { return r.bootstrap }
-func (r remote) cpu() (float64, error)          { return unknown, nil }
-func (r remote) written() (float64, error)      { return unknown, nil }
-func (r remote) memory(string) (float64, error) { return unknown, nil }
 
 // pickedMeasures are those that need fleets of their own, or change them.
 func (b *bench) pickedMeasures(nodes int) (all []measure) {

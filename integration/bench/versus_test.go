@@ -234,13 +234,16 @@ func sample() *result {
 	r := &result{table: besideKafka, began: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), machine: "2 CPUs", busy: []string{"1 2 3", "4 5 6"}, promised: notSynced}
 	r.note("a note")
 	l := load{name: "raw", rows: produced("150 % of Kafka", "0.55"), promised: notSynced}
-	r.add(l, []measured{{mbps: 100, cpuPerGB: 1, memory: 1000}, {mbps: 200, cpuPerGB: 2, memory: 1000}}, []measured{{mbps: 300, cpuPerGB: 0.5, memory: 10}, {mbps: 300, cpuPerGB: 0.6, memory: 10}}, []measured{{mbps: 330, cpuPerGB: 0.4, memory: 10}})
+	r.add(l, []measured{{mbps: 100, cpuPerGB: 1, memory: 1000}, {mbps: 200, cpuPerGB: 2, memory: 1000}}, []measured{{mbps: 300, cpuPerGB: 0.5, memory: 10}, {mbps: 300, cpuPerGB: 0.6, memory: 10}}, []measured{{mbps: 330, cpuPerGB: 0.4, memory: 10}}, latency{})
 	cpu := measured{mbps: 100, clientShare: 70, serverShare: 20, written: 150}
-	r.add(load{name: "slow", rows: compared(mbps("150 % of Kafka")), promised: notSynced}, []measured{{mbps: 80}}, []measured{cpu}, []measured{{mbps: 110}})
-	r.add(load{name: "synced", rows: compared(p50("0.8")), promised: synced}, []measured{{p50: 2}}, []measured{{p50: 1, clientShare: 10, serverShare: unknown, written: unknown}}, []measured{{p50: 0.5}})
+	r.add(load{name: "slow", rows: compared(mbps("150 % of Kafka")), promised: notSynced}, []measured{{mbps: 80}}, []measured{cpu}, []measured{{mbps: 110}}, latency{})
+	r.add(load{name: "synced", rows: compared(p50("0.8")), promised: synced}, []measured{{p50: 2}}, []measured{{p50: 1, clientShare: 10, serverShare: unknown, written: unknown}}, []measured{{p50: 0.5}}, latency{0.125, 1.5})
 	l = load{name: "elsewhere & <far>", rows: compared(p99("at most 40 % of Kafka"), cpuPerGB("")), promised: synced}
-	r.add(l, []measured{{p99: 10, cpuPerGB: unknown}}, []measured{{p99: 5, cpuPerGB: unknown, clientShare: unknown}}, nil)
-	r.line("leader kill -9", "2 s", "9 s", "0.1 s", "")
+	r.add(l, []measured{{p99: 10, cpuPerGB: unknown}}, []measured{{p99: 5, cpuPerGB: unknown, clientShare: unknown}}, nil, latency{})
+	r.line("leader kill -9", "2 s", "9 s", "0.1 s", "").why = "said only of a miss"
+	r.line("leader kill -9", "0.05 s", "9 s", "0.1 s", "").why = "another node led after 0.08 s"
+	r.warmed(l, nil)
+	r.warmed(load{name: "raw"}, []string{"Kafka stood still after 30 s", "Chronik did not"})
 	r.profiles = []profiled{{"slow", []string{"throughput: target 150 % of Kafka; Chronik 100 MB/s 125 %"}, []top{{"CPU time", "1.5s", []function{{"50.00%", "60.00%", "copy"}}}}}}
 	return r
 }
