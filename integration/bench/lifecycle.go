@@ -26,7 +26,7 @@ var measures = []measure{
 	{restartMeasure, 1, false, 20 * time.Second, (*bench).restarting},
 	{"topic creation", 1, false, 10 * time.Second, (*bench).creation},
 	{"rebalance of 100 members", 1, false, 10 * time.Second, (*bench).rebalance},
-	{"leader kill -9", fleetSize, false, 40 * time.Second, func(b *bench, p *pair) error {
+	{"leader kill -9", fleetSize, false, 20 * time.Second, func(b *bench, p *pair) error {
 		if err := b.gapsTopics(p.kafkaFleet, p.oursFleet); err != nil {
 			return err
 		}

@@ -180,3 +180,15 @@ func TestRefusedRunWritesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A port that is given out is given to nobody else, also while its node is down.
+func TestFreePort(t *testing.T) {
+	had := map[int]bool{}
+	for range 100 {
+		port, err := freePort()
+		if err != nil || had[port] || port >= 32768 {
+			t.Errorf("%d, %v", port, err)
+		}
+		had[port] = true
+	}
+}
