@@ -25,7 +25,7 @@ func (b *bench) plans() (all []plan) {
 // aroundRun is about what a run takes beside its time: a client starts, and a topic is made, begun in each partition, and deleted.
 // A client that is a JVM takes longer.
 const (
-	aroundRun = 400 * time.Millisecond
+	aroundRun = 350 * time.Millisecond
 	aroundJVM = 3500 * time.Millisecond
 	manyMade  = 5 * time.Second // Kafka makes a topic of a thousand partitions, and begins each
 )
@@ -54,10 +54,13 @@ func (b *bench) loadTakes(place int, c contest) time.Duration {
 		runs += b.roundsOf(remote{name: nullName})
 	}
 	sum := time.Duration(runs) * (b.Duration + around)
-	// To be warm takes one run, and three quarters of the time that bounds it.
+	// To be warm takes one run and about the time that bounds it: latencies seldom stand still within a tenth.
 	once, bound := b.warming().Duration+around, b.warmth(place, c)
-	sum += once + bound*3/4 + time.Duration(others)*(once+min(bound, mostNative)*3/4)
-	if !c.fresh && !c.reads {
+	sum += once + bound + time.Duration(others)*(once+min(bound, mostNative))
+	switch {
+	case c.reads:
+		sum += time.Duration(1+others) * time.Duration(b.Fill) * time.Millisecond // a MiB in each
+	case !c.fresh:
 		sum += manyMade
 	}
 	if b.Profiles != "" && c.hasTarget() {

@@ -73,7 +73,7 @@ func (s *server) launch(ctx context.Context, args ...string) (time.Time, error) 
 
 // await waits until the server takes connections.
 func (s *server) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	for {
 		nc, err := net.Dial("tcp", s.addr)

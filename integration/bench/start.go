@@ -10,6 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// startWithin bounds a start: after a kill Kafka reads all that it has not flushed, which may be half of 20 GiB.
+const startWithin = 5 * time.Minute
+
 const startLoad = "start to the first acknowledged record"
 
 // starts measures how long a record has to wait for a server that is only being started, on an empty data directory
@@ -56,7 +59,7 @@ func firstRecord(ctx context.Context, addr string) error {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	admin := kadm.NewClient(client)
 	for {

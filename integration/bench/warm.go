@@ -21,7 +21,7 @@ func (b *bench) warmth(place int, c contest) time.Duration {
 
 const (
 	warmRun    = 1500 * time.Millisecond // at most: what does not count may be short
-	mostNative = 10 * time.Second        // bounds the warming of what is no JVM: it has buffers to fill, and nothing to compile
+	mostNative = 8 * time.Second         // bounds the warming of what is no JVM: it has buffers to fill, and nothing to compile
 )
 
 // warmingLine begins a line of what does not count.
