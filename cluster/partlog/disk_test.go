@@ -2,6 +2,7 @@ package partlog
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -24,6 +25,8 @@ func TestBudgetFollowsTheDisk(t *testing.T) {
 		{"little is left", 500 * gib, 20 * gib, 0, 5 * gib},
 		{"little is left because of the log", 500 * gib, 28 * gib, 16 * gib, 8 * gib},
 		{"without end, as it says", math.MaxInt64, math.MaxInt64, 2 * gib, 8 * gib},
+		{"tiny", 2 * gib, 2 * gib, 0, gib / 2},
+		{"just not tiny", 4 * gib, 0, 0, 1 * gib},
 		{"nothing, as it says", 0, 0, 2 * gib, 1 * gib},
 		{"full", 500 * gib, 0, 2 * gib, 1 * gib},
 	} {
@@ -48,6 +51,38 @@ func TestTheDiskCountsWhereNobodySaysHowLargeTheLogMayBe(t *testing.T) {
 	}
 	if got, most := s.budget(), budgetFor(total, 2*free, 0); got < leastBudget || got > most {
 		t.Errorf("%d, want %d to %d", got, leastBudget, most)
+	}
+}
+
+// An operator must find in the log how large the write-ahead log may become, whoever says so, and that the disk is too full for it.
+func TestTheStartTellsHowLargeTheLogMayBecome(t *testing.T) {
+	for _, c := range []struct {
+		budget int64
+		want   []string
+	}{
+		{1 << 20, []string{"wal_size=1048576 set_by=wal-size\n"}},
+		{0, []string{"set_by=\"the disk\"\n"}},
+		{1 << 50, []string{"wal_size=1125899906842624 set_by=wal-size\n", `level=WARN msg="the disk has less left than the write-ahead log may take`}},
+	} {
+		var out strings.Builder
+		d := newDisk(t)
+		fs, err := vfs.OS(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.fs, d.budget = fs, c.budget
+		o := d.options()
+		o.Logger = slog.New(slog.NewTextHandler(&out, nil))
+		s, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeStore(t, s)
+		for _, want := range c.want {
+			if strings.Count(out.String(), want) != 1 {
+				t.Errorf("%q is not there once:\n%s", want, out.String())
+			}
+		}
 	}
 }
 

@@ -33,9 +33,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
 	s.measure()
-	if o.WALBudget == 0 {
-		o.Logger.Info("the disk says how large the write-ahead log may become before segments are cut from it", "wal_size", s.limit())
-	}
+	s.tellLimit()
 	s.nudge() // there may be something to remove, or to cut
 	s.ended.Go(s.keep)
 	if o.Damaged != nil {

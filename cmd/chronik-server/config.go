@@ -141,7 +141,7 @@ var settings = []setting{
 			return parseDuration(&c.WALSyncInterval, v, time.Millisecond, time.Minute)
 		}},
 	{"wal-size", "", "`size` that the write-ahead log may grow to before segments are cut from it (default a twentieth of the disk, " +
-		"from 1GiB, however small it is, to 8GiB)",
+		"from 1GiB to 8GiB; of one of less than 4GiB a quarter)",
 		func(c *Config, v string) error { return parseDiskShare(&c.WALSize, v) }},
 	{"wal-file-size", "64MiB", "`size` of one file of the write-ahead log, a multiple of 4KiB",
 		func(c *Config, v string) error { return parseSize(&c.WALFileSize, v, mebibyte, 4<<30) }},
@@ -256,6 +256,7 @@ func (c *Config) check() error {
 	if c.WALSize > 0 && c.WALSize < 2*c.WALFileSize {
 		errs = append(errs, fmt.Errorf("wal-size is less than two files of wal-file-size: write at least %s", sizeOf(2*c.WALFileSize)))
 	}
+	errs = append(errs, c.checkDisk())
 	if c.MaxRequestSize > c.MemoryLimit {
 		errs = append(errs, fmt.Errorf("max-request-size is more than memory-limit, so the largest request would never be taken: write at most %s", sizeOf(c.MemoryLimit)))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"chronik/cluster"
 	"chronik/wal"
+	"chronik/wal/vfs"
 )
 
 func load(t *testing.T, args, environ []string) (Config, error) {
@@ -339,6 +342,38 @@ func TestMoreMemoryThanTheMachineHasIsRefused(t *testing.T) {
 	}
 	if n := systemMemory(); runtime.GOOS == "linux" && (n < 64<<20 || n > 1<<50) {
 		t.Errorf("this machine is said to have %d bytes", n)
+	}
+}
+
+// A log that the disk could never hold was taken, filled the disk under load, and ended the broker.
+func TestALogThatTheDiskCannotHoldIsRefused(t *testing.T) {
+	defer func(real func(string) (int64, int64, error)) { diskOf = real }(diskOf)
+	root := t.TempDir()
+	dir := filepath.Join(root, "not", "yet")
+	for _, c := range []struct {
+		disk        int64
+		write, want string
+	}{
+		{95<<30 + 5000, "100TiB", "wal-size is 100TiB, and the log may take twice that under load, but the disk of " + root + " has 95GiB: " +
+			"write at most 47GiB, or leave it out for a size that follows the disk"},
+		{3 << 30, "2GiB", "wal-size is 2GiB, and the log may take twice that under load, but the disk of " + root + " has 3GiB: " +
+			"write at most 1536MiB, or leave it out for a size that follows the disk"},
+		{4 << 30, "2GiB", ""},
+		{0, "100TiB", ""}, // it does not say
+	} {
+		diskOf = func(at string) (int64, int64, error) {
+			if at != root {
+				return 0, 0, &fs.PathError{Op: "statfs", Path: at, Err: syscall.ENOENT}
+			}
+			return c.disk, 0, nil
+		}
+		if _, err := load(t, []string{"--wal-size", c.write, "--data-dir", dir}, nil); message(err) != c.want {
+			t.Errorf("%s of %d:\n got %v\nwant %s", c.write, c.disk, err, c.want)
+		}
+	}
+	diskOf = vfs.SpaceOf
+	if _, err := load(t, []string{"--wal-size", "1PiB", "--data-dir", dir}, nil); err == nil {
+		t.Error("1 PiB is taken on this machine")
 	}
 }
 

@@ -3,15 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"chronik/cluster"
+	"chronik/wal/vfs"
 )
 
 const mebibyte = 1 << 20
@@ -154,6 +157,27 @@ func parseDiskShare(into *int64, v string) error {
 		return nil
 	}
 	return parseSize(into, v, 2*mebibyte, 1<<50)
+}
+
+// diskOf is the bytes of the file system that a folder lies on, all and free; a variable for tests.
+var diskOf = vfs.SpaceOf
+
+// checkDisk refuses a write-ahead log that the disk can never hold: it would be full under load, and end the process.
+func (c *Config) checkDisk() error {
+	if c.WALSize == 0 {
+		return nil
+	}
+	dir := filepath.Join(c.DataDir, "wal") // may be a disk of its own, and at a first start neither is there yet
+	total, _, err := diskOf(dir)
+	for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		total, _, err = diskOf(dir)
+	}
+	if err != nil || total <= 0 || c.WALSize <= total/2 {
+		return nil // one that cannot be asked is no wrong setting
+	}
+	return fmt.Errorf("wal-size is %s, and the log may take twice that under load, but the disk of %s has %s: write at most %s, "+
+		"or leave it out for a size that follows the disk", sizeOf(c.WALSize), dir, roundSize(total), roundSize(total/2))
 }
 
 // machineMemory is in bytes; 0 is unknown.
