@@ -24,7 +24,13 @@ func clusterCommand() *cobra.Command {
 
 func (f *adminFlags) clusterStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: noArgs, Example: "  chronik cluster status --brokers node1:9092,node2:9092",
+		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: noArgs,
+		Long: `Show in one screen who leads, who is behind, and what to do about it.
+
+The exit code is 1 when something is wrong: there is no controller, a broker is down or has no vote yet, or a partition has no leader
+or a replica that is not in sync. It is 1, too, when nobody answers. Partitions that are being moved and brokers that are drained are not wrong.`,
+		Example: `  chronik cluster status --brokers node1:9092,node2:9092
+  until chronik cluster status; do sleep 5; done          # before the next node is stopped`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.askWithin(cmd, f.timeout, func(ctx context.Context, admin *kadm.Client, client *kgo.Client) error {
 				m, err := admin.Metadata(ctx)
@@ -107,6 +113,33 @@ func (h *health) add(t kadm.TopicDetail) {
 	}
 }
 
+// lateVoters are to vote on metadata and do not yet, without those that are to go.
+func (h *health) lateVoters() []int32 {
+	return slices.DeleteFunc(slices.Clone(h.quorum.late), func(id int32) bool { return h.drained[id] })
+}
+
+// wrong is what keeps the cluster from bearing that the next node is stopped, in short; nil when it is well.
+func (h *health) wrong(down []int32) error {
+	var what []string
+	add := func(n int, text string) {
+		if n > 0 {
+			what = append(what, text)
+		}
+	}
+	late := h.lateVoters()
+	if h.headless {
+		what = append(what, "there is no controller")
+	}
+	add(len(down), countedWith(len(down), "broker", "is", "are")+" down")
+	add(len(late), countedWith(len(late), "broker", "has", "have")+" no vote yet")
+	add(len(h.leaderless), countedWith(len(h.leaderless), "partition", "has", "have")+" no leader")
+	add(len(h.under), countedWith(len(h.under), "partition", "has", "have")+" replicas that are not in sync")
+	if len(what) == 0 {
+		return nil
+	}
+	return errors.New("the cluster is not well: " + strings.Join(what, ", "))
+}
+
 // advice is what is wrong and what to do about it, a line each.
 func (h *health) advice(down []int32) (lines []string) {
 	if h.headless {
@@ -115,10 +148,8 @@ func (h *health) advice(down []int32) (lines []string) {
 			"  if so many cannot come back: chronik cluster recover has one that is left go on",
 		}
 	}
-	for _, id := range h.quorum.late {
-		if !h.drained[id] {
-			lines = append(lines, fmt.Sprintf("broker %d has no vote on metadata yet: stop no other until it has", id))
-		}
+	for _, id := range h.lateVoters() {
+		lines = append(lines, fmt.Sprintf("broker %d has no vote on metadata yet: stop no other until it has", id))
 	}
 	if len(down) > 0 {
 		lines = append(lines, oneOrMany(len(down), "broker "+list(down)+" is down: start it again; what it missed it fetches by itself",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -33,13 +34,15 @@ type brokerView struct {
 	Drained  bool   `json:"drained" help:"it gets no new partitions"`
 }
 
+// showHealth prints how the cluster is. What is wrong with it is an error too: scripts ask for the exit code.
 func (f *adminFlags) showHealth(cmd *cobra.Command, h *health, m kadm.Metadata) error {
-	v := h.view(m)
-	return f.print(cmd, v, func(t table) { v.show(t, h) })
+	v, down := h.view(m)
+	return errors.Join(f.print(cmd, v, func(t table) { v.show(t, h) }), h.wrong(down))
 }
 
-func (h *health) view(m kadm.Metadata) statusView {
-	v := statusView{Cluster: m.Cluster, Controller: m.Controller, Voters: array(h.quorum.voters), Topics: len(m.Topics), Partitions: h.partitions,
+// view is what is printed, and which brokers are down.
+func (h *health) view(m kadm.Metadata) (v statusView, down []int32) {
+	v = statusView{Cluster: m.Cluster, Controller: m.Controller, Voters: array(h.quorum.voters), Topics: len(m.Topics), Partitions: h.partitions,
 		Leaderless: array(h.leaderless), NotInSync: array(h.under), Moving: sortedKeys(h.moving)}
 	if h.headless {
 		v.Controller = -1
@@ -49,15 +52,16 @@ func (h *health) view(m kadm.Metadata) statusView {
 		alive[b.NodeID] = true
 		v.Brokers = append(v.Brokers, brokerView{b.NodeID, true, addressOf(b), text(b.Rack), h.led[b.NodeID], h.held[b.NodeID], h.behind[b.NodeID], h.drained[b.NodeID]})
 	}
-	var down []int32
-	for _, id := range slices.Sorted(maps.Keys(h.held)) {
+	known := slices.AppendSeq(slices.Clone(h.quorum.voters), maps.Keys(h.held)) // one that is down is in no list of brokers
+	slices.Sort(known)
+	for _, id := range slices.Compact(known) {
 		if !alive[id] {
 			down = append(down, id)
 			v.Brokers = append(v.Brokers, brokerView{Broker: id, Replicas: h.held[id], Behind: h.behind[id]})
 		}
 	}
 	v.Advice = h.advice(down)
-	return v
+	return v, down
 }
 
 func (v statusView) show(t table, h *health) {

@@ -20,7 +20,7 @@ var version = "dev"
 
 // Exit codes: 1 what was asked for could not be done, 2 damage was found.
 const (
-	exitFailed  = 1 // doctor found something bad, too
+	exitFailed  = 1 // doctor found something bad, or cluster status something wrong, too
 	exitDamaged = 2
 )
 
