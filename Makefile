@@ -88,7 +88,7 @@ VERSUS = kafka=$$(integration/bench/kafka.sh) && python=$$(integration/bench/kaf
 	-profiles bin/profiles -go $(GO)
 
 bench-vs-kafka: build-null ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes an hour and a quarter (ARGS="-loads raw")
-	$(VERSUS) -kafka-warm 3m -duration 3s $(ARGS)
+	$(VERSUS) -kafka-warm 3m -duration 3s -fill 3072 $(ARGS)
 
 bench-vs-kafka-quick: build-null ## a part of that in less than ten minutes
 	$(VERSUS) -quick -kafka-warm 40s -within 8m30s -duration 1500ms -fill 512 $(ARGS)

@@ -228,6 +228,9 @@ func (c contest) onNull() bool {
 	return (!c.reads || tail) && !behind && c.hasTarget()
 }
 
+// readsAll says whether a run ends when the topic is read, and not at a time.
+func (c contest) readsAll() bool { return c.reads && !strings.HasPrefix(c.args, "raw-fetch") }
+
 func (c contest) hasTarget() bool {
 	return slices.ContainsFunc(c.rows, func(r row) bool { return r.target != "" })
 }

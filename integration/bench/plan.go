@@ -27,7 +27,7 @@ func (b *bench) plans() (all []plan) {
 const (
 	aroundRun = 350 * time.Millisecond
 	aroundJVM = 3500 * time.Millisecond
-	manyMade  = 5 * time.Second // Kafka makes a topic of a thousand partitions, and begins each
+	manyMade  = 12 * time.Second // Kafka makes a topic of a thousand partitions, and begins each
 )
 
 // takes is about how long all that is picked takes.
@@ -44,6 +44,11 @@ func (b *bench) takes(plans []plan) (sum time.Duration) {
 }
 
 func (b *bench) loadTakes(place int, c contest) time.Duration {
+	run, once := b.Duration, b.warming().Duration
+	if c.readsAll() {
+		run = time.Duration(b.Fill) * 3 * time.Millisecond / 2 // at two MiB in three ms
+		once = run
+	}
 	around, runs := c.warmup+aroundRun, 2*b.Rounds
 	if c.needsJars {
 		around += aroundJVM
@@ -53,9 +58,10 @@ func (b *bench) loadTakes(place int, c contest) time.Duration {
 		others++
 		runs += b.roundsOf(remote{name: nullName})
 	}
-	sum := time.Duration(runs) * (b.Duration + around)
+	run, once = run+around, once+around
+	sum := time.Duration(runs) * run
 	// To be warm takes one run and about the time that bounds it: latencies seldom stand still within a tenth.
-	once, bound := b.warming().Duration+around, b.warmth(place, c)
+	bound := b.warmth(place, c)
 	sum += once + bound + time.Duration(others)*(once+min(bound, mostNative))
 	switch {
 	case c.reads:
@@ -67,7 +73,7 @@ func (b *bench) loadTakes(place int, c contest) time.Duration {
 		sum += time.Duration(b.profileSeconds()) * time.Second
 	}
 	if c.timesWrites() {
-		sum += b.Duration + around
+		sum += run
 	}
 	return sum
 }

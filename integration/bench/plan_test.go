@@ -30,7 +30,7 @@ func TestQuickTakesTenMinutes(t *testing.T) {
 
 // The whole run has its flags from the Makefile.
 func TestAllTakesAnHourAndAQuarter(t *testing.T) {
-	b := planned(t, "-kafka-warm 3m -duration 3s -profiles p")
+	b := planned(t, "-kafka-warm 3m -duration 3s -fill 3072 -profiles p")
 	if got := b.takes(b.plans()); got < 45*time.Minute || got > 75*time.Minute {
 		t.Error(got)
 	}
