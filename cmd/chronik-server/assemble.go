@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -46,20 +47,27 @@ type broker struct {
 	served  chan error     // what a Serve returned
 }
 
-// heapSlack is how much larger than what is in use the Go heap may become before it is collected, in percent: half of what Go does. Records are in
-// the pool, so there is little to look through.
-const heapSlack = 50
+// The Go heap is small, because records are in the pool: some MiB on a node with few partitions. Go would collect it when
+// half of so little is garbage, several times a second, and each time stop all goroutines and empty their pools: at 100,000
+// records a second that was a third of p99 and half of p99.9 (2.7 and 7.7 ms; 1.7 and 3.8 without). So it is collected as if there were heapUnused bytes more, which are never touched and so never in memory, and a large one sooner
+// than by Go's default.
+const (
+	heapSlack  = 50 // percent by which the heap may grow before it is collected
+	heapUnused = 16 << 20
+)
 
-// collectSooner leaves it to GOGC where that is set.
-func collectSooner() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapSlack)
+// paceCollector leaves it to GOGC where that is set. What it returns is to be kept alive.
+func paceCollector() []byte {
+	if os.Getenv("GOGC") != "" {
+		return nil
 	}
+	debug.SetGCPercent(heapSlack)
+	return make([]byte, heapUnused)
 }
 
 // run starts the broker and blocks until ctx ends or storage fails.
 func run(ctx context.Context, c Config, logger *slog.Logger) error {
-	collectSooner()
+	defer runtime.KeepAlive(paceCollector())
 	b := &broker{config: c, logger: logger, health: new(health)}
 	started := time.Now()
 	if err := b.start(ctx); err != nil {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
@@ -180,4 +182,18 @@ func TestListenErrorsNameTheWrongSetting(t *testing.T) {
 	if err := listenError(noName, "b.invalid", "http-port", 1); !strings.HasPrefix(err.Error(), "--bind-addr b.invalid is a name ") {
 		t.Error(err)
 	}
+}
+
+// A heap of two MiB was collected five times a second, and all goroutines stood still each time.
+func TestASmallHeapIsNotCollectedAgainAndAgain(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	kept := paceCollector()
+	runtime.GC()
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(goal)
+	if got := goal[0].Value.Uint64(); got < heapUnused*(100+heapSlack)/100 {
+		t.Errorf("the heap is collected when it has %d bytes", got)
+	}
+	runtime.KeepAlive(kept)
 }
