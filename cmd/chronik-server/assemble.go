@@ -49,8 +49,9 @@ type broker struct {
 
 // The Go heap is small, because records are in the pool: some MiB on a node with few partitions. Go would collect it when
 // half of so little is garbage, several times a second, and each time stop all goroutines and empty their pools: at 100,000
-// records a second that was a third of p99 and half of p99.9 (2.7 and 7.7 ms; 1.7 and 3.8 without). So it is collected as if there were heapUnused bytes more, which are never touched and so never in memory, and a large one sooner
-// than by Go's default.
+// records a second that was a third of p99 and half of p99.9 (2.7 and 7.7 ms; 1.7 and 3.8 without). So it is collected as if
+// there were heapUnused bytes more, which are never touched and so never in memory, and a large one sooner than by Go's
+// default.
 const (
 	heapSlack  = 50 // percent by which the heap may grow before it is collected
 	heapUnused = 16 << 20
