@@ -93,7 +93,11 @@ func (e entry) bound() string {
 		said = append(said, fmt.Sprintf("of the machine's CPU time the client took %.0f %%%s", client, serverText(median(e.server))))
 	}
 	if written := median(e.written); written >= 1 {
-		said = append(said, fmt.Sprintf("to disk went %.0f MB/s", written))
+		disk := ""
+		if e.disk > 0 {
+			disk = fmt.Sprintf(", of %.0f that it takes in writes of 1 MiB", e.disk)
+		}
+		said = append(said, fmt.Sprintf("to disk went %.0f MB/s%s", written, disk))
 	}
 	if e.why != "" {
 		said = append(said, e.why)

@@ -32,6 +32,7 @@ type entry struct {
 	null                        []float64 // of the null sink, in the first of the rounds, where the table asks
 	client, server              []float64 // in percent of the machine's CPU time, while ours ran
 	written                     []float64 // MB/s, by ours to disk
+	disk                        float64   // MB/s that the disk takes; zero where it was not measured
 	sync                        latency   // of a write by itself
 	ratio                       bool      // what counts is ours as a share of the other's, pair by pair
 	text                        cells     // instead of the figures
@@ -95,6 +96,7 @@ type result struct {
 	profiles []profiled
 	promised string  // by the other side at rows of text, where the table asks
 	one      float64 // MB/s with one partition, to compare with
+	disk     float64 // MB/s that it takes; zero where it was not measured
 }
 
 func newResult(t table, dir string) *result {
@@ -151,7 +153,7 @@ const missed = ": **missed**"
 func (r *result) add(l load, against, real, null []measured, sync latency) {
 	for _, row := range l.rows {
 		e := entry{load: l.name, measure: row.text, unit: row.unit, target: row.target, promised: l.promised,
-			against: each(against, row.value), real: each(real, row.value), null: each(null, row.value), sync: sync, ratio: row.ratio,
+			against: each(against, row.value), real: each(real, row.value), null: each(null, row.value), disk: r.disk, sync: sync, ratio: row.ratio,
 			client:  each(real, func(m measured) float64 { return m.clientShare }),
 			server:  each(real, func(m measured) float64 { return m.serverShare }),
 			written: each(real, func(m measured) float64 { return m.written })}

@@ -54,11 +54,10 @@ func (b *bench) versus(dir string) (err error) {
 	if err := b.prepareDisk(dir, plans); err != nil {
 		return err
 	}
-	speed, err := diskSpeed(dir)
-	if err != nil {
+	if b.result.disk, err = diskSpeed(dir); err != nil {
 		return err
 	}
-	b.result.note("the disk takes %.0f MB/s of synced writes of 1 MiB, of which two are under way", speed)
+	b.result.note("the disk takes %.0f MB/s of synced writes of 1 MiB, of which two are under way", b.result.disk)
 	for _, plan := range plans {
 		err = errors.Join(err, b.versusNodes(filepath.Join(dir, fmt.Sprint("nodes", plan.nodes)), plan))
 	}

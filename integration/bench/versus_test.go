@@ -231,7 +231,7 @@ func TestParseTopic(t *testing.T) {
 
 // sample is a result with a row of each kind.
 func sample() *result {
-	r := &result{table: besideKafka, began: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), machine: "2 CPUs", busy: []string{"1 2 3", "4 5 6"}, promised: notSynced}
+	r := &result{table: besideKafka, began: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), machine: "2 CPUs", busy: []string{"1 2 3", "4 5 6"}, promised: notSynced, disk: 2000}
 	r.note("a note")
 	l := load{name: "raw", rows: produced("150 % of Kafka", "0.55"), promised: notSynced}
 	r.add(l, []measured{{mbps: 100, cpuPerGB: 1, memory: 1000}, {mbps: 200, cpuPerGB: 2, memory: 1000}}, []measured{{mbps: 300, cpuPerGB: 0.5, memory: 10}, {mbps: 300, cpuPerGB: 0.6, memory: 10}}, []measured{{mbps: 330, cpuPerGB: 0.4, memory: 10}}, latency{})
