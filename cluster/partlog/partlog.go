@@ -60,7 +60,7 @@ type Options struct {
 
 	cutters int   // how many logs are cut at once; 0: three
 	round   int64 // bytes that are cut at once, at least; 0: 128 MiB
-	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a sixteenth of Pool's limit
+	entries int64 // of the write-ahead log that are indexed in memory; 0: as many as take a thirty-second of Pool's limit
 
 	// Known says what a stream found on disk is: its partition with its config; ErrDeleted when the metadata says that
 	// its topic is gone (the data is freed); any other error stops Open: absence never implies deletion.
@@ -81,7 +81,7 @@ func (o *Options) fill() {
 		o.CutRate = 128 << 20
 	}
 	if o.entries == 0 {
-		o.entries = o.Pool.Limit() / 16 / entrySize
+		o.entries = o.Pool.Limit() / 32 / nearSize
 	}
 	if o.round == 0 {
 		o.round = 128 << 20

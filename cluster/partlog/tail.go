@@ -16,8 +16,6 @@ type entry struct {
 	flags   uint32
 }
 
-const entrySize = 32 // bytes of an entry in memory
-
 const (
 	severalBatches uint32 = 1 << iota // else it is exactly one
 	checkedInFile                     // its bytes were read from the log's file and found whole
@@ -33,43 +31,21 @@ type located struct {
 }
 
 // tail is the index of the entries that are read from the write-ahead log: the newest, one after the other without a
-// gap. 32 bytes an entry, in chunks, so that it grows and shrinks at its ends without being copied.
+// gap. It is in chunks, so that it grows and shrinks at its ends without being copied.
 type tail struct {
 	base   int64 // where the first entry begins; the log's end when there is none
 	bytes  int64
 	chunks []*chunk // oldest first, none empty
 }
 
-type chunk struct {
-	base    int64
-	maxTime int64
-	entries []entry
-}
-
-const (
-	chunkEntries = 128
-	firstEntries = 4 // ten thousand idle partitions should not pay for a whole chunk each
-)
-
 func (t *tail) append(e entry) {
 	last := t.lastChunk()
-	if last == nil || len(last.entries) == chunkEntries {
-		last = t.grow()
+	if last == nil || last.len() == chunkEntries {
+		last = newChunk(t.end(), e, last == nil)
+		t.chunks = append(t.chunks, last)
 	}
-	last.entries = append(last.entries, e)
-	last.maxTime = max(last.maxTime, e.maxTime)
+	last.append(e)
 	t.bytes += int64(e.size)
-}
-
-func (t *tail) grow() *chunk {
-	c := &chunk{base: t.end(), maxTime: -1}
-	if len(t.chunks) == 0 {
-		c.entries = make([]entry, 0, firstEntries)
-	} else {
-		c.entries = make([]entry, 0, chunkEntries)
-	}
-	t.chunks = append(t.chunks, c)
-	return c
 }
 
 func (t *tail) lastChunk() *chunk {
@@ -82,7 +58,7 @@ func (t *tail) lastChunk() *chunk {
 // end is the end of the last entry.
 func (t *tail) end() int64 {
 	if c := t.lastChunk(); c != nil {
-		return c.entries[len(c.entries)-1].end
+		return c.end(c.len() - 1)
 	}
 	return t.base
 }
@@ -97,9 +73,8 @@ func (t *tail) seek(offset int64) cursor {
 	}
 	c := sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i].base > offset })
 	c = max(c-1, 0)
-	entries := t.chunks[c].entries
-	i := sort.Search(len(entries), func(i int) bool { return entries[i].end > offset })
-	return cursor{c, i}
+	in := t.chunks[c]
+	return cursor{c, sort.Search(in.len(), func(i int) bool { return in.end(i) > offset })}
 }
 
 // next returns the entry that c stands before and steps over it.
@@ -108,11 +83,8 @@ func (t *tail) next(c *cursor) (located, bool) {
 		return located{}, false
 	}
 	in := t.chunks[c.chunk]
-	l := located{base: in.base, entry: in.entries[c.entry]}
-	if c.entry > 0 {
-		l.base = in.entries[c.entry-1].end
-	}
-	if c.entry++; c.entry == len(in.entries) {
+	l := located{base: in.begin(c.entry), entry: in.at(c.entry)}
+	if c.entry++; c.entry == in.len() {
 		*c = cursor{chunk: c.chunk + 1}
 	}
 	return l, true
@@ -128,31 +100,24 @@ func (t *tail) skipOlder(c *cursor, ts int64) {
 // drop forgets the entries that end at or before offset, and returns how many those were.
 func (t *tail) drop(offset int64) (dropped int) {
 	n := 0
-	for n < len(t.chunks) && t.chunks[n].entries[len(t.chunks[n].entries)-1].end <= offset {
-		for _, e := range t.chunks[n].entries {
-			t.bytes -= int64(e.size)
-		}
-		dropped += len(t.chunks[n].entries)
-		t.base = t.chunks[n].entries[len(t.chunks[n].entries)-1].end
+	for n < len(t.chunks) && t.chunks[n].end(t.chunks[n].len()-1) <= offset {
+		dropped += t.dropFrom(t.chunks[n], t.chunks[n].len())
 		n++
 	}
 	t.chunks = slices.Delete(t.chunks, 0, n)
 	if len(t.chunks) > 0 {
-		dropped += t.dropWithin(t.chunks[0], offset)
+		first := t.chunks[0]
+		dropped += t.dropFrom(first, first.until(offset))
 	}
 	return dropped
 }
 
-func (t *tail) dropWithin(c *chunk, offset int64) int {
-	n := 0
-	for c.entries[n].end <= offset {
-		t.bytes -= int64(c.entries[n].size)
-		n++
+// dropFrom forgets the first n entries of the first chunk.
+func (t *tail) dropFrom(c *chunk, n int) int {
+	for i := range n {
+		t.bytes -= int64(c.at(i).size)
 	}
-	if n > 0 {
-		c.base = c.entries[n-1].end
-		c.entries = c.entries[n:]
-	}
+	c.dropFirst(n)
 	t.base = c.base
 	return n
 }
@@ -160,7 +125,10 @@ func (t *tail) dropWithin(c *chunk, offset int64) int {
 // setFlag marks the entry that ends at end, if it is still there.
 func (t *tail) setFlag(end int64, flag uint32) {
 	c := t.seek(end - 1)
-	if c.chunk < len(t.chunks) && t.chunks[c.chunk].entries[c.entry].end == end {
-		t.chunks[c.chunk].entries[c.entry].flags |= flag
+	if c.chunk < len(t.chunks) && t.chunks[c.chunk].end(c.entry) == end {
+		in := t.chunks[c.chunk]
+		e := in.at(c.entry)
+		e.flags |= flag
+		in.set(c.entry, e)
 	}
 }

@@ -266,21 +266,19 @@ func (l *Log) beginAt(start int64) {
 func (t *tail) cutOff(to int64, size int32) (dropped int) {
 	for len(t.chunks) > 0 {
 		c := t.lastChunk()
-		for n := len(c.entries); n > 0 && c.entries[n-1].end > to; n-- {
-			base := c.base
-			if n > 1 {
-				base = c.entries[n-2].end
-			}
-			if base < to && size > 0 {
-				t.bytes -= int64(c.entries[n-1].size - size)
-				c.entries[n-1].end, c.entries[n-1].size = to, size
+		for n := c.len(); n > 0 && c.end(n-1) > to; n-- {
+			e := c.at(n - 1)
+			if c.begin(n-1) < to && size > 0 {
+				t.bytes -= int64(e.size - size)
+				e.end, e.size = to, size
+				c.set(n-1, e)
 				return dropped
 			}
-			t.bytes -= int64(c.entries[n-1].size)
-			c.entries = c.entries[:n-1]
+			t.bytes -= int64(e.size)
+			c.dropLast()
 			dropped++
 		}
-		if len(c.entries) > 0 {
+		if c.len() > 0 {
 			return dropped
 		}
 		t.chunks = t.chunks[:len(t.chunks)-1]
