@@ -14,8 +14,7 @@ var errSealed = errors.New("segment: append to a sealed segment")
 
 // writing is what stands between an Append and the Sync after it.
 type writing struct {
-	o     *opened
-	ix    index // of all that was appended; o has that of the last Sync, for readers
+	ix    index // of what was appended since the last Sync, with the mark of all
 	pages *pages
 }
 
@@ -69,23 +68,23 @@ func (w *writing) take(b batch.Batch) error {
 	return nil
 }
 
-// begin is what stands between Appends and their Sync, which is made by the first of them.
+// begin is what stands between Appends and their Sync, which is made by the first of them. It needs nothing of what the index
+// has of older ones, which is large.
 func (s *Segment) begin() (*writing, error) {
 	if s.writing != nil {
 		return s.writing, nil
 	}
-	o, err := s.acquire()
-	if err != nil {
-		return nil, err
-	}
 	file, err := s.fs.Open(s.dataName(), vfs.Direct)
+	if isMissing(err) {
+		return nil, s.corrupt(0, "the file is missing")
+	}
 	if err != nil {
-		o.Release()
 		return nil, s.storage("open", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writing = &writing{o: o, ix: o.ix.branch(), pages: newPages(file, s.mark.size, s.lent)}
+	ix := index{mark: s.mark, txns: txns{ongoing: ongoingMap(s.ongoing)}}
+	s.writing = &writing{ix: ix, pages: newPages(file, s.mark.size, s.lent)}
 	return s.writing, nil
 }
 
@@ -155,7 +154,7 @@ func (s *Segment) settle(seal bool) error {
 	if err := s.failedBefore(); err != nil {
 		return err
 	}
-	if s.End() == s.synced && s.named && !seal {
+	if s.End() == s.synced.end && s.named && !seal {
 		s.lent = nil
 		return nil
 	}
@@ -186,7 +185,9 @@ func (s *Segment) failedBefore() error {
 
 // settleIndex brings the index file up to the data, and then has readers see what was appended.
 func (s *Segment) settleIndex(w *writing, seal bool) error {
-	w.ix.mark.sealed = seal
+	s.loading.Lock() // who loads, or makes, the index meanwhile would have an older one for good
+	defer s.loading.Unlock()
+	w.ix.mark.sealed, w.ix.records = seal, s.recorded()
 	kept := w.ix.records
 	// Until the first Sync the disk may hold the index of an older segment of this base: it must not come back. Later
 	// the records may be lost in a power cut, and are made again from the data.
@@ -196,11 +197,29 @@ func (s *Segment) settleIndex(w *writing, seal bool) error {
 	if err := s.syncNames(); err != nil {
 		return err
 	}
+	s.publish(&w.ix)
+	return nil
+}
+
+// publish has those who read the segment see what was appended, which is synced.
+func (s *Segment) publish(appended *index) {
+	o := s.o.Files.use(s) // nil while nobody does
+	s.mu.Lock()
+	s.adopt(*appended)
+	if o != nil {
+		o.ix.extend(appended)
+	}
+	s.mu.Unlock()
+	if o != nil {
+		s.o.Files.grown(o, len(appended.chunks))
+		o.Release()
+	}
+}
+
+func (s *Segment) recorded() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.o.ix = w.ix
-	s.adopt(w.ix)
-	return nil
+	return s.records
 }
 
 // appendIndex writes what ix has for the file after its first kept records and cuts off what stood there.

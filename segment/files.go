@@ -65,6 +65,16 @@ func (f *Files) keep(o *opened) {
 	closeAll(victims)
 }
 
+// grown accounts for as many chunks more.
+func (f *Files) grown(o *opened, chunks int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !o.evicted {
+		o.bytes += int64(chunks) * chunkMemory
+		f.bytes += int64(chunks) * chunkMemory
+	}
+}
+
 // overflow evicts what nobody uses until the bounds hold; the caller closes it.
 func (f *Files) overflow() (victims []*opened) {
 	for e := f.lru.Back(); e != nil && (f.lru.Len() > f.maxOpen || f.bytes > f.maxBytes); {

@@ -3,7 +3,6 @@ package segment
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"maps"
 
 	"chronik/kafka/batch"
 	"chronik/wal/crc"
@@ -34,11 +33,12 @@ type index struct {
 	pending []byte // records for the file, without the mark
 }
 
-// branch is ix for a writer: what is added to it changes nothing that readers of ix see.
-func (ix *index) branch() index {
-	mine := *ix
-	mine.txns.ongoing = maps.Clone(ix.txns.ongoing)
-	return mine
+// extend adds what was appended behind ix, an index of nothing else.
+func (ix *index) extend(appended *index) {
+	ix.chunks = append(ix.chunks, appended.chunks...)
+	ix.txns.aborted = append(ix.txns.aborted, appended.txns.aborted...)
+	ix.txns.ongoing = appended.txns.ongoing
+	ix.mark, ix.records = appended.mark, appended.records
 }
 
 // add takes over the batch b, which stands at mark.size in the data.

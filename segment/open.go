@@ -77,7 +77,7 @@ func (s *Segment) takeSealed(m mark, records int, size, end int64) error {
 	if m.end < end {
 		return s.corrupt(size, "sealed at offset %d, %d expected", m.end, end)
 	}
-	s.mark, s.records, s.synced, s.named = m, records, m.end, true
+	s.mark, s.records, s.synced, s.named = m, records, m, true
 	return nil
 }
 
@@ -193,7 +193,9 @@ func (s *Segment) scan(data vfs.File, ix *index, size, end int64) error {
 
 // load opens the data and reads the index. An index that is damaged or missing is made again.
 func (s *Segment) load() (*opened, error) {
-	now := s.snapshot()
+	s.mu.Lock()
+	now := s.synced
+	s.mu.Unlock()
 	data, err := s.fs.Open(s.dataName(), vfs.ReadOnly)
 	if isMissing(err) {
 		return nil, s.corrupt(0, "the file is missing")
@@ -242,9 +244,10 @@ func (s *Segment) loadIndex(data vfs.File, now mark) (index, error) {
 	return ix, nil
 }
 
-// adopt takes ix's mark for the segment's.
+// adopt takes ix's end for the segment's, which is durable.
 func (s *Segment) adopt(ix index) {
-	s.mark, s.records, s.synced = ix.mark, ix.records, ix.mark.end
+	s.mark, s.synced, s.records = ix.mark, ix.mark, ix.records
+	s.ongoing, s.known = ix.txns.list(), true
 }
 
 func (s *Segment) truncate(size int64) error {

@@ -44,14 +44,16 @@ type Segment struct {
 
 	// mu guards what follows up to the blank line, and the index of open.
 	mu       sync.Mutex
-	mark     mark  // of all that was appended
-	records  int   // in the index file, up to and with its newest mark
-	synced   int64 // end of what is durable
-	named    bool  // the directory has the files' names durably
-	failed   error // of the write or sync that failed: nothing is written after it
+	mark     mark      // of all that was appended
+	synced   mark      // of what is durable
+	ongoing  []Ongoing // transactions that are open there, where known says so
+	known    bool      // they are; not of a segment that was sealed before it was opened
+	records  int       // in the index file, up to and with its newest mark
+	named    bool      // the directory has the files' names durably
+	failed   error     // of the write or sync that failed: nothing is written after it
 	verified bitmap
 
-	loading sync.Mutex // held while open is being made
+	loading sync.Mutex // held while open is being made, and while the index file changes
 	open    *opened    // guarded by o.Files.mu; nil while nobody needs it
 	writing *writing   // from an Append to the Sync after it
 	lent    []byte     // memory for it
@@ -128,7 +130,7 @@ func newSegment(fs vfs.FS, dir string, base int64, o Options) *Segment {
 	if o.Files == nil {
 		o.Files = shared
 	}
-	return &Segment{fs: fs, dir: dir, base: base, o: o, mark: emptyMark(base), synced: base}
+	return &Segment{fs: fs, dir: dir, base: base, o: o, mark: emptyMark(base), synced: emptyMark(base)}
 }
 
 func emptyMark(base int64) mark {
@@ -196,7 +198,6 @@ func (s *Segment) stopWriting() {
 		return
 	}
 	s.writing.pages.close()
-	s.writing.o.Release()
 	s.writing = nil
 }
 

@@ -70,6 +70,9 @@ func (t *txns) stable(end int64) int64 {
 
 // list is the ongoing transactions by first offset.
 func (t *txns) list() []Ongoing {
+	if len(t.ongoing) == 0 {
+		return nil
+	}
 	list := make([]Ongoing, 0, len(t.ongoing))
 	for id, first := range t.ongoing {
 		list = append(list, Ongoing{id, first})
@@ -83,6 +86,9 @@ func (t *txns) list() []Ongoing {
 // Ongoing returns the transactions that are open at the segment's end, by first offset. A transaction that began before
 // the segment is among them when Options.Ongoing told of it.
 func (s *Segment) Ongoing() ([]Ongoing, error) {
+	if list, ok := s.ongoingKnown(); ok {
+		return list, nil
+	}
 	o, err := s.acquire()
 	if err != nil {
 		return nil, err
@@ -91,6 +97,12 @@ func (s *Segment) Ongoing() ([]Ongoing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return o.ix.txns.list(), nil
+}
+
+func (s *Segment) ongoingKnown() ([]Ongoing, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ongoing, s.known
 }
 
 // Aborted returns the transactions that reach into [from, end) and whose abort marker is in this segment, by first
