@@ -171,7 +171,8 @@ func (l *Log) Files() []File {
 	return all
 }
 
-// Needing is the sum of File.Streams of all files. Each of them takes 16 bytes of memory, once its file is full.
+// Needing is the sum of File.Streams of all files. Each of them takes 16 bytes of memory once its file is full, or 8 where
+// the file before has the same ones.
 func (l *Log) Needing() int64 { return l.files.needing.Load() }
 
 // Streams lists the streams with untrimmed entries in the files that begin before end, in order.

@@ -7,12 +7,13 @@ import (
 )
 
 // live is the streams whose entries in a file are still needed, with the greatest end of each. A large log has hundreds of files
-// with entries of every stream: those that are full have two sorted slices, with less than half of a map's memory.
+// with entries of every stream: those that are full have two sorted slices, with less than half of a map's memory, or a quarter
+// where the file before has entries of the same streams.
 type live struct {
 	open    map[StreamID]int64 // nil when it is packed
-	streams []StreamID
-	ends    []int64 // of streams; unneeded when trimmed
-	n       int     // of ends that are needed
+	streams []StreamID         // never changed, but replaced; other files may have it too
+	ends    []int64            // of streams; unneeded when trimmed
+	n       int                // of ends that are needed
 }
 
 const unneeded = math.MinInt64
@@ -67,8 +68,8 @@ func (v *live) appendTo(all []StreamID) []StreamID {
 	return all
 }
 
-// pack is for a file that is full; sorted are at least its streams.
-func (v *live) pack(sorted []StreamID) {
+// pack is for a file that is full; sorted are at least its streams, like those of another one.
+func (v *live) pack(sorted, like []StreamID) {
 	if v.open == nil {
 		return
 	}
@@ -79,28 +80,37 @@ func (v *live) pack(sorted []StreamID) {
 		}
 	}
 	v.open = nil
+	if slices.Equal(v.streams, like) {
+		v.streams = like
+	}
 }
 
 // pack packs what the files have that are full. The streams are sorted while others go on.
 func (s *files) pack() {
-	for _, f := range s.unpacked() {
+	all, before := s.unpacked()
+	for _, f := range all {
 		s.mu.RLock()
 		streams := f.live.appendTo(nil)
 		s.mu.RUnlock()
 		slices.Sort(streams)
 		s.mu.Lock()
-		f.live.pack(streams)
+		f.live.pack(streams, before)
+		before = f.live.streams
 		s.mu.Unlock()
 	}
 }
 
-func (s *files) unpacked() (all []*file) {
+// unpacked are the full files that are to be packed; before is the streams of the last packed one before them.
+func (s *files) unpacked() (all []*file, before []StreamID) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, f := range s.list[:max(len(s.list)-1, 0)] {
-		if f.live.open != nil {
+		switch {
+		case f.live.open != nil:
 			all = append(all, f)
+		case len(all) == 0:
+			before = f.live.streams
 		}
 	}
-	return all
+	return all, before
 }

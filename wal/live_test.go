@@ -26,7 +26,12 @@ func TestPackedStreamsAreThoseOfTheMap(t *testing.T) {
 			open.trim(s, 99)
 			packed.trim(s, 99)
 		}
-		packed.pack(sorted)
+		like := slices.Clone(sorted) // of another file, which must not change
+		if r.IntN(3) == 0 {
+			like = append(like, 99)
+		}
+		same := slices.Clone(like)
+		packed.pack(sorted, like)
 		for range 40 {
 			s, end := stream(), int64(r.IntN(40))
 			if r.IntN(3) == 0 {
@@ -42,6 +47,9 @@ func TestPackedStreamsAreThoseOfTheMap(t *testing.T) {
 				t.Fatalf("seed %d: %v (%d) and %v (%d)", seed, a, open.len(), b, packed.len())
 			}
 		}
+		if !slices.Equal(like, same) {
+			t.Fatalf("seed %d: the other file's streams are %v, were %v", seed, like, same)
+		}
 	}
 }
 
@@ -55,13 +63,13 @@ func TestFilesKnowTheirStreamsAfterAStart(t *testing.T) {
 	b.l.Trim(2, 8)
 	b.l.files.pack()
 	b.l.Trim(1, 4)
-	if n := len(b.l.files.unpacked()); n > 0 {
+	if n := b.unpacked(); n > 0 {
 		t.Errorf("%d files are full and not packed", n)
 	}
 	b.needing()
 	b.close()
 	b.open()
-	if n := len(b.l.files.unpacked()); n > 0 {
+	if n := b.unpacked(); n > 0 {
 		t.Errorf("after the start %d files are not packed", n)
 	}
 	b.needing()
@@ -71,6 +79,42 @@ func TestFilesKnowTheirStreamsAfterAStart(t *testing.T) {
 	if b.needing() != 0 {
 		t.Errorf("%d after all was trimmed", b.needing())
 	}
+	b.close()
+}
+
+func (b *bench) unpacked() int {
+	all, _ := b.l.files.unpacked()
+	return len(all)
+}
+
+// A large log has hundreds of files, mostly with entries of the same partitions: their streams are in memory once.
+func TestFilesOfTheSameStreamsShareThem(t *testing.T) {
+	b := newBench(t, vfs.NewMem())
+	b.open()
+	shared := func() {
+		t.Helper()
+		n := 0
+		list := b.l.files.list
+		for i, f := range list[1:] {
+			if f.live.n == 0 {
+				continue // it is empty, or being written
+			}
+			if n++; len(f.live.streams) != 3 || &f.live.streams[0] != &list[0].live.streams[0] {
+				t.Errorf("file %d has streams of its own: %v", i+1, f.live.streams)
+			}
+		}
+		if n < 3 {
+			t.Errorf("%d files are packed", n)
+		}
+	}
+	for i := range 150 {
+		b.put(StreamID(1+i%3), 3<<10, false)
+	}
+	b.l.files.pack()
+	shared()
+	b.close()
+	b.open()
+	shared()
 	b.close()
 }
 

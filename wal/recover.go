@@ -177,11 +177,14 @@ func (r *recovery) fits(h *fileHeader, seq uint64) string {
 
 // read replays groups one after the other until there is none with the next number.
 func (r *recovery) read() error {
+	var before []StreamID
 	for i := 0; i >= 0 && i < len(r.files); {
 		if err := r.readFile(i); err != nil {
 			return err
 		}
-		r.files[i].live.pack(slices.Sorted(maps.Keys(r.files[i].live.open)))
+		live := &r.files[i].live
+		live.pack(slices.Sorted(maps.Keys(live.open)), before)
+		before = live.streams
 		var err error
 		if i, err = r.continued(i + 1); err != nil {
 			return err
