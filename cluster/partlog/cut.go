@@ -152,8 +152,9 @@ func (r *round) cutting(stream wal.StreamID, t *tools) *cutting {
 
 // tools is memory that serves one log after the other.
 type tools struct {
-	pages *arena.Buf // for segments to collect in
-	ahead ahead
+	pages   *arena.Buf // for segments to collect in
+	entries []located
+	ahead   ahead
 }
 
 // cutRun is the size of a write into a segment.

@@ -87,14 +87,14 @@ func (c *cutting) unlessClosed(err error) error {
 	return nil // the files go with the directory
 }
 
-// next is the next few entries below pos.
+// next is the next few entries below pos, until the next call.
 func (c *cutting) next() []located {
 	l := c.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.end = max(c.end, l.start)
 	stable := l.stableNow()
-	var es []located
+	es := c.tools.entries[:0]
 	for at := l.tail.seek(c.end); len(es) < chunkEntries; {
 		e, ok := l.entryAt(&at)
 		if !ok || e.pos >= c.pos || e.end > stable {
@@ -102,6 +102,7 @@ func (c *cutting) next() []located {
 		}
 		es = append(es, e)
 	}
+	c.tools.entries = es
 	return es
 }
 
