@@ -145,7 +145,7 @@ var settings = []setting{
 		func(c *Config, v string) error { return parseDiskShare(&c.WALSize, v) }},
 	{"wal-file-size", "64MiB", "`size` of one file of the write-ahead log, a multiple of 4KiB",
 		func(c *Config, v string) error { return parseSize(&c.WALFileSize, v, mebibyte, 4<<30) }},
-	{"memory-limit", "192MiB", "`size` that request buffers and the newest records may take in memory",
+	{"memory-limit", "176MiB", "`size` that request buffers and the newest records may take in memory",
 		func(c *Config, v string) error { return parseMemory(&c.MemoryLimit, v) }},
 	{"max-request-size", "100MiB", "`size` of the largest request taken",
 		func(c *Config, v string) error { return parseSize(&c.MaxRequestSize, v, 64<<10, 1<<31-1) }},

@@ -56,7 +56,7 @@ var defaults = Config{
 	KafkaPort: 9092, HTTPPort: 6092, RaftPort: 9192, GossipPort: 7946,
 	NodeID: 1, LogLevel: slog.LevelInfo, LogFormat: "text",
 	WALSync: wal.SyncAlways, WALSyncInterval: 50 * time.Millisecond, WALFileSize: 64 << 20,
-	MemoryLimit: 192 << 20, MaxRequestSize: 100 << 20,
+	MemoryLimit: 176 << 20, MaxRequestSize: 100 << 20,
 	Kafka: map[string]string{},
 }
 
