@@ -79,6 +79,9 @@ func (b *bench) versusNodes(dir string, plan plan) (err error) {
 	}
 	err = b.allLoads(p, loads)
 	for _, m := range measures {
+		if b.ctx.Err() != nil {
+			break
+		}
 		b.next(m.name, b.measureTakes(m))
 		if b.late(m.name) {
 			continue
