@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ type Settings struct {
 	self   image.BrokerID
 	static config.Static
 	logger *slog.Logger
+
+	refused map[stored]error // what was told to be stored and not taken; compile's, which runs once at a time
+
 	broker atomic.Pointer[config.Broker]
 	groups atomic.Pointer[groupSettings]
 }
@@ -40,28 +44,81 @@ func newSettings(img *image.Image, self image.BrokerID, static map[string]string
 	return s, nil
 }
 
+// stored is one dynamic config of a broker, as the metadata has it.
+type stored struct{ broker, name, value string } // broker is empty where it is for all
+
+func (s *Settings) stored(img *image.Image) (all []stored) {
+	for _, broker := range []string{"", strconv.Itoa(int(s.self))} {
+		values := img.Configs(image.Resource{Type: image.BrokerResource, Name: broker})
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			all = append(all, stored{broker, name, values[name]})
+		}
+	}
+	return all
+}
+
+// compile leaves out what is stored and this version refuses, and tells each such value once.
 func (s *Settings) compile(img *image.Image) (*config.Broker, error) {
-	b, err := config.CompileBroker(s.static,
-		s.usable(img.Configs(image.Resource{Type: image.BrokerResource})),
-		s.usable(img.Configs(image.Resource{Type: image.BrokerResource, Name: strconv.Itoa(int(s.self))})))
+	all := s.stored(img)
+	b, refused, err := s.compileUsable(all)
 	if err != nil {
 		return nil, fmt.Errorf("broker configs: %w", err)
 	}
+	for _, c := range all {
+		if err := refused[c]; err != nil && s.refused[c] == nil {
+			s.logger.Error("a broker config is stored that this version does not take; it counts as not set", "config", c.name, "error", err)
+		}
+	}
+	s.refused = refused
 	return b, nil
 }
 
-// usable are dynamic configs without those that an older version took and this one refuses: a node must not fail to start
-// because of one.
-func (s *Settings) usable(values map[string]string) map[string]string {
-	good := map[string]string{}
-	for name, value := range values {
-		if err := config.CheckDynamic(name, value); err != nil {
-			s.logger.Error("a broker config is stored that this version does not take; it counts as not set", "error", err)
+// compileUsable compiles what is stored without what an older version took and this one refuses, by itself or beside others: a
+// node must not fail to start because of one. Of those that do not go together the first ones count, those for all brokers before
+// this one's. An error is of the static configs.
+func (s *Settings) compileUsable(all []stored) (b *config.Broker, refused map[stored]error, err error) {
+	refused = map[stored]error{}
+	var left []stored
+	for _, c := range all {
+		if err := config.CheckDynamic(c.name, c.value); err != nil {
+			refused[c] = err
 			continue
 		}
-		good[name] = value
+		left = append(left, c)
 	}
-	return good
+	if b, err = s.with(left); err == nil {
+		return b, refused, nil
+	}
+	if b, err = s.with(nil); err != nil {
+		return nil, nil, err
+	}
+	var taken []stored
+	for more := true; more; { // one may be good only beside a later one
+		more = false
+		left = slices.DeleteFunc(left, func(c stored) bool {
+			next, err := s.with(append(slices.Clip(taken), c))
+			if err != nil {
+				refused[c] = err
+				return false
+			}
+			delete(refused, c)
+			b, taken, more = next, append(taken, c), true
+			return true
+		})
+	}
+	return b, refused, nil
+}
+
+func (s *Settings) with(dynamic []stored) (*config.Broker, error) {
+	forAll, own := map[string]string{}, map[string]string{}
+	for _, c := range dynamic {
+		if c.broker == "" {
+			forAll[c.name] = c.value
+		} else {
+			own[c.name] = c.value
+		}
+	}
+	return config.CompileBroker(s.static, forAll, own)
 }
 
 // compileGroups goes by the broker's configuration.
@@ -74,7 +131,7 @@ func (s *Settings) compileGroups(img *image.Image) {
 	s.groups.Store(g)
 }
 
-// Apply is image.Watcher's. What the controller let in compiles; should it not, the settings before stay.
+// Apply is image.Watcher's.
 func (s *Settings) Apply(d *image.Delta) {
 	has := func(t image.ResourceType) bool {
 		return slices.ContainsFunc(d.Configs, func(r image.Resource) bool { return r.Type == t })
@@ -83,7 +140,7 @@ func (s *Settings) Apply(d *image.Delta) {
 	if changed {
 		b, err := s.compile(d.New)
 		if err != nil {
-			s.logger.Error("a broker config was set that does not compile; the ones before stay", "error", err)
+			s.logger.Error("the broker's configs do not compile any more; the ones before stay", "error", err)
 			return
 		}
 		s.broker.Store(b)
