@@ -29,6 +29,32 @@ func clusterCommand(t *testing.T, c *broker.Cluster, args ...string) (out, said 
 	return broker.Run(t, broker.Command(t, "chronik"), append([]string{"cluster", "--brokers", c.Addresses()}, args...)...)
 }
 
+// Whoever stops a node in order must not find errors in a log, that node's or the others'.
+func TestAnOrderlyStopLogsNoErrors(t *testing.T) {
+	c := broker.NewCluster(t, 3, broker.SmallLog...)
+	c.Start()
+	out, said, code := broker.Run(t, broker.Command(t, "chronik"), "topic", "create", "t", "--partitions", "6", "--replicas", "3", "--brokers", c.Addresses())
+	if code != 0 {
+		t.Fatal(out, said)
+	}
+	for _, n := range c.Nodes {
+		c.AwaitISR("t", 3)
+		n.Signal(syscall.SIGTERM)
+		if code := n.Wait(); code != 0 {
+			t.Errorf("it ended with %d", code)
+		}
+		c.AwaitLeaders("t", func(leader int32) bool { return leader >= 0 })
+		for _, of := range c.Nodes {
+			for line := range strings.Lines(of.Said()) {
+				if strings.Contains(line, `"level":"ERROR"`) {
+					t.Error(line)
+				}
+			}
+		}
+		n.Start()
+	}
+}
+
 // voters is who votes on metadata.
 func (m *mover) voters() (all []int32) {
 	rq := kmsg.NewPtrDescribeQuorumRequest()

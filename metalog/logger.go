@@ -2,14 +2,19 @@ package metalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"chronik/metalog/image"
 )
 
 // raftLogger gives raft's lines to slog. What raft says at INFO is of interest to who debugs raft; its WARN lines while
@@ -17,10 +22,12 @@ import (
 // settled is set.
 //
 // A node that is away has raft complain several times a second of each attempt to reach it: the same line, however its
-// numbers differ, is said at most every saidAgain, and else counts as DEBUG.
+// numbers differ, is said at most every saidAgain, and else counts as DEBUG. So does what raft complains of when a node stops
+// in order.
 type raftLogger struct {
 	to      *slog.Logger
 	settled atomic.Bool
+	stops   atomic.Pointer[func(image.BrokerID) bool] // whether the broker has said that it stops; nil: nobody has
 
 	mu   sync.Mutex
 	said map[string]time.Time // by line; guarded by mu
@@ -40,10 +47,40 @@ func (l *raftLogger) hclog() hclog.Logger {
 // Accept implements hclog.SinkAdapter.
 func (l *raftLogger) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	at, args := l.level(level), plain(args)
-	if at >= slog.LevelWarn && l.again(msg, args) {
+	if at >= slog.LevelWarn && (l.orderly(msg, args) || l.again(msg, args)) {
 		at = slog.LevelDebug
 	}
 	l.to.Log(context.Background(), at, "raft: "+msg, args...)
+}
+
+// raftSuccessor is what raft says, as an error, when a leader hears that another one follows it.
+const raftSuccessor = "peer has newer term, stopping replication"
+
+// orderly says whether the line is of an end that was meant: of a leadership that was handed over, of a connection that this node
+// has closed itself, or of a peer that has said that it stops.
+func (l *raftLogger) orderly(msg string, args []any) bool {
+	if msg == raftSuccessor {
+		return true
+	}
+	for _, a := range args {
+		var of *peerError
+		switch a := a.(type) {
+		case raft.ServerID:
+			if l.isStopping(a) {
+				return true
+			}
+		case error:
+			if errors.Is(a, net.ErrClosed) || errors.As(a, &of) && l.isStopping(of.peer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (l *raftLogger) isStopping(id raft.ServerID) bool {
+	stops := l.stops.Load()
+	return stops != nil && (*stops)(brokerOf(id))
 }
 
 // again says whether this line, about the same peer, was said a moment ago.

@@ -78,6 +78,11 @@ func (s *starting) start(who identity, st *store) (*Log, error) {
 		return nil, err
 	}
 	l.fsm.servers.Store(n.servers)
+	stops := func(id image.BrokerID) bool {
+		b, ok := l.fsm.views.image.Load().Broker(id)
+		return ok && b.ShuttingDown
+	}
+	s.logger.stops.Store(&stops)
 	trans, link := s.transport(l)
 	if link != nil {
 		files.sent = link.sentSnapshot

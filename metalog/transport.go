@@ -80,29 +80,44 @@ func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, rq *ra
 		began := time.Now()
 		err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
 		t.answered(id, err == nil)
-		return inTime(began, err)
+		return of(id, inTime(began, err))
 	}
 	t.hold(id)
-	return t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+	return of(id, t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp))
 }
 
 // InstallSnapshot, RequestVote, RequestPreVote and TimeoutNow are Raft's.
 func (t *transport) InstallSnapshot(id raft.ServerID, a raft.ServerAddress, rq *raft.InstallSnapshotRequest,
 	resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	t.hold(id)
-	return t.NetworkTransport.InstallSnapshot(id, target(id, a), rq, resp, data)
+	return of(id, t.NetworkTransport.InstallSnapshot(id, target(id, a), rq, resp, data))
 }
 
 func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return t.NetworkTransport.RequestVote(id, target(id, a), rq, resp)
+	return of(id, t.NetworkTransport.RequestVote(id, target(id, a), rq, resp))
 }
 
 func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return t.NetworkTransport.RequestPreVote(id, target(id, a), rq, resp)
+	return of(id, t.NetworkTransport.RequestPreVote(id, target(id, a), rq, resp))
 }
 
 func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, rq *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
 	return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp)
+}
+
+// peerError says whom a request was for: what raft logs does not always tell.
+type peerError struct {
+	peer raft.ServerID
+	error
+}
+
+func (e *peerError) Unwrap() error { return e.error }
+
+func of(id raft.ServerID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &peerError{id, err}
 }
 
 // inTime makes an error of a heartbeat's answer that took as long as voters wait before they elect another leader. Raft
