@@ -250,6 +250,14 @@ func (p *Partition) mayAsk(r *role) bool {
 	return r.leads() && !p.lead.asking && p.lead.refused != r.version && !p.manager.options.Now().Before(p.lead.later)
 }
 
+// Ends are where the records end that are durable here, and where those do that were appended.
+func (p *Partition) Ends() (durable, appended int64) {
+	p.mu.Lock()
+	durable = p.durable
+	p.mu.Unlock()
+	return durable, p.log.Offsets().LogEnd
+}
+
 // ReadAsFollower is Read for a follower: up to what is durable here.
 func (p *Partition) ReadAsFollower(dst []batch.Extent, from int64, maxBytes int, minOne bool) ([]batch.Extent, error) {
 	p.mu.Lock()

@@ -42,6 +42,8 @@ type fetchCall struct {
 	fed      *fetchSession     // that a follower is fed by: session, or one of this request alone
 	round    int64             // of fed
 	nodes    []wire.Node
+	gathers  bool // what is durable waits for what is on its way to the disk; see gather
+	hurries  bool // it does so no more
 	stale    bool // a follower has a high watermark, or a log start, that has moved
 }
 
@@ -138,6 +140,7 @@ func (c *fetchCall) attempt() {
 	c.release()
 	if c.fed != nil {
 		c.takeChanged()
+		c.gathers = c.gather()
 	}
 	c.answers = slices.Grow(c.answers, len(c.items))
 	room, enough := c.room(), int(c.req.MinBytes)
@@ -343,6 +346,9 @@ func (c *fetchCall) finish(ctx context.Context, r *wire.Reply) error {
 	}
 	c.distrust()
 	c.count()
+	if c.fed != nil {
+		c.fed.large.Store(c.bytes >= gatherUpTo)
+	}
 	resp := &wire.FetchResponse{Err: c.failed}
 	if c.session != nil {
 		resp.SessionID = c.session.id
@@ -407,27 +413,36 @@ func (c *fetchCall) wait(ctx context.Context) {
 	}
 	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))
 	defer over.Stop()
+	bounded := false
 	for c.attempt(); !c.done; c.attempt() {
 		var stale <-chan time.Time
 		if c.stale {
 			stale = time.After(staleWait)
 		}
-		select {
-		case <-stale:
-			c.done = true
-			return
-		case <-c.wake:
-		case <-over.C:
-			c.done = true // what the last attempt found is the answer
-			return
-		case <-ctx.Done():
-			c.done = true
-			return
-		case <-c.broker.Draining:
-			c.done = true
-			return
+		if c.gathers && !bounded {
+			bounded = true
+			over.Reset(gatherMost)
 		}
+		select {
+		case <-c.wake:
+			continue
+		case <-stale:
+		case <-over.C:
+		case <-ctx.Done():
+		case <-c.broker.Draining:
+		}
+		c.takeAll()
+		return
 	}
+}
+
+// takeAll ends the wait: what the last attempt found is the answer, and what it has left for later.
+func (c *fetchCall) takeAll() {
+	if c.gathers {
+		c.hurries = true
+		c.attempt()
+	}
+	c.done = true
 }
 
 // Wake is replica.Waiter's.

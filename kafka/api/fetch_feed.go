@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"chronik/cluster/replica"
 	"chronik/kafka/kerr"
 	"chronik/metalog/image"
@@ -65,6 +67,36 @@ func (c *fetchCall) takeChanged() {
 		is.own = it
 		c.items = append(c.items, &is)
 	}
+}
+
+const (
+	// gatherUpTo is the bytes of an answer from which on nothing more is gathered for the next one. A small answer costs both
+	// sides what they do for any: system calls, goroutines that wake each other, and a write to the follower's disk.
+	gatherUpTo = 64 << 10
+	// gatherMost is how long a follower waits at most for a write that was under way.
+	gatherMost = 20 * time.Millisecond
+)
+
+// gather says whether the follower is to get what is durable together with what is on its way to the disk: where records come
+// faster than they are replicated, answers are half as many, and so are the follower's writes. It waits for what had been appended
+// when it was first found that there is something for it, a write or two, and for nothing that comes later. Each partition
+// that it waits for tells the feed when it is durable. That the follower has fetched counts at once all the same.
+func (c *fetchCall) gather() bool {
+	if c.hurries || c.req.MaxWaitMillis <= 0 || c.fed.large.Load() {
+		return false
+	}
+	waits := false
+	for _, it := range c.items {
+		if it.at == nil {
+			continue
+		}
+		durable, end := it.at.Ends()
+		if it.until == 0 && durable > it.part.FetchOffset {
+			it.until = end
+		}
+		waits = waits || durable < it.until
+	}
+	return waits
 }
 
 // watch has p, nil for none, tell what changes in it from now on.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"chronik/cluster/replica"
 	"chronik/kafka/kerr"
 	"chronik/kafka/wire"
 	"chronik/metalog/image"
@@ -269,4 +270,99 @@ func TestAFollowerHasOneSession(t *testing.T) {
 	if _, _, err := f.ask(f.request()); err != kerr.None {
 		t.Errorf("the new one: %v", err)
 	}
+}
+
+// append appends a record that nobody has written to disk yet.
+func (f *followed) append(partition int32) {
+	f.t.Helper()
+	p, err := f.broker.Parts.Leader(f.topic, partition, -1)
+	w := replica.NewProduce(1, 1)
+	w.Begin(0, p, err, stamped(f.t, time.Now().UnixMilli()), nil, 9)
+	if w.Ready() {
+		f.t.Fatal(w.Results()[0].Err)
+	}
+}
+
+// gathering is a fetch that has found a record of partition 3 while another one of it was on its way to the disk.
+func (f *followed) gathering() *fetchCall {
+	f.t.Helper()
+	f.open()
+	f.produce(3)
+	f.append(3)
+	rq := f.request()
+	rq.MaxWaitMillis = 600_000
+	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
+	if err := c.open(); err != nil || c.ready() {
+		f.t.Fatal("it does not wait:", err)
+	}
+	return c
+}
+
+// records is the length of the records that the fetch is answered with, of the one partition that it is about.
+func (f *followed) records(c *fetchCall) (n int) {
+	f.t.Helper()
+	r := wire.NewReply(c.rq)
+	defer r.Release()
+	if err := c.finish(f.t.Context(), r); err != nil {
+		f.t.Fatal(err)
+	}
+	if len(c.answers) != 1 || c.answers[0].Partition != 3 {
+		f.t.Fatalf("%d partitions", len(c.answers))
+	}
+	return c.answers[0].size
+}
+
+func TestAFollowerGetsWhatIsOnItsWayToTheDiskToo(t *testing.T) {
+	f := startFollowed(t)
+	c := f.gathering()
+	f.append(3) // came later, and is there by chance
+	f.broker.Parts.Commit()
+	if one := len(stamped(t, 0)); f.records(c) != 3*one {
+		t.Errorf("%d bytes, want three batches of %d", c.answers[0].size, one)
+	}
+}
+
+// A disk that does not answer must not keep from a follower what it could acknowledge.
+func TestAFollowerDoesNotWaitForADiskThatHangs(t *testing.T) {
+	f := startFollowed(t)
+	if one := len(stamped(t, 0)); f.records(f.gathering()) != one {
+		t.Errorf("not one batch of %d bytes", one)
+	}
+	f.broker.Parts.Commit()
+}
+
+// What is committed must not wait for what is not.
+func TestAFollowerHasFetchedThoughItsAnswerWaits(t *testing.T) {
+	f := startFollowed(t)
+	f.open()
+	f.produce(3)
+	f.ask(f.request()) // the record
+	f.produce(5)
+	f.append(5)
+	rq := f.request(at{3, 1})
+	rq.MaxWaitMillis = 600_000
+	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
+	if err := c.open(); err != nil || c.ready() {
+		t.Fatal("it does not wait:", err)
+	}
+	if p, err := f.broker.Parts.Leader(f.topic, 3, -1); err != nil || p.Marks().HighWatermark != 1 {
+		t.Error("the high watermark waits too:", err)
+	}
+	f.broker.Parts.Commit()
+	if err := c.finish(t.Context(), wire.NewReply(c.rq)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Large answers are worth a fetch each: the disks of leader and follower are to be busy at the same time.
+func TestBehindALargeAnswerNothingIsGathered(t *testing.T) {
+	f := startFollowed(t)
+	f.open()
+	f.broker.sessions.byID[f.id].large.Store(true)
+	f.produce(3)
+	f.append(3)
+	if _, said, _ := f.ask(f.request()); len(said[3].Records) != 1 {
+		t.Error(said)
+	}
+	f.broker.Parts.Commit()
 }

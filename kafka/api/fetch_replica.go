@@ -69,6 +69,9 @@ func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
 		it.rests = in.FetchOffset >= m.LogEnd && p.InSync(c.follower.ID)
 		return 0, nil
 	}
+	if c.gathers {
+		return 0, nil
+	}
 	a.Records, err = p.ReadAsFollower(nil, in.FetchOffset, max(0, min(room, int(in.PartitionMaxBytes))), c.bytes == 0)
 	if err != nil {
 		return 0, err

@@ -3,6 +3,7 @@ package api
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +39,7 @@ type fetchItem struct {
 	at    *replica.Partition // that tells fed what changes
 	round int64              // in which a fetch has got a copy
 	rests bool               // in a copy: until it changes there is nothing to be said of it
+	until int64              // in a copy: where the log ended when the fetch first found something durable in it; 0: it has not
 }
 
 type itemKey struct {
@@ -46,7 +48,7 @@ type itemKey struct {
 	partition int32
 }
 
-// fetchSession's fields are guarded by mu, except used, which sessions.mu guards, and those that never change: byID, follower, feed.
+// fetchSession's fields are guarded by mu, except used, which sessions.mu guards, large, and those that never change: byID, follower, feed.
 type fetchSession struct {
 	id   int32
 	used time.Time
@@ -63,6 +65,7 @@ type fetchSession struct {
 	brokerEpoch int64
 	round       int64 // counts the fetches
 	over        bool
+	large       atomic.Bool // the last answer was
 }
 
 // sessions is the node's cache of fetch sessions; the zero value is ready.
