@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"chronik/wal/mutant"
 )
@@ -58,10 +59,25 @@ func (l *Log) relay() {
 // write commits until nothing is queued; the caller is the writer.
 func (l *Log) write() {
 	for l.more() {
+		l.gather()
 		l.mu.Lock()
 		g := l.queue.take()
 		l.mu.Unlock()
 		l.commit(g, true)
+	}
+}
+
+// gatherUpTo is the size of a group from which on the disk is not kept waiting for more.
+const gatherUpTo = 64 << 10
+
+// gather has the goroutines that are ready to run go first while what is queued is small: what they append is written along. Where
+// none is, it takes no time.
+func (l *Log) gather() {
+	l.mu.Lock()
+	small := len(l.queue.full) == 0 && l.queue.open.size() < gatherUpTo
+	l.mu.Unlock()
+	if small {
+		runtime.Gosched()
 	}
 }
 
