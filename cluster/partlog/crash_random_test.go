@@ -212,7 +212,7 @@ func (o *ordeal) follow(k *ledger, l *Log) {
 		}
 	})
 	n := len(k.batches)
-	o.s.CommitFollowed()
+	o.s.CommitFollowed(0)
 	settle(o.t, l, k.end(n))
 	o.update(k, func() { k.acked = n; k.cutting = n })
 }

@@ -35,7 +35,7 @@ func follow(t *testing.T, l *Log, data []byte, epoch int32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.store.CommitFollowed()
+	l.store.CommitFollowed(0)
 	settle(t, l, end)
 }
 

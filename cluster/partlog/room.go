@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"chronik/wal/arena"
 )
 
 // room holds producers back when cutting cannot keep up with them, so that the write-ahead log stays below twice its
@@ -30,10 +32,18 @@ func (s *Store) CommitSoon() {
 	s.awaitRoom()
 }
 
-// CommitFollowed is Commit for what was copied from leaders. It waits for room for a second at most: two nodes that follow
+// followInline is the bytes of records up to which who has copied them writes to disk itself: then the hand-over would cost more than
+// a thread that waits in a system call, and a round that carries so few is waited for by the leader's clients.
+const followInline = arena.Page
+
+// CommitFollowed is Commit for n bytes that were copied from leaders. It waits for room for a second at most: two nodes that follow
 // each other must not wait for each other's records to be replicated before they replicate.
-func (s *Store) CommitFollowed() {
-	s.wal.Commit()
+func (s *Store) CommitFollowed(n int) {
+	if n <= followInline {
+		s.wal.Commit()
+	} else {
+		s.wal.CommitSoon()
+	}
 	if !s.hasRoom() {
 		s.awaitSome(time.After(time.Second))
 	}

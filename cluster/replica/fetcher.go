@@ -240,7 +240,7 @@ func (f *fetcher) ask(rq *kmsg.FetchRequest) (*kmsg.FetchResponse, *arena.Buf, e
 
 // handle takes over the answer, and has everything in it written at once.
 func (f *fetcher) handle(resp *kmsg.FetchResponse, buf *arena.Buf) {
-	appended := false
+	appended, size := false, 0
 	var later []*kmsg.FetchResponseTopicPartition
 	var starts []*fetched
 	for i := range resp.Topics {
@@ -251,7 +251,10 @@ func (f *fetcher) handle(resp *kmsg.FetchResponse, buf *arena.Buf) {
 				continue
 			}
 			took, err := f.partition(in, &t.Partitions[j], buf)
-			appended = appended || took
+			if took {
+				appended = true
+				size += len(t.Partitions[j].RecordBatches)
+			}
 			if took || err != nil {
 				f.session.wait(in)
 			}
@@ -263,7 +266,7 @@ func (f *fetcher) handle(resp *kmsg.FetchResponse, buf *arena.Buf) {
 		}
 	}
 	if appended {
-		f.m.options.Store.CommitFollowed()
+		f.m.options.Store.CommitFollowed(size)
 	}
 	for i, in := range starts {
 		f.raise(in, later[i].LogStartOffset)
