@@ -64,12 +64,16 @@ func produce(b *Broker, _ context.Context, rq *wire.Request) wire.Pending {
 			i++
 		}
 	}
-	if rq.Alone && (rq.Buf == nil || len(rq.Buf.Bytes()) <= inlineMax) {
+	p := c.pending
+	switch {
+	case rq.Alone && (rq.Buf == nil || len(rq.Buf.Bytes()) <= inlineMax):
 		b.Parts.Commit()
-	} else {
+	case rq.More:
+		p.Start = b.Parts.CommitSoon
+	default:
 		b.Parts.CommitSoon()
 	}
-	return c.pending
+	return p
 }
 
 // refused says why no partition of the request may be written at all.

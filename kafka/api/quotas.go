@@ -31,7 +31,7 @@ func (b *Broker) metered(ctx context.Context, rq *wire.Request, e *entry) wire.P
 	p := e.begin(b, ctx, rq)
 	spent := time.Since(began)
 	who, key, size := payer(rq), rq.Key, int64(rq.Size)
-	return wire.Pending{Ready: p.Ready, Later: p.Later, Finish: func(ctx context.Context, r *wire.Reply) error {
+	return wire.Pending{Ready: p.Ready, Later: p.Later, Start: p.Start, Finish: func(ctx context.Context, r *wire.Reply) error {
 		began := time.Now()
 		ready := p.Ready == nil || p.Ready()
 		r.Measure(func(records int64) time.Duration {

@@ -40,6 +40,7 @@ type conn struct {
 	clientID string // of the request before
 	pipeline int    // requests for which the peer is still taken for one that does not wait for its answers
 	started  int64  // the tick of the connection's beginning; 0 once a request has come, or enough of it
+	start    func() // wire.Pending.Start of the last request that has one, until it is called; nil for none
 	reading  context.Context
 	stop     context.CancelFunc // ends reading
 
@@ -191,11 +192,17 @@ func (c *conn) await(n int) {
 
 // take begins a request, and finishes it when neither it nor one before it waits.
 func (c *conn) take(rq *wire.Request) error {
-	rq.Alone, rq.Behind = c.alone(), c.later.Load() > 0
+	rq.Alone, rq.Behind, rq.More = c.alone(), c.later.Load() > 0, c.frames.Buffered()
 	p, err := c.begin(rq)
 	if err != nil {
 		c.dismiss(rq)
 		return err
+	}
+	if p.Start != nil {
+		c.start = p.Start
+	}
+	if !rq.More {
+		c.startBegun()
 	}
 	b := begun{rq, p}
 	if c.begun.Load() > 0 || !b.ready() {
@@ -207,7 +214,16 @@ func (c *conn) take(rq *wire.Request) error {
 	if c.frames.Buffered() && !c.out.full() && c.quiet.Load() == nil {
 		return nil // the next one's response can leave with this one
 	}
+	c.startBegun()
 	return c.flush()
+}
+
+// startBegun starts what requests that came together have left to be started once for all of them.
+func (c *conn) startBegun() {
+	if c.start != nil {
+		c.start()
+		c.start = nil
+	}
 }
 
 // alone says whether the peer is one that sends a request and waits for the answer. Another one is given no time that
@@ -222,7 +238,8 @@ func (c *conn) alone() bool {
 }
 
 func (c *conn) enqueue(b begun) error {
-	if c.begun.Load() == 0 {
+	if c.begun.Load() == 0 && c.out.len() > 0 {
+		c.startBegun()
 		if err := c.flush(); err != nil {
 			c.discard(b)
 			return err
@@ -239,6 +256,7 @@ func (c *conn) enqueue(b begun) error {
 	select {
 	case c.queue <- b:
 	default:
+		c.startBegun()
 		c.blocked.Store(true)
 		c.queue <- b
 		c.blocked.Store(false)
@@ -438,6 +456,7 @@ func (c *conn) drain() {
 
 // close waits for the writer.
 func (c *conn) close() {
+	c.startBegun()
 	if c.queue != nil {
 		close(c.queue)
 		c.writer.Wait()

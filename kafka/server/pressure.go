@@ -88,6 +88,7 @@ func (c *conn) admit(cost int) error {
 		}
 	}
 	if n > modest {
+		c.startBegun()
 		c.readBy.Store(0)
 		c.blocked.Store(true)
 		err := c.s.load.requests.take(c.reading, n)
@@ -107,6 +108,7 @@ func (c *conn) admit(cost int) error {
 
 // awaitRoom waits until what is held allows for n more. What the reader itself has finished is sent first.
 func (c *conn) awaitRoom(n int64) error {
+	c.startBegun()
 	c.readBy.Store(0) // the wait is not the peer's fault
 	if c.begun.Load() == 0 {
 		return c.flush()

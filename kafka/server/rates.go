@@ -69,6 +69,7 @@ func (c *conn) awaitQuiet() error {
 			c.quiet.CompareAndSwap(p, nil)
 			continue
 		}
+		c.startBegun()
 		c.blocked.Store(true)
 		t := time.NewTimer(d)
 		select {

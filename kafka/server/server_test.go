@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -501,4 +502,70 @@ func TestConnectionsTooManyAreLeftUnserved(t *testing.T) {
 		}
 		x.pipes.dial(t) // and a server that ends does not wait for it
 	})
+}
+
+// shared is a handler whose requests end once what they share was started: one behind which others stand leaves that to them.
+type shared struct {
+	starts atomic.Int64
+	mu     sync.Mutex
+	gates  []chan struct{} // of those that wait for it
+}
+
+func (h *shared) start() {
+	h.starts.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, gate := range h.gates {
+		close(gate)
+	}
+	h.gates = nil
+}
+
+func (h *shared) Begin(_ context.Context, rq *wire.Request) wire.Pending {
+	gate := make(chan struct{})
+	h.mu.Lock()
+	h.gates = append(h.gates, gate)
+	h.mu.Unlock()
+	p := when(rq, gate)
+	if p.Start = h.start; !rq.More {
+		p.Start = nil
+		h.start()
+	}
+	return p
+}
+
+// A client that waits for its answers before it goes on must not wait for a request that it has not sent.
+func TestWhatRequestsShareIsStartedBeforeTheConnectionWaits(t *testing.T) {
+	for name, n := range map[string]int{"few": 3, "more than may have begun": 3 * maxBegun} {
+		t.Run(name, func(t *testing.T) {
+			var h shared
+			x := start(t, h.Begin, tcp)
+			c := x.dialTCP()
+			var all []byte
+			var ids []int32
+			for i := range int32(n) {
+				all, ids = append(all, heartbeat(i)...), append(ids, i)
+			}
+			c.send(all)
+			c.expect(ids...)
+			if starts := h.starts.Load(); starts >= int64(n) {
+				t.Errorf("%d requests that came together were started %d times", n, starts)
+			}
+			c.Close()
+			x.stop()
+		})
+	}
+}
+
+// What was left to be started with a request that cannot be read must not be left for good.
+func TestWhatRequestsShareIsStartedWhenTheNextOneIsWrong(t *testing.T) {
+	var h shared
+	x := start(t, h.Begin, tcp)
+	c := x.dialTCP()
+	c.send(append(heartbeat(0), 0, 0, 0, 1, 0)) // the second is here as a whole, and too short
+	c.expectClosed()
+	x.stop()
+	if h.starts.Load() != 1 {
+		t.Errorf("started %d times", h.starts.Load())
+	}
 }

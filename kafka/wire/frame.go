@@ -14,6 +14,8 @@ import (
 
 const (
 	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
+	wideBuffer = 16 << 10 // of a connection whose small requests fill that: as many as its client has in flight by one read
+	wideMemory = 64       // times in a row that less has come by which a connection has readBuffer again
 	smallFrame = 16 << 10 // frames of this size and more lie in the arena, for the log to write them from there
 	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
 	midPart    = 64 << 10 // the same of a frame of over midFrame
@@ -48,9 +50,12 @@ func (f *Frame) Release() {
 // Frames reads the frames of one connection. A peer's word about a size is believed in steps: the more of the frame
 // has come, the more memory it gets. It is used by one goroutine.
 type Frames struct {
-	src  *bufio.Reader
-	pool *arena.Pool
-	max  int
+	from   io.Reader
+	src    *bufio.Reader
+	suits  int // the size that src is to have
+	narrow int // how often in a row less than wideBuffer was of use
+	pool   *arena.Pool
+	max    int
 	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
 	// wait is for memory, and not the peer's fault.
 	Await func(n int)
@@ -60,13 +65,37 @@ type Frames struct {
 
 // NewFrames reads from src; a frame of more than max bytes is an error.
 func NewFrames(src io.Reader, pool *arena.Pool, max int) *Frames {
-	return &Frames{src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}, Large: func(int) error { return nil }}
+	return &Frames{from: src, suits: readBuffer, src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}, Large: func(int) error { return nil }}
 }
 
 // Wait waits for the first byte of the next frame. io.EOF is the orderly end.
 func (f *Frames) Wait() error {
+	fresh := f.src.Buffered() == 0
+	if fresh && f.src.Size() != f.suits {
+		f.src = bufio.NewReaderSize(f.from, f.suits)
+	}
 	_, err := f.src.Peek(1)
+	if fresh {
+		f.suit()
+	}
 	return err
+}
+
+// suit decides on the buffer's size by what the first read of a burst has brought. Frames of smallFrame and more are read into
+// it with their beginning only.
+func (f *Frames) suit() {
+	switch n := f.src.Buffered(); {
+	case n > readBuffer:
+		f.narrow = 0
+	case f.suits == wideBuffer:
+		if f.narrow++; f.narrow == wideMemory {
+			f.suits = readBuffer
+		}
+	case n == readBuffer:
+		if b, _ := f.src.Peek(4); binary.BigEndian.Uint32(b) < smallFrame {
+			f.suits, f.narrow = wideBuffer, 0
+		}
+	}
 }
 
 // Buffered says whether the next frame is here as a whole, so that Next would neither wait nor read.

@@ -161,6 +161,68 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 	}
 }
 
+// bursts gives one burst after the other, each by as few reads as it fits in, and counts them.
+type bursts struct {
+	left  [][]byte
+	reads int
+}
+
+func (b *bursts) Read(into []byte) (int, error) {
+	if len(b.left) == 0 {
+		return 0, io.EOF
+	}
+	b.reads++
+	n := copy(into, b.left[0])
+	if b.left[0] = b.left[0][n:]; len(b.left[0]) == 0 {
+		b.left = b.left[1:]
+	}
+	return n, nil
+}
+
+// What a client has in flight costs one read, not one for each few requests; and who sends less has no memory for more.
+func TestTheBufferSuitsWhatComesAtOnce(t *testing.T) {
+	pool := arena.New(1 << 20)
+	large := bytes.Repeat(framed(make([]byte, 1100)), 5)
+	src := &bursts{left: [][]byte{large, large, large}}
+	for range 2 * wideMemory {
+		src.left = append(src.left, framed(make([]byte, 100)))
+	}
+	src.left = append(src.left, large, framed(make([]byte, smallFrame)))
+	frames := NewFrames(src, pool, 1<<20)
+	burst := func(n, wantReads int) {
+		t.Helper()
+		before := src.reads
+		for range n {
+			var err error
+			if !frames.Buffered() {
+				err = frames.Wait()
+			}
+			var f Frame
+			if err == nil {
+				f, err = frames.Next(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Release()
+		}
+		if got := src.reads - before; got != wantReads {
+			t.Errorf("%d reads, want %d", got, wantReads)
+		}
+	}
+	burst(5, 2)
+	burst(5, 1)
+	burst(5, 1)
+	for range 2 * wideMemory {
+		burst(1, 1)
+	}
+	if n := frames.src.Size(); n != readBuffer {
+		t.Errorf("the buffer has %d bytes still", n)
+	}
+	burst(5, 2)
+	burst(1, 2)
+}
+
 // FuzzFrame reads any stream: it ends with an error, and what came before it are the frames that stand there.
 func FuzzFrame(f *testing.F) {
 	f.Add(append(framed([]byte("one")), framed(make([]byte, smallFrame+1))...))

@@ -32,7 +32,10 @@ type Request struct {
 	// Behind says that a request before it on its connection has not begun but in name (Pending.Later): what must keep its
 	// place among those begins later too.
 	Behind bool
-	Cost   int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
+	// More says that the next request of its connection is here as a whole and begins right after this one: what serves both
+	// may be left to Pending.Start.
+	More bool
+	Cost int // bytes of memory, about: what the body is decoded into and what handling that takes, and a small frame
 
 	Lender Lender // nil: there is always enough
 	lent   int
@@ -90,10 +93,13 @@ type Peer struct {
 // Pending is a request that has begun. Finish completes it and fills the reply; it is called once, in the order of the
 // connection's requests, also when the connection broke in between (ctx is done then, and the reply goes nowhere).
 // Ready says whether Finish would return without waiting; nil: always. Later says that nothing has been done yet, and all is
-// Finish's. An error from Finish closes the connection.
+// Finish's. Start begins what Begin has left to be begun together with what comes next, of this request and of those before it;
+// nil: nothing. The connection's goroutine calls it when it has begun what is here, and before it waits for anything. An error
+// from Finish closes the connection.
 type Pending struct {
 	Ready  func() bool
 	Later  bool
+	Start  func()
 	Finish func(ctx context.Context, r *Reply) error
 }
 
