@@ -237,6 +237,9 @@ func (b *broker) announce() {
 		b.logger.Info(fmt.Sprintf("anyone on this machine may use ports %d (Kafka) and %d (HTTP): authentication is not there yet",
 			port, http.(*net.TCPAddr).Port))
 	}
+	if few := server.FewFiles(); few != "" {
+		b.logger.Warn(few)
+	}
 	switch c.WALSync {
 	case wal.SyncInterval:
 		b.logger.Warn(fmt.Sprintf("wal-sync is interval: a power cut loses up to %s of acknowledged records", c.WALSyncInterval))

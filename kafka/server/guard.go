@@ -42,6 +42,19 @@ func spareFiles(files int) int {
 	return files / 2
 }
 
+// FewFiles says what is wrong with the limit of open files of this process, where it leaves too few for the log and its segments
+// beside connections; "" is nothing. One that cannot be opened then ends the node.
+func FewFiles() string { return fewFiles(openFiles()) }
+
+func fewFiles(files int) string {
+	if files == 0 || files-spareFiles(files) >= reservedFiles {
+		return ""
+	}
+	return fmt.Sprintf("this process may have %d files open, half of them connections; a large write-ahead log and its segments may need %d beside these, "+
+		"and one that cannot be opened ends the process: raise the hard limit (ulimit -Hn, LimitNOFILE) to %d or more, or set wal-size to less",
+		files, reservedFiles, 2*reservedFiles)
+}
+
 // enter counts a connection, or says why it must not be: "" is yes.
 func (g *guard) enter(ip netip.Addr) (why string) {
 	limits := g.limits()

@@ -385,6 +385,15 @@ func TestSpareFiles(t *testing.T) {
 	}
 }
 
+// A log of 8 GiB under a limit of 1,024 files met it under load, and ended the node without a word of warning before.
+func TestFewFilesAreToldOf(t *testing.T) {
+	for files, few := range map[int]bool{0: false, 1024: true, 3070: true, 3072: false, 4096: false, 1 << 20: false} {
+		if said := fewFiles(files); (said != "") != few {
+			t.Errorf("of %d files it says %q", files, said)
+		}
+	}
+}
+
 func TestShutdownLetsWhatHasBegunFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := start(t, nil, nil)
