@@ -30,6 +30,7 @@ type transport struct {
 	orphaned  chan raft.ServerID      // the heir's too
 	closed    chan struct{}
 	closing   sync.Once
+	now       func() time.Time
 
 	mu     sync.Mutex
 	missed func(image.BrokerID)            // see Log.Missed
@@ -52,7 +53,7 @@ const (
 func newTransport(s *streams, logger hclog.Logger) *transport {
 	t := &transport{
 		streams: s, self: s.self, requests: make(chan raft.RPC), orphaned: make(chan raft.ServerID, 1), closed: make(chan struct{}),
-		peers: map[raft.ServerID]chan struct{}{},
+		peers: map[raft.ServerID]chan struct{}{}, now: time.Now,
 	}
 	s.ended = t.ended
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -77,22 +78,32 @@ func target(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress 
 // failure, up to ten seconds, and a node that comes back would be that late.
 func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, rq *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if isHeartbeat(rq) {
-		began := time.Now()
-		err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
-		t.answered(id, err == nil)
-		return of(id, inTime(began, err))
+		err := t.heartbeat(id, a, rq, resp)
+		t.answered(id, err == nil || errors.Is(err, errLate))
+		return of(id, err)
 	}
 	t.hold(id)
-	return of(id, t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp))
+	began := t.now()
+	err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+	if err == nil && t.late(began) {
+		resp.Term, resp.Success, err = t.again(id, a, rq.RPCHeader, rq.Term, resp.Term, resp.Success)
+	}
+	return of(id, err)
 }
 
-// InstallSnapshot, RequestVote, RequestPreVote and TimeoutNow are Raft's.
+// InstallSnapshot is Raft's.
 func (t *transport) InstallSnapshot(id raft.ServerID, a raft.ServerAddress, rq *raft.InstallSnapshotRequest,
 	resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	t.hold(id)
-	return of(id, t.NetworkTransport.InstallSnapshot(id, target(id, a), rq, resp, data))
+	began := t.now()
+	err := t.NetworkTransport.InstallSnapshot(id, target(id, a), rq, resp, data)
+	if err == nil && t.late(began) {
+		resp.Term, resp.Success, err = t.again(id, a, rq.RPCHeader, rq.Term, resp.Term, resp.Success)
+	}
+	return of(id, err)
 }
 
+// RequestVote, RequestPreVote and TimeoutNow are Raft's.
 func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
 	return of(id, t.NetworkTransport.RequestVote(id, target(id, a), rq, resp))
 }
@@ -120,17 +131,36 @@ func of(id raft.ServerID, err error) error {
 	return &peerError{id, err}
 }
 
-// inTime makes an error of a heartbeat's answer that took as long as voters wait before they elect another leader. Raft
-// takes the answer for a confirmation that this server leads of whatever was asked while the heartbeat was under way; a
-// process that was stopped meanwhile would be confirmed by a voter that has long had another leader.
-func inTime(began time.Time, err error) error {
-	if took := time.Since(began); err == nil && took >= clusterTimeout {
-		return fmt.Errorf("%w: after %s", errLate, took.Round(time.Millisecond))
+// Raft takes every answer of a peer for a confirmation that this server leads, also of what was asked while the answer was
+// under way. A process that was stopped meanwhile would be confirmed by a voter that has long had another leader: so an answer
+// that took as long as voters wait before they elect another one confirms nothing.
+
+func (t *transport) late(began time.Time) bool { return t.now().Sub(began) >= clusterTimeout }
+
+var errLate = errors.New("the heartbeat was answered too late to count")
+
+// heartbeat is an error when it was answered late.
+func (t *transport) heartbeat(id raft.ServerID, a raft.ServerAddress, rq *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	began := t.now()
+	err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+	if err == nil && t.late(began) {
+		return fmt.Errorf("%w: after %s", errLate, t.now().Sub(began).Round(time.Millisecond))
 	}
 	return err
 }
 
-var errLate = errors.New("the heartbeat was answered too late to count")
+// again asks a peer that took long to answer, as it may with much that it has to write, whether this server still leads in that
+// term. It returns the answer that counts: what the peer said, or, if it knows of a newer term by now, that.
+func (t *transport) again(id raft.ServerID, a raft.ServerAddress, h raft.RPCHeader, term, said uint64, success bool) (uint64, bool, error) {
+	rq, resp := raft.AppendEntriesRequest{RPCHeader: h, Term: term}, raft.AppendEntriesResponse{}
+	if err := t.heartbeat(id, a, &rq, &resp); err != nil {
+		return said, false, err
+	}
+	if resp.Term > term {
+		return resp.Term, false, nil
+	}
+	return said, success, nil
+}
 
 // isHeartbeat as raft's transport tells them from entries.
 func isHeartbeat(rq *raft.AppendEntriesRequest) bool {
