@@ -10,7 +10,10 @@ import (
 	"chronik/wal/vfs"
 )
 
-var errSealed = errors.New("segment: append to a sealed segment")
+var (
+	errSealed = errors.New("segment: append to a sealed segment")
+	errClosed = errors.New("segment: it was closed before all that was appended was synced")
+)
 
 // writing is what stands between an Append and the Sync after it.
 type writing struct {

@@ -158,8 +158,13 @@ func (s *Segment) snapshot() mark {
 	return s.mark
 }
 
-// Close lets go of the files. Extents that were read stay good.
+// Close lets go of the files. Extents that were read stay good. What was not synced may be gone: the segment takes nothing more then.
 func (s *Segment) Close() error {
+	s.mu.Lock()
+	if s.failed == nil && s.mark != s.synced {
+		s.failed = errClosed
+	}
+	s.mu.Unlock()
 	s.stopWriting()
 	s.o.Files.drop(s)
 	return nil

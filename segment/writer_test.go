@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -107,4 +108,29 @@ func TestAnIndexThatIsMadeAgainDuringAnAppendGoesOn(t *testing.T) {
 		must(t, err)
 		again(s)
 	}
+}
+
+// What was collected in memory goes with Close: an Append behind it would leave a hole, and Sync would call that durable.
+func TestNothingIsAppendedBehindWhatCloseHasLost(t *testing.T) {
+	fs := vfs.NewMem()
+	all := makeBatches(0, 3)
+	s := create(t, fs, 0, all[:1])
+	must(t, s.Sync())
+	must(t, s.Close())
+	must(t, s.Append(all[1])) // nothing was lost yet
+	must(t, s.Close())
+	if err := s.Append(all[2]); !errors.Is(err, errClosed) {
+		t.Errorf("it is taken: %v", err)
+	}
+	if err := s.Sync(); !errors.Is(err, errClosed) {
+		t.Errorf("it counts as durable: %v", err)
+	}
+	if got := read(t, s, 0, math.MaxInt64, math.MaxInt32, true); !bytes.Equal(got, all[0]) {
+		t.Errorf("%d bytes are read, want %d", len(got), len(all[0]))
+	}
+	again, err := Open(fs, "p", 0, all[0].NextOffset(), Options{})
+	must(t, err)
+	must(t, again.Append(all[1]))
+	must(t, again.Seal())
+	must(t, again.Verify())
 }
