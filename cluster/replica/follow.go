@@ -91,8 +91,10 @@ func (p *Partition) truncate(to int64, leaderEpoch int32) error {
 		return fmt.Errorf("the leader's log has ended at %d, where this one does: %w", to, kerr.OffsetOutOfRange)
 	}
 	p.restate()
-	p.manager.options.Logger.Info("records were cut off that the leader does not have", "topic", p.topic, "partition", p.number,
-		"end", end, "was", before.LogEnd, "highWatermark", hw, "leaderEpoch", leaderEpoch)
+	if end < before.LogEnd { // else it was an epoch that has no records
+		p.manager.options.Logger.Info("records were cut off that the leader does not have", "topic", p.topic, "partition", p.number,
+			"end", end, "was", before.LogEnd, "highWatermark", hw, "leaderEpoch", leaderEpoch)
+	}
 	return nil
 }
 
