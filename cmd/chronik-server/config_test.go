@@ -313,7 +313,8 @@ func TestServiceLinksAreNotSettings(t *testing.T) {
 // What an error says to write must be taken.
 func TestSizesAreWrittenAsTheyAreRead(t *testing.T) {
 	for n, want := range map[int64]string{
-		0: "0B", 1: "1B", 1000: "1000B", 64 << 10: "64KiB", 2 << 20: "2MiB", 1536 << 20: "1536MiB", 1 << 50: "1PiB", 1<<31 - 1: "2147483647B",
+		0: "0B", 1: "1B", 1000: "1KB", 64 << 10: "64KiB", 2 << 20: "2MiB", 1536 << 20: "1536MiB", 1 << 50: "1PiB", 1<<31 - 1: "2147483647B",
+		1000 << 10: "1000KiB", 5e8: "500MB", 1e14: "100TB",
 	} {
 		var got int64
 		if text := sizeOf(n); text != want || parseSize(&got, text, 0, 1<<50) != nil || got != n {

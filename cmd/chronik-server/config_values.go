@@ -206,14 +206,21 @@ func roundSize(n int64) string {
 
 // sizeOf is n in words that parseSize takes for exactly n.
 func sizeOf(n int64) string {
-	name := "B"
-	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB", "PiB"} {
-		if n == 0 || n%1024 != 0 {
-			break
+	written := func(n, thousand int64, names ...string) string {
+		name := "B"
+		for _, larger := range names {
+			if n == 0 || n%thousand != 0 {
+				break
+			}
+			n, name = n/thousand, larger
 		}
-		n, name = n/1024, larger
+		return strconv.FormatInt(n, 10) + name
 	}
-	return strconv.FormatInt(n, 10) + name
+	binary, decimal := written(n, 1024, "KiB", "MiB", "GiB", "TiB", "PiB"), written(n, 1000, "KB", "MB", "GB", "TB", "PB")
+	if len(decimal)+1 < len(binary) { // as 100TB, which is 97656250000KiB
+		return decimal
+	}
+	return binary
 }
 
 func checkClusterID(v string) error {
