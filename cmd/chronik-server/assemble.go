@@ -78,7 +78,7 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	select {
 	case <-b.node.Failed():
 		b.hangUp()
-		return fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err())
+		return adviseFull(fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err()))
 	case err := <-b.served:
 		return errors.Join(err, b.stop())
 	case <-ctx.Done():
@@ -87,6 +87,14 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 		logger.Info("stopped")
 		return err
 	}
+}
+
+// adviseFull adds to an error of a full disk what to do.
+func adviseFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w\nthe disk is full: free some space on it, or make it larger, and start the broker again", err)
+	}
+	return err
 }
 
 // pointToDump adds to an error of damaged storage how to look into it.

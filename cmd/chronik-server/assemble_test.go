@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"runtime"
@@ -10,6 +12,7 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +184,18 @@ func TestListenErrorsNameTheWrongSetting(t *testing.T) {
 	noName := fmt.Errorf("console: %w", &net.OpError{Op: "listen", Err: &net.DNSError{Err: "no such host", Name: "b.invalid"}})
 	if err := listenError(noName, "b.invalid", "http-port", 1); !strings.HasPrefix(err.Error(), "--bind-addr b.invalid is a name ") {
 		t.Error(err)
+	}
+}
+
+// Whoever met a full disk read of the file, and not what to do.
+func TestAFullDiskIsAdvisedOn(t *testing.T) {
+	full := fmt.Errorf("%w: %w", kerr.KafkaStorageError, &fs.PathError{Op: "write", Path: "x.wal", Err: syscall.ENOSPC})
+	if got := adviseFull(full).Error(); !strings.HasPrefix(got, full.Error()+"\nthe disk is full: ") {
+		t.Error(got)
+	}
+	other := errors.New("another")
+	if got := adviseFull(other); got != other {
+		t.Error(got)
 	}
 }
 
