@@ -167,19 +167,19 @@ func (f *fleet) ledWithout(ctx context.Context, id int) error {
 	})
 }
 
-// leads are the partitions that a node leads.
+// leads are the partitions that a node leads, as soon as it leads any: who is asked may know a moment later than who was.
 func (f *fleet) leads(ctx context.Context, id int) (led []int32, err error) {
 	err = f.admin(func(a *kadm.Client) error {
-		topics, err := a.ListTopics(ctx, gapsTopic)
-		for _, p := range topics[gapsTopic].Partitions.Sorted() {
-			if p.Leader == int32(id) {
-				led = append(led, p.Partition)
+		return until(ctx, fmt.Sprintf("%s: a partition that node %d leads", f.name, id), func(ctx context.Context) (bool, error) {
+			topics, err := a.ListTopics(ctx, gapsTopic)
+			led = led[:0]
+			for _, p := range topics[gapsTopic].Partitions.Sorted() {
+				if p.Leader == int32(id) {
+					led = append(led, p.Partition)
+				}
 			}
-		}
-		if err == nil && len(led) == 0 {
-			err = errors.New("the node leads nothing")
-		}
-		return err
+			return len(led) > 0, err
+		})
 	})
 	return led, err
 }
