@@ -3,7 +3,8 @@ package partlog
 import "sort"
 
 // chunk is up to chunkEntries entries of a tail that follow each other. What it has of each is how far it lies from where the
-// chunk began, in half the memory of an entry. One that lies too far away, which is rare, has the chunk keep whole entries.
+// chunk began, in half the memory of an entry. One that lies too far away has the chunk counted anew from what is left of it,
+// or keep whole entries.
 type chunk struct {
 	base    int64 // where the first entry begins
 	maxTime int64 // greatest of all; of those that were dropped too
@@ -76,6 +77,9 @@ func (c *chunk) until(offset int64) int {
 func (c *chunk) append(e entry) {
 	c.maxTime = max(c.maxTime, e.maxTime)
 	n, ok := e.from(&c.origin)
+	if c.far == nil && !ok && c.recount() {
+		n, ok = e.from(&c.origin)
+	}
 	if c.far == nil && ok {
 		c.near = append(c.near, n)
 		return
@@ -99,6 +103,25 @@ func (e entry) from(o *entry) (n near, ok bool) {
 	end, time, pos := e.end-o.end, e.maxTime-o.maxTime, e.pos-o.pos
 	n = near{end: uint32(end), time: int32(time), pos: uint32(pos), size: uint32(e.size) | e.flags<<sizeBits}
 	return n, int64(n.end) == end && int64(n.time) == time && int64(n.pos) == pos && e.size < 1<<sizeBits && e.flags < 1<<(32-sizeBits)
+}
+
+// recount has near counted from the first entry that is left, and says whether that is another one than before. A chunk whose
+// entries come as fast as they go would be ever further from where it began.
+func (c *chunk) recount() bool {
+	if len(c.near) == 0 || c.base == c.origin.end {
+		return false
+	}
+	first := c.at(0)
+	origin := entry{end: c.base, maxTime: first.maxTime, pos: first.pos}
+	all := make([]near, len(c.near), min(2*len(c.near)+firstEntries, chunkEntries))
+	for i := range all {
+		e, ok := c.at(i), false
+		if all[i], ok = e.from(&origin); !ok {
+			return false
+		}
+	}
+	c.origin, c.near = origin, all
+	return true
 }
 
 // widen has the chunk keep whole entries.

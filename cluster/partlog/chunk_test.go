@@ -148,3 +148,28 @@ func TestAnEntryOfTheIndexTakesLittleMemory(t *testing.T) {
 		}
 	}
 }
+
+// A partition that is written to for months, and cut all the time, has one chunk all along: each of its entries took twice as
+// much from the first 4 GiB or 24 days on.
+func TestAnEntryTakesLittleMemoryHoweverOldItsChunkIs(t *testing.T) {
+	got, want := tail{base: 7}, flat{base: 7}
+	for i := range int64(20 * chunkEntries) {
+		e := entry{end: want.end() + 1<<25, maxTime: i << 25, pos: i << 25, size: 1 << 20}
+		got.append(e)
+		want.entries = append(want.entries, e)
+		if n := len(want.entries); n > chunkEntries/4 {
+			if dropped, due := got.drop(want.entries[n/2].end), want.drop(want.entries[n/2].end); dropped != due {
+				t.Fatalf("%d entries went, not %d", dropped, due)
+			}
+		}
+		want.same(t, &got)
+		for _, c := range got.chunks {
+			if c.far != nil {
+				t.Fatalf("%d whole entries after %d were taken", len(c.far), i)
+			}
+		}
+	}
+	if len(got.chunks) != 1 {
+		t.Errorf("%d chunks", len(got.chunks))
+	}
+}
