@@ -27,8 +27,8 @@ func (f *adminFlags) clusterStatus() *cobra.Command {
 		Use: "status", Short: "Show in one screen who leads, who is behind, and what to do about it", Args: noArgs,
 		Long: `Show in one screen who leads, who is behind, and what to do about it.
 
-The exit code is 1 when something is wrong: there is no controller, a broker is down or has no vote yet, or a partition has no leader
-or a replica that is not in sync. It is 1, too, when nobody answers. Partitions that are being moved and brokers that are drained are not wrong.`,
+The exit code is 1 when something is wrong: there is no controller, or it does not say who votes on metadata, a broker is down or
+has no vote yet, or a partition has no leader or a replica that is not in sync. It is 1, too, when nobody answers. Partitions that are being moved and brokers that are drained are not wrong.`,
 		Example: `  chronik cluster status --brokers node1:9092,node2:9092
   until chronik cluster status; do sleep 5; done          # before the next node is stopped`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,6 +118,9 @@ func (h *health) lateVoters() []int32 {
 	return slices.DeleteFunc(slices.Clone(h.quorum.late), func(id int32) bool { return h.drained[id] })
 }
 
+// votersUnknown says that the controller did not answer when it was asked for them: one that is down, or late, is not known then.
+func (h *health) votersUnknown() bool { return len(h.quorum.voters) == 0 }
+
 // wrong is what keeps the cluster from bearing that the next node is stopped, in short; nil when it is well.
 func (h *health) wrong(down []int32) error {
 	var what []string
@@ -127,8 +130,11 @@ func (h *health) wrong(down []int32) error {
 		}
 	}
 	late := h.lateVoters()
-	if h.headless {
+	switch {
+	case h.headless:
 		what = append(what, "there is no controller")
+	case h.votersUnknown():
+		what = append(what, "nobody says who votes on metadata")
 	}
 	add(len(down), countedWith(len(down), "broker", "is", "are")+" down")
 	add(len(late), countedWith(len(late), "broker", "has", "have")+" no vote yet")
@@ -147,6 +153,9 @@ func (h *health) advice(down []int32) (lines []string) {
 			"there is no controller: more than half of the voters on metadata do not answer, and this is what was known before; start them again",
 			"  if so many cannot come back: chronik cluster recover has one that is left go on",
 		}
+	}
+	if h.votersUnknown() {
+		lines = append(lines, "the controller does not say who votes on metadata, as while another one is elected: ask again before you stop a broker")
 	}
 	for _, id := range h.lateVoters() {
 		lines = append(lines, fmt.Sprintf("broker %d has no vote on metadata yet: stop no other until it has", id))

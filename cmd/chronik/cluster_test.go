@@ -18,6 +18,7 @@ func TestAClusterThatCannotBearAnotherStopIsNotSaidToBeWell(t *testing.T) {
 	}{
 		{"all is well", health{quorum: quorum{voters: []int32{1, 2, 3}}}, well},
 		{"no quorum", health{headless: true}, "chronik cluster recover"},
+		{"voters that nobody tells", health{}, "ask again before you stop a broker"},
 		{"a new disk without a vote", health{quorum: quorum{voters: []int32{1, 2, 3}, late: []int32{2}}}, "broker 2 has no vote on metadata yet"},
 	} {
 		said := strings.Join(c.health.advice(nil), "\n")
@@ -42,6 +43,7 @@ func TestAClusterThatIsNotWellEndsWithAnError(t *testing.T) {
 		{"moving and drained", health{quorum: quorum{voters: []int32{1, 2, 3}, late: []int32{2}}, drained: map[int32]bool{2: true},
 			moving: map[string]moving{"t-0": {}}}, three, ""},
 		{"no controller", health{headless: true}, three, "there is no controller"},
+		{"voters that nobody tells: one may be down", health{held: held}, three, "nobody says who votes on metadata"},
 		{"a broker with replicas is down", health{quorum: voters, held: map[int32]int{1: 5, 4: 5}}, three, "1 broker is down"},
 		{"a broker that only votes is down", health{quorum: voters}, kadm.Metadata{Brokers: three.Brokers[:2]}, "1 broker is down"},
 		{"no vote", health{quorum: quorum{voters: []int32{1, 2}, late: []int32{3}}}, three, "1 broker has no vote yet"},

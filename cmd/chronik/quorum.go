@@ -41,7 +41,7 @@ func describeQuorum(ctx context.Context, client *kgo.Client) (*kmsg.DescribeQuor
 	return resp, err
 }
 
-// quorumOf finds nobody late when the controller does not answer: it is asked for more than that.
+// quorumOf finds nobody, no voters either, when the controller does not answer: it is asked for more than that.
 func quorumOf(ctx context.Context, client *kgo.Client) (q quorum) {
 	resp, err := describeQuorum(ctx, client)
 	if err != nil {
