@@ -413,18 +413,20 @@ func (c *fetchCall) wait(ctx context.Context) {
 	}
 	over := time.NewTimer(time.Until(c.rq.Received.Add(time.Duration(c.req.MaxWaitMillis) * time.Millisecond)))
 	defer over.Stop()
-	bounded := false
+	var gathered <-chan time.Time
 	for c.attempt(); !c.done; c.attempt() {
 		var stale <-chan time.Time
 		if c.stale {
 			stale = time.After(staleWait)
 		}
-		if c.gathers && !bounded {
-			bounded = true
-			over.Reset(gatherMost)
+		if c.gathers && gathered == nil {
+			gathered = time.After(gatherMost)
 		}
 		select {
 		case <-c.wake:
+			continue
+		case <-gathered:
+			c.hurries = true // if there is nothing, it is a long poll as any
 			continue
 		case <-stale:
 		case <-over.C:

@@ -82,12 +82,12 @@ const (
 // when it was first found that there is something for it, a write or two, and for nothing that comes later. Each partition
 // that it waits for tells the feed when it is durable. That the follower has fetched counts at once all the same.
 func (c *fetchCall) gather() bool {
-	if c.hurries || c.req.MaxWaitMillis <= 0 || c.fed.large.Load() {
+	if c.hurries || c.req.MaxWaitMillis <= 0 || c.req.MinBytes <= 0 || c.fed.large.Load() {
 		return false
 	}
 	waits := false
 	for _, it := range c.items {
-		if it.at == nil {
+		if it.at == nil || it.at.HoldsBack(c.follower.ID) {
 			continue
 		}
 		durable, end := it.at.Ends()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -22,8 +23,11 @@ type followed struct {
 
 const followedPartitions = 20
 
-func startFollowed(t *testing.T) *followed {
+func startFollowed(t *testing.T) *followed { return startFollowedWith(t, nil) }
+
+func startFollowedWith(t *testing.T, static map[string]string) *followed {
 	silent := map[string]string{"broker.session.timeout.ms": "3600000"} // nobody hears broker 2
+	maps.Copy(silent, static)
 	f := &followed{node: start(t, silent), topic: uuid.UUID{9}}
 	f.register()
 	f.awaitMinISR()
@@ -327,6 +331,38 @@ func TestAFollowerDoesNotWaitForADiskThatHangs(t *testing.T) {
 	f := startFollowed(t)
 	if one := len(stamped(t, 0)); f.records(f.gathering()) != one {
 		t.Errorf("not one batch of %d bytes", one)
+	}
+	f.broker.Parts.Commit()
+}
+
+// Nothing is gathered for a replica that would not be sent it: others in the same fetch must not wait for that.
+func TestForAReplicaThatIsHeldBackNothingIsGathered(t *testing.T) {
+	f := startFollowedWith(t, map[string]string{"leader.replication.throttled.rate": "0"})
+	every := "*"
+	f.propose(image.ConfigRecord{Resource: image.Resource{Type: image.TopicResource, Name: "t"}, Name: "leader.replication.throttled.replicas", Value: &every})
+	f.change(3, func(p *image.Partition) { p.ISR = []image.BrokerID{self} })
+	f.open()
+	f.produce(3)
+	f.append(3)
+	rq := f.request()
+	rq.MaxWaitMillis = 600_000
+	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
+	if err := c.open(); err != nil || c.ready() || c.bytes > 0 || c.gathers {
+		t.Errorf("%v, %d bytes, waits for the disk: %v", err, c.bytes, c.gathers)
+	}
+	f.broker.Parts.Commit()
+}
+
+// Who asks for no bytes at least is answered at once, and must get what there is.
+func TestNothingIsGatheredForWhoIsAnsweredAtOnce(t *testing.T) {
+	f := startFollowed(t)
+	f.open()
+	f.produce(3)
+	f.append(3)
+	rq := f.request()
+	rq.MaxWaitMillis, rq.MinBytes = 600_000, 0
+	if _, said, _ := f.ask(rq); len(said[3].Records) != 1 {
+		t.Error(said)
 	}
 	f.broker.Parts.Commit()
 }
