@@ -93,7 +93,7 @@ func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
 	c.reading, c.stop = context.WithCancel(c.ctx)
 	c.asksFor, c.doneWith = c.admit, c.dismiss
 	c.frames = wire.NewFrames(nc, s.o.Pool, s.o.MaxRequestBytes)
-	c.frames.Await, c.frames.Large = c.await, c.awaitLarge
+	c.frames.Await, c.frames.Large, c.frames.Wide = c.await, c.awaitLarge, &s.load.wide
 	c.out.sender = wire.NewSender(nc)
 	c.out.sender.Moved = c.sent
 	c.readBy.Store(c.started + firstRequest + 1)
@@ -456,6 +456,7 @@ func (c *conn) drain() {
 
 // close waits for the writer.
 func (c *conn) close() {
+	c.frames.Close()
 	c.startBegun()
 	if c.queue != nil {
 		close(c.queue)

@@ -188,7 +188,13 @@ func (x *harness) stop() {
 	if n := x.s.o.Pool.InUse(); n != 0 {
 		x.t.Errorf("%d bytes of the pool are still held", n)
 	}
+	if n := x.wide(); n != 0 {
+		x.t.Errorf("%d wide buffers are still held", n)
+	}
 }
+
+// wide is how many connections have a wide buffer.
+func (x *harness) wide() int64 { return x.s.o.Pool.Limit()/16/wire.WideBuffer - x.s.load.wide.Load() }
 
 // bubble runs a test with a clock of its own; goroutines that are left at the end fail it.
 func bubble(t *testing.T, h handlerFunc, change func(*Options), test func(t *testing.T, x *harness)) {

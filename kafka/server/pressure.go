@@ -27,6 +27,7 @@ type load struct {
 	frames   budget       // of the pool, for frames of more than wire.LargeFrame
 	requests budget       // those of more than modest
 	answers  budget       // what answers are made of that are not referred to, but copied
+	wide     atomic.Int64 // connections that may still have a wide buffer, which they keep while they are idle
 	sending  atomic.Int64 // bytes of large responses that are being sent
 	short    atomic.Int64 // ticks in a row in which memory was short
 }

@@ -329,3 +329,24 @@ func TestWhoHangsUpBehindManyRequestsMustNotStay(t *testing.T) {
 		t.Error(err, x.s.load.requests.used)
 	}
 }
+
+// Who has many small requests under way gets a buffer for them, of which there is a number, and gives it back at its end.
+func TestAConnectionThatHasEndedHasNoWideBuffer(t *testing.T) {
+	var h shared
+	x := start(t, h.Begin, nil)
+	c := x.pipes.dial(t)
+	for range 3 {
+		var all []byte
+		var ids []int32
+		for i := range int32(3 * maxBegun) {
+			all, ids = append(all, heartbeat(i)...), append(ids, i)
+		}
+		c.send(all)
+		c.expect(ids...)
+	}
+	if n := x.wide(); n != 1 {
+		t.Errorf("%d connections have one", n)
+	}
+	c.Close()
+	x.stop()
+}

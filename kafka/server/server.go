@@ -91,6 +91,7 @@ func New(o Options) (*Server, error) {
 	s.guard = newGuard(o.Limits)
 	s.load.frames.size, s.load.requests.size = o.Pool.Limit()/2, max(o.Pool.Limit()/2, modest)
 	s.load.answers.size = o.Pool.Limit() / 4
+	s.load.wide.Store(o.Pool.Limit() / 16 / wire.WideBuffer)
 	if err := s.open(); err != nil {
 		s.closeListeners()
 		return nil, err

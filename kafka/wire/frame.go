@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"chronik/wal/arena"
 )
 
 const (
-	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
-	wideBuffer = 16 << 10 // of a connection whose small requests fill that: as many as its client has in flight by one read
+	readBuffer = 4 << 10 // per connection, also while idle: several small requests by one read
+	wideBuffer = WideBuffer
 	wideMemory = 64       // times in a row that less has come by which a connection has readBuffer again
 	smallFrame = 16 << 10 // frames of this size and more lie in the arena, for the log to write them from there
 	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
@@ -24,6 +25,10 @@ const (
 	bigFrame   = 4 << 20
 	readPiece  = 256 << 10 // of a large frame
 )
+
+// WideBuffer is the bytes of the buffer of a connection whose small requests fill what others have: as many as its client has in
+// flight come by one read.
+const WideBuffer = 16 << 10
 
 // LargeFrame is the size from which on Frames asks Large.
 const LargeFrame = bigFrame
@@ -61,6 +66,8 @@ type Frames struct {
 	Await func(n int)
 	// Large is called when midPart of a frame of more than LargeFrame bytes has come, and may wait.
 	Large func(n int) error
+	// Wide is how many more connections may have a buffer of WideBuffer, for all that share it; nil: any number.
+	Wide *atomic.Int64
 }
 
 // NewFrames reads from src; a frame of more than max bytes is an error.
@@ -72,13 +79,35 @@ func NewFrames(src io.Reader, pool *arena.Pool, max int) *Frames {
 func (f *Frames) Wait() error {
 	fresh := f.src.Buffered() == 0
 	if fresh && f.src.Size() != f.suits {
-		f.src = bufio.NewReaderSize(f.from, f.suits)
+		f.resize()
 	}
 	_, err := f.src.Peek(1)
 	if fresh {
 		f.suit()
 	}
 	return err
+}
+
+// resize gives the connection, of which nothing is buffered, the buffer that suits it, or leaves it as it is where too many have a
+// wide one.
+func (f *Frames) resize() {
+	switch {
+	case f.Wide == nil:
+	case f.suits == readBuffer:
+		f.Wide.Add(1)
+	case f.Wide.Add(-1) < 0:
+		f.Wide.Add(1)
+		f.suits = readBuffer
+		return
+	}
+	f.src = bufio.NewReaderSize(f.from, f.suits)
+}
+
+// Close lets others have what the connection had. Nothing is read any more.
+func (f *Frames) Close() {
+	if f.suits = readBuffer; f.src.Size() != f.suits {
+		f.resize()
+	}
 }
 
 // suit decides on the buffer's size by what the first read of a burst has brought. Frames of smallFrame and more are read into

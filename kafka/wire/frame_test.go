@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -221,6 +222,49 @@ func TestTheBufferSuitsWhatComesAtOnce(t *testing.T) {
 	}
 	burst(5, 2)
 	burst(1, 2)
+}
+
+// However many connections have sent much at once, and are idle now: they must not hold more memory than was given for it.
+func TestNotAnyNumberOfConnectionsHasAWideBuffer(t *testing.T) {
+	pool := arena.New(1 << 20)
+	var places atomic.Int64
+	places.Store(1)
+	burst := bytes.Repeat(framed(make([]byte, 1100)), 5)
+	wide := func() (*Frames, bool) {
+		t.Helper()
+		frames := NewFrames(&bursts{left: [][]byte{burst, burst}}, pool, 1<<20)
+		frames.Wide = &places
+		for range 10 {
+			if !frames.Buffered() {
+				if err := frames.Wait(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := frames.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Release()
+		}
+		return frames, frames.src.Size() == wideBuffer
+	}
+	first, is := wide()
+	if !is {
+		t.Error("the first has none")
+	}
+	second, is := wide()
+	if is {
+		t.Error("the second one has one too")
+	}
+	second.Close()
+	first.Close()
+	first.Close()
+	if n := places.Load(); n != 1 {
+		t.Errorf("%d places", n)
+	}
+	if _, is := wide(); !is {
+		t.Error("the third has none")
+	}
 }
 
 // FuzzFrame reads any stream: it ends with an error, and what came before it are the frames that stand there.
