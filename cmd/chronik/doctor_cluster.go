@@ -63,7 +63,7 @@ func (d *doctor) partitions(ctx context.Context, client *kgo.Client, m kadm.Meta
 		d.find(warn, "partitions", some(h.under), fmt.Sprintf("%d with replicas that are not in sync", len(h.under)),
 			"they catch up when their brokers are there: chronik cluster status shows which are not")
 	}
-	if len(h.leaderless)+len(h.under) == 0 {
+	if len(h.leaderless)+len(h.under) == 0 && !h.headless { // else it is what was known before
 		d.find(ok, "partitions", fmt.Sprintf("all %d", h.partitions), "have a leader and all their replicas in sync", "")
 	}
 	var single []string
@@ -158,7 +158,7 @@ func (d *doctor) versions(ctx context.Context, admin *kadm.Client) error {
 	if err != nil {
 		return err
 	}
-	same, first := true, ""
+	same, first, answer := true, "", 0
 	for _, v := range all.Sorted() {
 		if v.Err != nil {
 			d.find(bad, "versions", fmt.Sprintf("broker %d", v.NodeID), "does not answer: "+v.Err.Error(), "see what is said of its address above")
@@ -166,11 +166,14 @@ func (d *doctor) versions(ctx context.Context, admin *kadm.Client) error {
 		}
 		serves := fmt.Sprint(v.Raw().ApiKeys, v.Raw().SupportedFeatures)
 		same, first = same && (first == "" || first == serves), serves
+		answer++
 	}
-	if same {
-		d.find(ok, "versions", counted(len(all), "broker"), oneOrMany(len(all), "serves", "serve")+" the same requests in the same versions", "")
-	} else {
-		d.find(warn, "versions", counted(len(all), "broker"), "are of different releases", "go on with the upgrade, or go back: a mix is for a while only")
+	switch {
+	case answer == 0:
+	case same:
+		d.find(ok, "versions", counted(answer, "broker"), oneOrMany(answer, "serves", "serve")+" the same requests in the same versions", "")
+	default:
+		d.find(warn, "versions", counted(answer, "broker"), "are of different releases", "go on with the upgrade, or go back: a mix is for a while only")
 	}
 	for _, f := range featuresOf(all) {
 		subject, found := f.Feature, fmt.Sprintf("level %d; all brokers understand %d to %d", f.Level, f.Min, f.Max)
