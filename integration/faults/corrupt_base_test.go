@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -325,7 +326,9 @@ func (m *baseMaker) findMeaning(b *corruptBase) {
 	m.t.Helper()
 	for file, s := range b.files {
 		switch c, _ := classOf(file); c.name {
-		case "WAL checkpoint", "WAL closed mark", "segment data", "node.id", "log.end", "raft snapshots' state", "raft snapshots' seal":
+		case "segment data":
+			b.means[file] = []span{{0, b.promised(file)}}
+		case "WAL checkpoint", "WAL closed mark", "node.id", "log.end", "raft snapshots' state", "raft snapshots' seal":
 			b.means[file] = []span{{0, s.size}}
 		case "segment indexes": // the last one's end may be torn, and all of it is made again from the data
 			if b.followed(file) {
@@ -378,6 +381,23 @@ func (m *baseMaker) findMeaning(b *corruptBase) {
 			}
 		}
 	}
+}
+
+// promised is how much of a segment's data is promised: what its index's newest mark or seal says (segment/FORMAT.md). What a kill left
+// behind that still stands in the write-ahead log, and is cut from there again.
+func (b *corruptBase) promised(file string) (size int64) {
+	index := b.files[strings.TrimSuffix(file, ".seg")+".idx"]
+	if !b.killed || index == nil {
+		return b.files[file].size
+	}
+	const record, kindAt, mark, seal = 48, 40, 5, 6
+	all := index.bytes(0, index.size)
+	for ; len(all) >= record; all = all[record:] {
+		if kind := all[kindAt]; kind == mark || kind == seal {
+			size = int64(binary.BigEndian.Uint64(all[8:]))
+		}
+	}
+	return size
 }
 
 // followed says whether a later segment is beside this one.
