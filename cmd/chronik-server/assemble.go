@@ -72,6 +72,10 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	b := &broker{config: c, logger: logger, health: new(health)}
 	started := time.Now()
 	if err := b.start(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			logger.Info("stopped before it was ready", "while", err)
+			return b.stop()
+		}
 		return errors.Join(pointToDump(err, c.DataDir), b.stop())
 	}
 	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -211,4 +212,29 @@ func TestASmallHeapIsNotCollectedAgainAndAgain(t *testing.T) {
 		t.Errorf("the heap is collected when it has %d bytes", got)
 	}
 	runtime.KeepAlive(kept)
+}
+
+// Who stops a node that still waits for the others has not met an error.
+func TestANodeThatWaitsForOthersCanBeStoppedInOrder(t *testing.T) {
+	c := mustLoad(t, []string{"--data-dir", t.TempDir(), "--bind-addr", "127.0.0.1", "--kafka-port", "0", "--http-port", "0",
+		"--join", "127.0.0.1:1", "--bootstrap-expect", "3", "--cluster-key", "0123456789abcdef"}, nil)
+	c.GossipPort, c.RaftPort = 0, 0 // any
+	ctx, stop := context.WithCancel(t.Context())
+	said := &firstLine{about: "no cluster yet", then: stop}
+	if err := run(ctx, c, slog.New(slog.NewTextHandler(said, nil))); err != nil {
+		t.Error(err)
+	}
+}
+
+// firstLine calls then at the first line about something.
+type firstLine struct {
+	about string
+	then  func()
+}
+
+func (f *firstLine) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), f.about) {
+		f.then()
+	}
+	return len(line), nil
 }
