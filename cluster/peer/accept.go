@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // accept takes connections until the socket is closed. That files run out, or a peer has gone again, is no reason to stop.
@@ -76,7 +78,11 @@ func (n *Net) admit(nc net.Conn) error {
 	if v == welcome && !s.reserve() {
 		v = busy
 	}
-	if err = decide(nc, n.o.Key, transcript, v, self); err == nil {
+	switch err = decide(nc, n.o.Key, transcript, v, self); {
+	case err != nil:
+	case v == wrongCluster && self.cluster == uuid.Nil:
+		err = errTooEarly
+	default:
 		err = v.err()
 	}
 	if err == nil {
@@ -105,8 +111,16 @@ func (n *Net) judge(h hello, self who) (verdict, *stream) {
 	return noStream, nil
 }
 
-// refused logs a line a second at most: anyone who reaches the port can make it do so.
+// errTooEarly is for this node's log.
+var errTooEarly = errors.New("this node does not know yet which cluster it belongs to")
+
+// refused logs a line a second at most: anyone who reaches the port can make it do so. That others call while this node starts, or
+// stops, is as it should be.
 func (n *Net) refused(nc net.Conn, why error) {
+	if errors.Is(why, ErrNoStream) || errors.Is(why, errTooEarly) {
+		n.log.Debug("internal port: connection refused", "peer", nc.RemoteAddr(), "reason", why)
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -62,7 +62,7 @@ func (l *lines) await(t *testing.T, want string) {
 func open(t *testing.T, node image.BrokerID, cluster uuid.UUID, change func(*Options)) (*Net, *lines) {
 	t.Helper()
 	log := &lines{came: make(chan struct{}, 1)}
-	o := Options{Bind: "127.0.0.1:0", Key: key, Node: node, Logger: slog.New(slog.NewTextHandler(log, nil))}
+	o := Options{Bind: "127.0.0.1:0", Key: key, Node: node, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if change != nil {
 		change(&o)
 	}
@@ -125,8 +125,9 @@ func TestWhoIsKeptOut(t *testing.T) {
 		{"another cluster", ours, theirs, nil, "raft", ErrCluster, "do not belong to the same cluster"},
 		{"another cluster that wants to join", ours, theirs, nil, Join, ErrCluster, "do not belong to the same cluster"},
 		{"no cluster", ours, uuid.Nil, nil, "raft", ErrCluster, "do not belong to the same cluster"},
-		{"two without a cluster", uuid.Nil, uuid.Nil, nil, "raft", ErrCluster, "do not belong to the same cluster"},
-		{"a stream that nobody takes", ours, ours, nil, "gossip", ErrNoStream, "nothing on that node takes"},
+		{"two without a cluster", uuid.Nil, uuid.Nil, nil, "raft", ErrCluster, "level=DEBUG msg=\"internal port: connection refused\""},
+		{"who has not read yet of which cluster it is", uuid.Nil, ours, nil, "raft", ErrCluster, "does not know yet which cluster"},
+		{"a stream that nobody takes", ours, ours, nil, "gossip", ErrNoStream, "level=DEBUG msg=\"internal port: connection refused\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			me, log := open(t, 1, c.mine, nil)
