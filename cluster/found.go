@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,6 +26,9 @@ const (
 	foundPause = time.Second     // between rounds, unless something happens
 	sayPause   = 5 * time.Second // between lines that say the same
 )
+
+// ErrNoCluster says that the node was stopped while it waited for others to found a cluster with, or to join.
+var ErrNoCluster = errors.New("no cluster yet")
 
 // seat is this node's place in the metalog.
 type seat interface {
@@ -89,7 +93,7 @@ func (f *founding) found(ctx context.Context, changed <-chan struct{}) error {
 		case <-changed:
 		case <-f.woken:
 		case <-ctx.Done():
-			return fmt.Errorf("no cluster yet (%s): %w", f.said, ctx.Err())
+			return fmt.Errorf("%w (%s): %w", ErrNoCluster, f.said, ctx.Err())
 		}
 	}
 }

@@ -37,7 +37,7 @@ var floors = []floor{
 	{"edge", []string{"kafka/wire kafka/auth kafka/quota kafka/api " +
 		"kafka/server|kafka/registry|kafka/rest|kafka/console"}},
 	{"command", []string{"cmd/*"}},
-	{"integration", []string{"integration/broker|integration/faults/baddisk|integration/faults/lan integration|integration/faults", "integration/..."}},
+	{"integration", []string{"integration/ports integration/broker|integration/faults/baddisk|integration/faults/lan integration|integration/faults", "integration/..."}},
 }
 
 // A fence keeps imports, with all below them, to a few packages.

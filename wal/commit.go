@@ -71,7 +71,7 @@ func (l *Log) write() {
 const gatherUpTo = 64 << 10
 
 // gather has the goroutines that are ready to run go first while what is queued is small: what they append is written along. Where
-// none is, it takes no time.
+// none is, it takes no time; one that computes is given up to a slice of the scheduler (10 ms).
 func (l *Log) gather() {
 	l.mu.Lock()
 	small := len(l.queue.full) == 0 && l.queue.open.size() < gatherUpTo

@@ -72,7 +72,7 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	b := &broker{config: c, logger: logger, health: new(health)}
 	started := time.Now()
 	if err := b.start(ctx); err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil && errors.Is(err, cluster.ErrNoCluster) {
 			logger.Info("stopped before it was ready", "while", err)
 			return b.stop()
 		}

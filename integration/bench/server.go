@@ -5,15 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"chronik/integration/ports"
 )
 
 // A subject is what a load is run on.
@@ -90,28 +90,10 @@ func (s *server) await(ctx context.Context) error {
 	}
 }
 
-// The ports lie below those that Linux gives to whoever asks for any (ip_local_port_range), of which a client may have one by the
-// time its node is started, or started again.
-const (
-	firstPort = 16_000
-	ports     = 16_000
-)
-
-var nextPort atomic.Uint32 // of ports, counted from where this process began
-
-var portsBegin = rand.Uint32N(ports)
-
-// freePort is one that nobody listens on, and another one each time.
+// freePort is taken until the benchmark ends: a node is started again on it.
 func freePort() (port int, err error) {
-	for range ports {
-		port = firstPort + int((portsBegin+nextPort.Add(1))%ports)
-		l, listenErr := net.Listen("tcp", loopback(port))
-		if listenErr == nil {
-			return port, l.Close()
-		}
-		err = listenErr
-	}
-	return 0, fmt.Errorf("no port from %d to %d is free: %w", firstPort, firstPort+ports-1, err)
+	port, _, err = ports.Take()
+	return port, err
 }
 
 // stop has the server end in order.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"chronik/integration/ports"
 )
 
 // Patience bounds every wait for something that takes a second at most on an idle machine.
@@ -96,27 +97,15 @@ func DataDir(t testing.TB) string {
 	return dir
 }
 
-// FreePort is outside of the range that the system takes ports of outgoing connections from: a client that looks for a
-// stopped broker on a port of that range can end up connected to itself. Until the test ends it is nobody else's, in this
-// process or another, also while its broker is down.
+// FreePort is a port of ports.Take until the test ends.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		port := 10000 + rand.IntN(20000)
-		claim, err := net.Listen("unix", fmt.Sprintf("@chronik-test-port-%d", port)) // of the abstract names, which end with who has them
-		if err != nil {
-			continue
-		}
-		socket, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			t.Cleanup(func() { _ = claim.Close() })
-			_ = socket.Close()
-			return port
-		}
-		_ = claim.Close()
+	port, giveBack, err := ports.Take()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	t.Cleanup(func() { _ = giveBack() })
+	return port
 }
 
 // A Broker is a data folder with ports, and the process that serves it between start and its end.

@@ -287,13 +287,18 @@ func (f *followed) append(partition int32) {
 	}
 }
 
-// gathering is a fetch that has found a record of partition 3 while another one of it was on its way to the disk.
+// gathering is a fetch that has found a record of partition 3 while another one of it was on its way to the disk, and waits.
 func (f *followed) gathering() *fetchCall {
 	f.t.Helper()
 	f.open()
 	f.produce(3)
 	f.append(3)
-	rq := f.request()
+	return f.waiting(f.request())
+}
+
+// waiting is a fetch that has found nothing yet to be answered with.
+func (f *followed) waiting(rq *kmsg.FetchRequest) *fetchCall {
+	f.t.Helper()
 	rq.MaxWaitMillis = 600_000
 	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
 	if err := c.open(); err != nil || c.ready() {
@@ -341,14 +346,8 @@ func TestForAReplicaThatIsHeldBackNothingIsGathered(t *testing.T) {
 	every := "*"
 	f.propose(image.ConfigRecord{Resource: image.Resource{Type: image.TopicResource, Name: "t"}, Name: "leader.replication.throttled.replicas", Value: &every})
 	f.change(3, func(p *image.Partition) { p.ISR = []image.BrokerID{self} })
-	f.open()
-	f.produce(3)
-	f.append(3)
-	rq := f.request()
-	rq.MaxWaitMillis = 600_000
-	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
-	if err := c.open(); err != nil || c.ready() || c.bytes > 0 || c.gathers {
-		t.Errorf("%v, %d bytes, waits for the disk: %v", err, c.bytes, c.gathers)
+	if c := f.gathering(); c.bytes > 0 || c.gathers {
+		t.Errorf("%d bytes, waits for the disk: %v", c.bytes, c.gathers)
 	}
 	f.broker.Parts.Commit()
 }
@@ -375,12 +374,7 @@ func TestAFollowerHasFetchedThoughItsAnswerWaits(t *testing.T) {
 	f.ask(f.request()) // the record
 	f.produce(5)
 	f.append(5)
-	rq := f.request(at{3, 1})
-	rq.MaxWaitMillis = 600_000
-	c := &fetchCall{broker: f.broker, rq: f.internal(rq), req: rq}
-	if err := c.open(); err != nil || c.ready() {
-		t.Fatal("it does not wait:", err)
-	}
+	c := f.waiting(f.request(at{3, 1}))
 	if p, err := f.broker.Parts.Leader(f.topic, 3, -1); err != nil || p.Marks().HighWatermark != 1 {
 		t.Error("the high watermark waits too:", err)
 	}

@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	readBuffer = 4 << 10 // per connection, also while idle: several small requests by one read
-	wideBuffer = WideBuffer
+	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
 	wideMemory = 64       // times in a row that less has come by which a connection has readBuffer again
 	smallFrame = 16 << 10 // frames of this size and more lie in the arena, for the log to write them from there
 	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
@@ -58,7 +57,7 @@ type Frames struct {
 	from   io.Reader
 	src    *bufio.Reader
 	suits  int // the size that src is to have
-	narrow int // how often in a row less than wideBuffer was of use
+	narrow int // how often in a row less than WideBuffer was of use
 	pool   *arena.Pool
 	max    int
 	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
@@ -116,13 +115,13 @@ func (f *Frames) suit() {
 	switch n := f.src.Buffered(); {
 	case n > readBuffer:
 		f.narrow = 0
-	case f.suits == wideBuffer:
+	case f.suits == WideBuffer:
 		if f.narrow++; f.narrow == wideMemory {
 			f.suits = readBuffer
 		}
 	case n == readBuffer:
 		if b, _ := f.src.Peek(4); binary.BigEndian.Uint32(b) < smallFrame {
-			f.suits, f.narrow = wideBuffer, 0
+			f.suits, f.narrow = WideBuffer, 0
 		}
 	}
 }

@@ -246,7 +246,7 @@ func TestNotAnyNumberOfConnectionsHasAWideBuffer(t *testing.T) {
 			}
 			f.Release()
 		}
-		return frames, frames.src.Size() == wideBuffer
+		return frames, frames.src.Size() == WideBuffer
 	}
 	first, is := wide()
 	if !is {
