@@ -37,7 +37,8 @@ var floors = []floor{
 	{"edge", []string{"kafka/wire kafka/auth kafka/quota kafka/api " +
 		"kafka/server|kafka/registry|kafka/rest|kafka/console"}},
 	{"command", []string{"cmd/*"}},
-	{"integration", []string{"integration/ports integration/broker|integration/faults/baddisk|integration/faults/lan integration|integration/faults", "integration/..."}},
+	{"ground of the tests", []string{"integration/ports"}},
+	{"integration", []string{"integration/broker|integration/faults/baddisk|integration/faults/lan integration|integration/faults", "integration/..."}},
 }
 
 // A fence keeps imports, with all below them, to a few packages.
