@@ -52,6 +52,8 @@ type member struct {
 
 	frozen atomic.Bool // the power was cut: nothing that it does counts any more
 	left   *vfs.Mem    // what its disk had then
+	armed  bool        // it may be cut
+	arming sync.Mutex  // guards armed
 
 	mu      sync.Mutex // guards what follows
 	m       *Manager   // nil while it is down
@@ -204,20 +206,25 @@ func (m *member) start() {
 
 // arm has the power cut in the n-th operation of the disk from now on. Whatever the node does after it, nobody hears.
 func (m *member) arm(n int, pick vfs.Pick) {
-	var mu sync.Mutex
+	m.arming.Lock()
+	m.armed = true
+	m.arming.Unlock()
 	m.mem.Watch(func(vfs.Op) {
-		mu.Lock()
-		defer mu.Unlock()
-		if n--; n == 0 {
+		m.arming.Lock()
+		defer m.arming.Unlock()
+		if n--; n == 0 && m.armed {
 			m.left = m.mem.Crash(pick)
 			m.frozen.Store(true)
 		}
 	})
 }
 
-// disarm says whether it was.
+// disarm says whether it was. An operation that is on its way cuts nothing after that: nobody would have it start again.
 func (m *member) disarm() bool {
 	m.mem.Watch(nil)
+	m.arming.Lock()
+	defer m.arming.Unlock()
+	m.armed = false
 	return m.frozen.Load()
 }
 
