@@ -197,8 +197,7 @@ func (r *replicated) step() {
 			r.apply(image.BrokerRecord{ID: id, Incarnation: uuid.UUID{byte(id), r.lost[id]}})
 		}
 	case 5:
-		value := fmt.Sprint(rapid.IntRange(1, 3).Draw(r.t, "minISR"))
-		r.apply(image.ConfigRecord{Resource: image.Resource{Type: image.BrokerResource}, Name: minISRConfig, Value: &value})
+		r.configure()
 	case 6:
 		if p.Leader != image.NoBroker {
 			r.next++
@@ -211,10 +210,19 @@ func (r *replicated) step() {
 	}
 	r.commit()
 	if rapid.Bool().Draw(r.t, "elect") {
-		r.apply(planElections(r.m, r.cfg)...)
+		plan := planElections(r.m, r.cfg)
+		if rapid.Bool().Draw(r.t, "late") { // its records come behind others
+			r.configure()
+		}
+		r.try(plan...)
 		r.commit()
 	}
 	r.check()
+}
+
+func (r *replicated) configure() {
+	value := fmt.Sprint(rapid.IntRange(1, 3).Draw(r.t, "minISR"))
+	r.apply(image.ConfigRecord{Resource: image.Resource{Type: image.BrokerResource}, Name: minISRConfig, Value: &value})
 }
 
 // follow is one fetch: a follower drops what the leader has not, and takes one record more.
@@ -289,8 +297,7 @@ func TestElectionsKeepWhatIsCommitted(t *testing.T) {
 			t: t, m: image.Empty(), cfg: cfg, disk: map[image.BrokerID][]string{}, leaders: map[int32]image.BrokerID{},
 			lost: map[image.BrokerID]byte{},
 		}
-		value := fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "minISR"))
-		r.apply(image.ConfigRecord{Resource: image.Resource{Type: image.BrokerResource}, Name: minISRConfig, Value: &value})
+		r.configure()
 		for id := image.BrokerID(1); id <= 3; id++ {
 			r.apply(image.BrokerRecord{ID: id, Incarnation: uuid.UUID{byte(id), 0}})
 		}

@@ -60,6 +60,9 @@ func (c *change) changePartition(r PartitionChange) error {
 	case p.Stream != was.Stream:
 		return kerr.Detail(kerr.InvalidRequest, "the stream of %s-%d is %d", t.Name, p.Number, was.Stream)
 	}
+	if needed, ok := c.minISR(t.Name); ok && len(p.ISR) > 0 && len(p.ISR) >= min(needed, p.Factor()) {
+		p.ELR = nil // min.insync.replicas may have been lowered since this was planned, as in minISRChanged
+	}
 	c.replace(t, p)
 	return nil
 }

@@ -231,10 +231,15 @@ func (m *model) configured(r ConfigRecord) {
 		one := &model{topics: map[TopicID]Topic{id: t}}
 		one.each(func(p *Partition) bool {
 			least, ok := m.least(t.Name)
-			keep := len(p.ELR) == 0 || len(p.ISR) == 0 || ok && len(p.ISR) < least && len(p.ISR) < len(p.Replicas)-len(p.Adding) && len(p.ISR) < len(p.Replicas)-len(p.Removing)
+			had := len(p.ELR) > 0
 			p.ELR = nil
-			return !keep
+			return had && len(p.ISR) > 0 && (!ok || suffices(p, least))
 		})
 		m.topics[id] = one.topics[id]
 	}
+}
+
+// suffices says whether what the ISR has counts as committed.
+func suffices(p *Partition, least int) bool {
+	return len(p.ISR) > 0 && (len(p.ISR) >= least || len(p.ISR) >= len(p.Replicas)-len(p.Adding) || len(p.ISR) >= len(p.Replicas)-len(p.Removing))
 }

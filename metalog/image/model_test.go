@@ -230,6 +230,9 @@ func (m *model) change(r PartitionChange) kerr.Code {
 	case was.Stream != r.Partition.Stream:
 		return kerr.InvalidRequest
 	}
+	if least, ok := m.least(t.Name); ok && suffices(&r.Partition, least) {
+		r.Partition.ELR = nil
+	}
 	r.Partition.Epoch = was.Epoch + 1
 	deposed(was, &r.Partition)
 	t.Partitions[r.Partition.Number] = &r.Partition
