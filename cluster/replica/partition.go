@@ -50,13 +50,16 @@ type role struct {
 	replicas []image.BrokerID
 	factor   int // image.Partition.Factor
 	minISR   int
+	eligible bool // replicas beside the ISR may lead: an ELR
 }
 
 // leads says whether the role is the leader's.
 func (r *role) leads() bool { return r.refuses == nil }
 
-// enough says whether the ISR suffices for anything to be committed: no more replicas are asked for than there are.
-func (r *role) enough() bool { return len(r.isr) >= min(r.minISR, r.factor) }
+// enough says whether the ISR suffices for anything to be committed: no more replicas are asked for than there are. Whom the
+// metadata calls eligible lacks what would be, whatever min.insync.replicas is as far as this node knows: that it was raised
+// may be learnt a moment after the ISR that it makes too small.
+func (r *role) enough() bool { return len(r.isr) >= min(r.minISR, r.factor) && !r.eligible }
 
 // Marks are a partition's offsets for readers; LastStable never exceeds HighWatermark.
 type Marks struct {
@@ -80,6 +83,7 @@ func (p *Partition) apply(in *image.Partition, self image.BrokerID) {
 	r := &role{
 		leader: in.Leader, epoch: in.LeaderEpoch, version: in.Epoch,
 		isr: in.ISR, replicas: in.Replicas, factor: in.Factor(), minISR: int(p.log.Config().MinInsyncReplicas),
+		eligible: len(in.ELR) > 0,
 	}
 	if in.Leader != self {
 		r.refuses = kerr.NotLeaderOrFollower

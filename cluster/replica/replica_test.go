@@ -186,6 +186,35 @@ func TestMinISRAboveTheReplicationFactorRefusesNothing(t *testing.T) {
 	}
 }
 
+// One entry of the metadata raises min.insync.replicas and takes a follower that has died out of the ISR, which is too small
+// from then on: the follower may lead again (KIP-966), and lacks what only this node has.
+func TestNothingIsAcknowledgedThatAnEligibleLeaderLacks(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	both := part(0, self, 0, self, 2)
+	n.change(image.TopicRecord{ID: topicID, Name: "t"}, image.PartitionRecord{Topic: topicID, Partition: both})
+	w := n.produce(-1, "a", 0)
+	n.Commit()
+	if end := n.leader(0).Log().Offsets().Durable; end != 1 || w.Ready() {
+		t.Fatalf("durable up to %d, acknowledged: %v", end, w.Ready())
+	}
+	n.config.MinInsyncReplicas = 2
+	alone, raised := both, "2"
+	alone.ISR, alone.ELR = []image.BrokerID{self}, []image.BrokerID{2}
+	n.change(
+		image.ConfigRecord{Resource: image.Resource{Type: image.TopicResource, Name: "t"}, Name: "min.insync.replicas", Value: &raised},
+		image.PartitionChange{Topic: topicID, Partition: alone},
+	)
+	if w.Ready() {
+		t.Errorf("acknowledged: %+v", w.Results())
+	}
+	if w := n.produce(-1, "b", 0); !w.Ready() || kerr.Of(w.Results()[0].Err) != kerr.NotEnoughReplicas {
+		t.Errorf("taken: %+v", w.Results())
+	}
+	if hw := n.leader(0).Marks().HighWatermark; hw != 0 {
+		t.Errorf("the high watermark is %d", hw)
+	}
+}
+
 // A produce that times out is not answered twice, and is not used again while the partition knows it.
 func TestProduceTimesOut(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
