@@ -14,8 +14,9 @@ import (
 	"chronik/wal/arena"
 )
 
-// links are this node's connections to the internal ports of the other brokers: two to each, so that a heartbeat does not
-// wait behind a fetch that waits for records. Addresses are looked up in the image for each request.
+// links are this node's connections to the internal ports of the other brokers: three to each, so that a heartbeat waits
+// neither behind a fetch that waits for records nor behind a client's request that the controller takes its time for: what
+// comes over a connection is done in its order. Addresses are looked up in the image for each request.
 type links struct {
 	net   *peer.Net
 	image func() *image.Image
@@ -25,7 +26,7 @@ type links struct {
 	all map[image.BrokerID]*link
 }
 
-type link struct{ requests, fetches *peer.Client }
+type link struct{ heartbeats, forwarded, fetches *peer.Client }
 
 func newLinks(n *peer.Net, img func() *image.Image, pool *arena.Pool) *links {
 	return &links{net: n, image: img, pool: pool, all: map[image.BrokerID]*link{}}
@@ -37,7 +38,7 @@ func (l *links) to(id image.BrokerID) *link {
 	k, ok := l.all[id]
 	if !ok {
 		addr := func() (string, bool) { return l.locate(id) }
-		k = &link{requests: l.net.NewClient(addr), fetches: l.net.NewClient(addr)}
+		k = &link{heartbeats: l.net.NewClient(addr), forwarded: l.net.NewClient(addr), fetches: l.net.NewClient(addr)}
 		l.all[id] = k
 	}
 	return k
@@ -74,7 +75,7 @@ func (l *links) Fetch(ctx context.Context, to image.BrokerID, rq *kmsg.FetchRequ
 
 // Forward sends a client's request to the controller's broker.
 func (l *links) Forward(ctx context.Context, to image.BrokerID, rq *kmsg.EnvelopeRequest) (*kmsg.EnvelopeResponse, error) {
-	resp, err := l.to(to).requests.Do(ctx, rq)
+	resp, err := l.to(to).forwarded.Do(ctx, rq)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (l *links) Forward(ctx context.Context, to image.BrokerID, rq *kmsg.Envelop
 }
 
 func (l *links) heartbeat(ctx context.Context, to image.BrokerID, rq *kmsg.BrokerHeartbeatRequest) (*kmsg.BrokerHeartbeatResponse, error) {
-	resp, err := l.to(to).requests.Do(ctx, rq)
+	resp, err := l.to(to).heartbeats.Do(ctx, rq)
 	if err != nil {
 		return nil, err
 	}
