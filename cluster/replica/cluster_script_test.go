@@ -209,6 +209,45 @@ func TestHighWatermarkOfANewLeader(t *testing.T) {
 	})
 }
 
+// Machines that were stopped together, with what runs on them, go on where they were: nobody was slow meanwhile.
+func TestALeaderThatStoodStillDoesNotTakeItsFollowersForSlow(t *testing.T) {
+	inCluster(t, 3, 1, func(t *testing.T, c *nodes) {
+		c.node(1).produce(-1, "a", time.Minute)
+		c.cut(2, 3)
+		pass(1530 * time.Millisecond) // no fetch waits any more
+		c.stood.Add(int64(time.Minute))
+		pass(2 * time.Second)
+		if isr := c.partition().ISR; len(isr) != 3 {
+			t.Errorf("in sync are %v", isr)
+		}
+		pass(2 * c.lag)
+		if isr := c.partition().ISR; !slices.Equal(isr, []image.BrokerID{1}) {
+			t.Errorf("in sync with those that have gone: %v", isr)
+		}
+		c.part(nil)
+		c.whole()
+	})
+}
+
+// While nobody knows whether a follower is in the ISR, it is asked for again and again, and remembered once.
+func TestAskingForAFollowerAgainIsRememberedOnce(t *testing.T) {
+	inCluster(t, 3, 2, func(t *testing.T, c *nodes) {
+		c.cut(3)
+		c.await("it is out", func() bool { return len(c.partition().ISR) == 2 })
+		c.part(func(_, to image.BrokerID) bool { return to == 0 }) // the metadata log is not reached
+		pass(10 * time.Second)
+		p := c.node(1).part()
+		p.mu.Lock()
+		adding := slices.Clone(p.lead.adding)
+		p.mu.Unlock()
+		if !slices.Equal(adding, []image.BrokerID{3}) {
+			t.Errorf("asked for: %v", adding)
+		}
+		c.part(nil)
+		c.whole()
+	})
+}
+
 // What a follower has taken and its disk has not does not count, even when the next fetch could ask for more already.
 func TestAFollowerCountsWhenItsDiskHasIt(t *testing.T) {
 	inCluster(t, 2, 2, func(t *testing.T, c *nodes) {

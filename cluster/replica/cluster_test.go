@@ -36,7 +36,8 @@ type nodes struct {
 	noise  bool
 	rates  Rates // 0: no quota
 	topic  config.Topic
-	fetch  int32 // bytes of a partition at once; 0: the default
+	fetch  int32        // bytes of a partition at once; 0: the default
+	stood  atomic.Int64 // how long all nodes have stood still, ns
 
 	mu    sync.Mutex                         // guards what follows
 	apart func(from, to image.BrokerID) bool // nothing passes
@@ -188,6 +189,7 @@ func (m *member) start() {
 	m.store, m.applied, m.dead = s, 0, make(chan struct{})
 	m.m = New(Options{
 		Self: m.id, Store: s, Config: c.config, Link: m, LagTimeMax: c.lag, Logger: logger, FetchMaxBytes: c.fetch,
+		Now: func() time.Time { return time.Now().Add(time.Duration(c.stood.Load())) },
 		Rates: func() Rates {
 			c.mu.Lock()
 			defer c.mu.Unlock()

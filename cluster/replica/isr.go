@@ -53,21 +53,28 @@ func (m *Manager) watchISR() {
 }
 
 func (s *inSync) run() {
-	tick := time.NewTicker(min(s.m.options.LagTimeMax/2, joinWait))
+	every := min(s.m.options.LagTimeMax/2, joinWait)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	slots := make(chan struct{}, isrWorkers)
 	for {
-		var all []*Partition
+		began, ticked := s.m.options.Now(), false
 		select {
 		case <-s.m.ctx.Done():
 			return
 		case <-tick.C:
+			ticked = true
+		case <-s.wake:
+		}
+		s.m.forgive(s.m.options.Now().Sub(began) - every)
+		var all []*Partition
+		if !ticked {
+			all = s.take()
+		} else {
 			all = s.m.restless()
 			for _, p := range all {
 				p.look()
 			}
-		case <-s.wake:
-			all = s.take()
 		}
 		for _, p := range all {
 			rec, ok := p.wantedISR()
@@ -83,6 +90,32 @@ func (s *inSync) run() {
 				defer func() { <-slots }()
 				s.propose(p, rec)
 			})
+		}
+	}
+}
+
+// overslept is how late the work may come before it holds that the whole process stood still.
+const overslept = 250 * time.Millisecond
+
+// forgive moves what is known of the followers by the time that this process did not run: nobody could be heard of in it. Else
+// a leader that goes on, as all of them do where the machines were stopped together, would put them out of every ISR.
+func (m *Manager) forgive(d time.Duration) {
+	if d < overslept {
+		return
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	m.each(func(p *Partition) { p.forgive(d) })
+}
+
+func (p *Partition) forgive(d time.Duration) {
+	now := p.manager.options.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.lead.others {
+		f.refresh()
+		if f.caughtUp = f.caughtUp.Add(d); f.caughtUp.After(now) {
+			f.caughtUp = now
 		}
 	}
 }
@@ -152,7 +185,12 @@ func (p *Partition) wantedISR() (image.ISRRecord, bool) {
 	if len(rec.ISR) == 0 || len(adding) == 0 && len(rec.ISR) >= len(r.isr) && !p.lead.unsure {
 		return image.ISRRecord{}, false
 	}
-	p.lead.adding, p.lead.asking = append(p.lead.adding, adding...), true
+	for _, id := range adding {
+		if !slices.Contains(p.lead.adding, id) { // it is asked for again while nobody knows
+			p.lead.adding = append(p.lead.adding, id)
+		}
+	}
+	p.lead.asking = true
 	return rec, true
 }
 
