@@ -37,8 +37,20 @@ func (c *fetchCall) replica() (*replica.Follower, error) {
 	return &replica.Follower{ID: b.ID, Epoch: epoch}, nil
 }
 
-// readAsFollower fills in one partition's answer for a follower: what is durable here, replicated or not.
+// readAsFollower fills in one partition's answer for a follower, unless this node has been deposed meanwhile: what it read last,
+// the high watermark above all, may be of its successor's log then, which the follower's was not compared with.
 func (c *fetchCall) readAsFollower(a *answer, room int) (int, error) {
+	n, err := c.readLed(a, room)
+	if it := a.item; it.at != nil && !it.at.LeadsIn(it.part.CurrentLeaderEpoch) {
+		releaseAll(a.Records)
+		a.FetchPartition = unanswered(a.Partition)
+		return 0, kerr.NotLeaderOrFollower
+	}
+	return n, err
+}
+
+// readLed is what is durable here, replicated or not.
+func (c *fetchCall) readLed(a *answer, room int) (int, error) {
 	it := a.item
 	in := &it.part
 	it.rests = false

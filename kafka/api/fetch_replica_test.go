@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +81,48 @@ func TestFetchAsFollower(t *testing.T) {
 		if got := s.do(); got != s.want {
 			t.Fatalf("%s: %q, want %q", s.name, got, s.want)
 		}
+	}
+}
+
+// deposing is a Waiter that has another broker lead as soon as the high watermark moves.
+type deposing struct {
+	once sync.Once
+	do   func()
+}
+
+func (d *deposing) Wake() { d.once.Do(d.do) }
+
+// A leader that is deposed while it answers a follower says nothing of its log, which from then on is one that follows another.
+func TestALeaderDeposedWhileItAnswersTellsItsFollowerNothing(t *testing.T) {
+	n := start(t, nil)
+	id, epoch := n.shared()
+	rq := produceRequest(9, "t", [16]byte{}, 0, stamped(t, 1))
+	rq.Acks = 1
+	n.code(ask[*kmsg.ProduceResponse](n, rq).Topics[0].Partitions[0].ErrorCode, kerr.None)
+	led, err := n.Replicas.Leader(id, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic, _ := n.Meta.Image().Topic(id)
+	p := *topic.Partitions[0]
+	p.Leader, p.LeaderEpoch = 2, 1
+	proposed := make(chan error, 1)
+	w := &deposing{do: func() {
+		go func() {
+			_, err := n.Meta.Propose(t.Context(), image.PartitionChange{Topic: id, From: p.Epoch, Partition: p})
+			proposed <- err
+		}()
+		for led.Leads() {
+			runtime.Gosched()
+		}
+	}}
+	led.Await(w)
+	defer led.Forget(w)
+	if got := n.asFollower(id, epoch, 1, 0); got != "/0 NOT_LEADER_OR_FOLLOWER" {
+		t.Error(got)
+	}
+	if err := <-proposed; err != nil {
+		t.Error(err)
 	}
 }
 
