@@ -65,11 +65,14 @@ func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg
 		if !known && in.Timestamp != earliestTimestamp { // all else comes with where the log ends
 			return kerr.LeaderNotAvailable
 		}
-		out.OldStyleOffsets, err = oldOffsets(p, in)
+		found, err := oldOffsets(p, in)
+		if err = b.stillLeads(err); err == nil {
+			out.OldStyleOffsets = found
+		}
 		return err
 	}
 	found, err := findOffset(p, in.Timestamp, req.IsolationLevel == 1)
-	if err != nil {
+	if err = b.stillLeads(err); err != nil {
 		return err
 	}
 	if !known && asksForEnd(in.Timestamp, found) {

@@ -31,7 +31,7 @@ func deleteRecords(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.De
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
-	awaitDeleted(ctx, req, resp, raised)
+	b.awaitDeleted(ctx, req, resp, raised)
 	return resp, nil
 }
 
@@ -49,7 +49,7 @@ func (b *Broker) deleteBefore(topic string, partition int32, offset int64) (*rep
 }
 
 // awaitDeleted waits for the other replicas of the partitions of a request, which are in its order.
-func awaitDeleted(ctx context.Context, req *kmsg.DeleteRecordsRequest, resp *kmsg.DeleteRecordsResponse, raised []*replica.Partition) {
+func (b *Broker) awaitDeleted(ctx context.Context, req *kmsg.DeleteRecordsRequest, resp *kmsg.DeleteRecordsResponse, raised []*replica.Partition) {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {
 			out, p := &resp.Topics[i].Partitions[j], raised[0]
@@ -61,7 +61,7 @@ func awaitDeleted(ctx context.Context, req *kmsg.DeleteRecordsRequest, resp *kms
 			if asked := req.Topics[i].Partitions[j].Offset; asked >= 0 {
 				before = asked
 			}
-			if err := p.AwaitDeleted(ctx, before); err != nil {
+			if err := b.stillLeads(p.AwaitDeleted(ctx, before)); err != nil {
 				out.LowWatermark, out.ErrorCode = -1, int16(kerr.Of(err))
 			}
 		}

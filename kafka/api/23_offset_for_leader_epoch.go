@@ -22,7 +22,10 @@ func offsetForLeaderEpoch(b *Broker, _ context.Context, _ *wire.Request, req *km
 			ended.Partition, ended.LeaderEpoch, ended.EndOffset = asked.Partition, -1, -1
 			p, err := b.leaderNamed(in.Topic, asked.Partition, asked.CurrentLeaderEpoch)
 			if err == nil {
-				ended.LeaderEpoch, ended.EndOffset = p.Log().EpochEnd(asked.LeaderEpoch)
+				epoch, end := p.Log().EpochEnd(asked.LeaderEpoch)
+				if err = b.stillLeads(nil); err == nil {
+					ended.LeaderEpoch, ended.EndOffset = epoch, end
+				}
 			}
 			ended.ErrorCode = int16(kerr.Of(err))
 			out.Partitions = append(out.Partitions, ended)

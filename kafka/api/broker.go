@@ -110,6 +110,15 @@ func resolve(img *image.Image, id uuid.UUID, name string) (*image.Topic, bool) {
 	return img.TopicNamed(name)
 }
 
+// stillLeads is err, or NOT_LEADER_OR_FOLLOWER where there is none and this node may not be a leader any more: it may have been
+// stopped since it looked. Ask it when the answer is there.
+func (b *Broker) stillLeads(err error) error {
+	if err == nil && !b.Parts.Serving() {
+		return kerr.NotLeaderOrFollower
+	}
+	return err
+}
+
 // mostRepeats is how often one thing may be asked for in one request and still be answered. Kafka has no bound, and
 // clients never repeat themselves: but a short request must not have an endless answer.
 const mostRepeats = 8
