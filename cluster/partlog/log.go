@@ -57,6 +57,13 @@ func (l *Log) Offsets() Offsets {
 	}
 }
 
+// Durable is the end of what the disk has, as Offsets says it.
+func (l *Log) Durable() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.durable
+}
+
 // SetStable tells the high watermark: what lies below it is never truncated, but after an unclean election. Only that
 // is cut into segments, expires, or ends a transaction.
 func (l *Log) SetStable(highWatermark int64) { l.stable.Store(highWatermark) }
@@ -72,7 +79,8 @@ func (l *Log) stableNow() int64 {
 	return l.stable.Load()
 }
 
-// OnDurable registers fn, called after Durable moved, from the committing goroutine: it must not block.
+// OnDurable registers fn, called after Durable moved, from the committing goroutine: it must not block. By the time that it is
+// called, what it is told of may have been cut off again.
 func (l *Log) OnDurable(fn func(durable int64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,6 +27,36 @@ func TestALeadersHighWatermarkMustNotBeBeyondItsEnd(t *testing.T) {
 	})
 }
 
+// Who commits tells a log's partition outside of the log's lock. When that comes as late as after a truncation and an election, the
+// place is still in the log, but for a record that nobody has written yet.
+func TestWhatWasCutOffMustNotAcknowledgeWhatComesInItsPlace(t *testing.T) {
+	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
+		for _, value := range []string{"a", "b"} {
+			c.node(1).produce(-1, value, time.Minute)
+		}
+		p := c.node(2).part()
+		c.await("committed", func() bool { return p.highWatermarkNow() == 2 })
+		c.cut(1)
+		pass(time.Second)
+		if _, err := p.log.Truncate(1, 0); err != nil {
+			t.Fatal(err)
+		}
+		c.elect(2, 2)
+		p.moved(2) // of what was cut off
+		w := NewProduce(1, 1)
+		w.Begin(0, p, nil, records("x"), nil, 9)
+		if w.Ready() {
+			t.Error("acknowledged, and not even written")
+		}
+		c.node(2).manager().Commit()
+		w.Wait(t.Context(), time.Minute)
+		if res := w.Results()[0]; res.Err != nil || res.Base != 1 {
+			t.Error(res.Base, res.Err)
+		}
+		w.Done()
+	})
+}
+
 // What a leader said of its high watermark long ago says nothing of what this node has appended since as a leader itself.
 func TestADeposedLeaderMustNotGoByAnOldHighWatermark(t *testing.T) {
 	inCluster(t, 2, 2, func(t *testing.T, c *nodes) {

@@ -158,10 +158,11 @@ func (p *Partition) dismiss(why kerr.Code) {
 	p.tellNow()
 }
 
-// moved is told by the log that it is durable up to durable.
+// moved is told by the log that it is durable up to durable. It may be told so late that the log was cut off since and this
+// node leads: others' records would be acknowledged before they are written.
 func (p *Partition) moved(durable int64) {
 	p.mu.Lock()
-	p.durable = max(p.durable, durable)
+	p.durable = max(p.durable, min(durable, p.log.Durable()))
 	for _, f := range p.lead.others {
 		f.unsteady()
 	}
