@@ -399,9 +399,9 @@ func (l *Log) excess(most int64) []spare {
 }
 
 // inUse says whether f's bytes may be needed where they are: by a reader, or by a socket that sendfile gave its pages
-// to. A direct write leaves such pages alone; one through the page cache would change what is still to be sent.
+// to. A write past the page cache leaves such pages alone; one through it would change what is still to be sent.
 func (f *file) inUse() bool {
-	return f.refs.Load() > 1 || f.sent.Load() && !f.f.Direct()
+	return f.refs.Load() > 1 || f.sent.Load() && !vfs.Unshares(f.f)
 }
 
 // outOfSpace says whether err comes from a full disk and may be lived through.

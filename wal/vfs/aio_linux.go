@@ -76,14 +76,6 @@ func newAIO() *aio {
 	return a
 }
 
-// parkedIsSynced says whether fd's file system syncs what is written asynchronously and durably before it says that it is
-// done. FUSE does not, where it takes such writes at all, nor did btrfs always: there RWF_DSYNC counts in pwritev2(2) alone.
-func parkedIsSynced(fd int) bool {
-	var st unix.Statfs_t
-	err := unix.Fstatfs(fd, &st)
-	return err == nil && (st.Type == unix.EXT4_SUPER_MAGIC || st.Type == unix.XFS_SUPER_MAGIC)
-}
-
 var errNoAIO = errors.New("no asynchronous write")
 
 // write is pwritev2. errNoAIO says that nothing was begun.

@@ -184,12 +184,16 @@ func (o *osFile) WriteSync(bufs [][]byte, off int64, durable bool) error {
 	return o.fail("write", writeSync(o.fd, bufs, off, durable, o.parked))
 }
 
-// park is for Park. A write through the page cache would not wait for the disk but in the system call.
+// park is for Park. A write through the page cache would not wait for the disk but in the system call. Elsewhere than on ext4 and
+// XFS what is written asynchronously and durably may be said to be done before it is synced: FUSE does not sync it, where it takes
+// such writes at all, nor did btrfs always. There RWF_DSYNC counts in pwritev2(2) alone.
 func (o *osFile) park() File {
 	p := *o
-	p.parked = o.direct != nil && parkedIsSynced(o.fd)
+	p.parked = o.direct != nil && journaled(o.fd)
 	return &p
 }
+
+func (o *osFile) unshares() bool { return o.direct != nil && journaled(o.fd) }
 
 func (o *osFile) readAhead(off, n int64) { readAhead(int(o.f.Fd()), off, n) }
 

@@ -26,6 +26,14 @@ func directWorks(fd int) bool {
 	return fits(st.Dio_mem_align) && fits(st.Dio_offset_align)
 }
 
+// journaled says whether fd is on one of the file systems that direct writes are known of: with O_DIRECT in force they go past the
+// page cache, asynchronous ones too, and are synced when they are said to be.
+func journaled(fd int) bool {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(fd, &st)
+	return err == nil && (st.Type == unix.EXT4_SUPER_MAGIC || st.Type == unix.XFS_SUPER_MAGIC)
+}
+
 // iovecs are recycled: a commit must not allocate.
 var iovecs = sync.Pool{New: func() any { return new([maxIovecs]unix.Iovec) }}
 

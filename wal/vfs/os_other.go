@@ -29,7 +29,7 @@ func writeSync(fd int, bufs [][]byte, off int64, durable, _ bool) error {
 	return nil
 }
 
-func parkedIsSynced(int) bool { return false }
+func journaled(int) bool { return false }
 
 func allocate(int, int64) error { return errors.ErrUnsupported }
 

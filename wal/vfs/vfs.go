@@ -53,7 +53,7 @@ type File interface {
 	// written before. errors.ErrUnsupported where the file system has nothing of the kind.
 	Allocate(size int64) error
 	Size() (int64, error)
-	// Direct says whether the page cache is really bypassed; false where the file system refused O_DIRECT.
+	// Direct says whether writes ask for the page cache to be bypassed; false where the file system refused O_DIRECT.
 	Direct() bool
 	// OS is the operating system's file, for sendfile; nil where there is none (mem).
 	OS() *os.File
@@ -79,6 +79,14 @@ func Uncache(f File) {
 type advised interface {
 	readAhead(off, n int64)
 	uncache()
+}
+
+// Unshares says whether pages of f that sendfile has given to a socket stay as they are when WriteSync writes over them: they do
+// where it is known to go past the page cache. Direct alone does not say so: tmpfs takes O_DIRECT and writes through the page
+// cache all the same, and so does btrfs where it keeps checksums.
+func Unshares(f File) bool {
+	u, ok := f.(interface{ unshares() bool })
+	return ok && u.unshares()
 }
 
 // Park returns f for a caller that is in no hurry: its WriteSync leaves the thread to others while the disk works, and
