@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -164,6 +165,32 @@ func TestWhatAStartReadFromThePageCacheIsNotLostLater(t *testing.T) {
 		left := m.Kill()
 		b.close()
 		b.afterAKill(left)
+	}
+}
+
+// After a failed sync the page cache holds what the disk does not have, and calls it clean: where the log is not written past it, a
+// start that went by it would have its readers, and what it writes next, rely on what the next power cut takes.
+func TestWhatAFailedSyncLeftInThePageCacheIsNotRead(t *testing.T) {
+	m := vfs.NewMem()
+	m.NoDirect = true
+	f := vfs.NewFault(m)
+	b := newBench(t, f)
+	b.open()
+	b.put(1, 9000, false)
+	f.Script(func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.OpWriteSync {
+			return vfs.Outcome{Err: syscall.EIO, Keep: op.Len}
+		}
+		return vfs.Outcome{}
+	})
+	b.put(1, 9000, false)
+	if err := b.tryClose(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	m.LoseSync(fileName(1))
+	b.afterAKill(m.Kill())
+	if len(b.replayed) != 1 {
+		t.Errorf("%d entries", len(b.replayed))
 	}
 }
 

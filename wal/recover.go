@@ -129,6 +129,9 @@ func (r *recovery) header(name string, seq uint64) error {
 	if err != nil {
 		return err
 	}
+	if !v.Direct() {
+		vfs.Forget(v) // else it is read past the page cache
+	}
 	f := &file{f: v, name: name, seq: seq, used: page}
 	f.refs.Store(1)
 	if seq < r.ck.seq {

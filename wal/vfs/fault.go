@@ -115,6 +115,7 @@ func (f *faultFile) readAhead(off, n int64) {
 }
 
 func (f *faultFile) uncache()       { Uncache(f.File) }
+func (f *faultFile) forget()        { Forget(f.File) }
 func (f *faultFile) unshares() bool { return Unshares(f.File) }
 
 func (f *faultFile) WriteSync(bufs [][]byte, off int64, durable bool) error {

@@ -49,8 +49,9 @@ type Mem struct {
 	locks map[string]bool
 	watch func(Op)
 
-	// NoAllocate has Allocate unsupported, as some file systems have it. Set it before the first use; Crash keeps it.
-	NoAllocate bool
+	// NoAllocate has Allocate unsupported, and NoDirect refuses to write past the page cache, as some file systems do. Set them before
+	// the first use; Crash and Kill keep them.
+	NoAllocate, NoDirect bool
 }
 
 // NewMem returns an empty file system.
@@ -115,7 +116,7 @@ func (m *Mem) Open(name string, flag Flag) (File, error) {
 	if created {
 		m.told(Op{Kind: OpOpen, Name: name})
 	}
-	f := &memFile{m: m, n: n, name: name, readOnly: flag&ReadOnly != 0, direct: flag&Direct != 0}
+	f := &memFile{m: m, n: n, name: name, readOnly: flag&ReadOnly != 0, direct: flag&Direct != 0 && !m.NoDirect}
 	if flag&Truncate != 0 {
 		return f, f.Truncate(0)
 	}

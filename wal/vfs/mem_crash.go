@@ -14,7 +14,7 @@ func (m *Mem) Crash(pick Pick) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := NewMem()
-	after.NoAllocate = m.NoAllocate
+	after.NoAllocate, after.NoDirect = m.NoAllocate, m.NoDirect
 	after.root = m.root.crash(pick, map[*memNode]*memNode{})
 	return after
 }
@@ -76,7 +76,27 @@ func (n *memNode) crashData(pick Pick) []byte {
 			copy(left[s*sector:], state.data)
 		}
 	}
+	for s, lost := range n.lost {
+		if s*sector < size {
+			copy(left[s*sector:], lost)
+		}
+	}
 	return left
+}
+
+// LoseSync is a sync of the file that has failed, as kernels have it: what was not durable can still be read, but nothing makes it
+// durable any more, unless it is written again.
+func (m *Mem) LoseSync(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.find(name)
+	if n.lost == nil {
+		n.lost = map[int64][]byte{}
+	}
+	for s, states := range n.sectors {
+		n.lost[s] = states[0].data
+		delete(n.sectors, s)
+	}
 }
 
 // Kill returns what a process that is killed at this moment leaves to the next one: all of it can be read, and a power
@@ -85,7 +105,7 @@ func (m *Mem) Kill() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	after := NewMem()
-	after.NoAllocate = m.NoAllocate
+	after.NoAllocate, after.NoDirect = m.NoAllocate, m.NoDirect
 	after.root = m.root.clone(map[*memNode]*memNode{})
 	return after
 }
@@ -96,7 +116,7 @@ func (n *memNode) clone(done map[*memNode]*memNode) *memNode {
 	if n == nil || done[n] != nil {
 		return done[n]
 	}
-	c := &memNode{data: slices.Clone(n.data), changes: n.changes, sizes: slices.Clone(n.sizes), sectors: map[int64][]content{}}
+	c := &memNode{data: slices.Clone(n.data), changes: n.changes, sizes: slices.Clone(n.sizes), sectors: map[int64][]content{}, lost: maps.Clone(n.lost)}
 	done[n] = c
 	for s, states := range n.sectors {
 		c.sectors[s] = slices.Clone(states)

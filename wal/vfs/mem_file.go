@@ -150,6 +150,12 @@ func (f *memFile) Size() (int64, error) {
 	return int64(len(f.n.data)), f.check("size", false)
 }
 
+func (f *memFile) forget() {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	f.n.forget()
+}
+
 func (f *memFile) Direct() bool { return f.direct }
 func (f *memFile) OS() *os.File { return nil }
 

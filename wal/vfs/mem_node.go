@@ -16,6 +16,7 @@ type memNode struct {
 	changes int                 // made so far
 	sectors map[int64][]content // by number, those with more than one state: the durable one, then each since
 	sizes   []length            // like sectors' contents; empty when the size is durable
+	lost    map[int64][]byte    // sectors that a failed sync has left as they read, and what the disk has of them
 }
 
 // content and length are states, since change number at.
@@ -76,10 +77,30 @@ func (n *memNode) change(off, end int64, make func()) {
 	for s := first; s <= last; s++ {
 		at := (s - first) * sector
 		if len(n.sectors[s]) == 0 {
-			n.sectors[s] = append(n.sectors[s], content{0, before[at : at+sector]})
+			n.sectors[s] = append(n.sectors[s], content{0, n.durable(s, before[at:at+sector])})
 		}
 		n.sectors[s] = append(n.sectors[s], content{n.changes, after[at : at+sector]})
 	}
+}
+
+// durable is what the disk has of a sector of one state, which reads as it does; it is going to be written again.
+func (n *memNode) durable(s int64, reads []byte) []byte {
+	lost := n.lost[s]
+	if lost == nil {
+		return reads
+	}
+	delete(n.lost, s)
+	return lost
+}
+
+// forget has what a failed sync has left read as the disk has it.
+func (n *memNode) forget() {
+	for s, lost := range n.lost {
+		if at := s * sector; at < int64(len(n.data)) {
+			copy(n.data[at:], lost)
+		}
+	}
+	n.lost = nil
 }
 
 // copied is whole sectors as they read now.

@@ -204,6 +204,8 @@ func (o *osFile) uncache() {
 	}
 }
 
+func (o *osFile) forget() { uncache(int(o.f.Fd())) }
+
 func (o *osFile) fail(op string, err error) error {
 	if err == nil {
 		return nil

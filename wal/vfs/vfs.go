@@ -75,6 +75,14 @@ func Uncache(f File) {
 	}
 }
 
+// Forget has what is read of f from now on come from the disk, but for what was written and not synced yet. After a failed sync the
+// page cache holds what the disk does not have, and calls it clean: no later sync writes it, and each one succeeds.
+func Forget(f File) {
+	if c, ok := f.(interface{ forget() }); ok {
+		c.forget()
+	}
+}
+
 // advised is a File with a page cache.
 type advised interface {
 	readAhead(off, n int64)
