@@ -121,7 +121,7 @@ func (v *view) inSegment(s *segment.Segment) (batch.TimeOffset, bool, error) {
 	if s.Base() >= v.start {
 		to, ok, err := s.FindTime(v.ts)
 		if err != nil {
-			return t0, false, v.movedOr(err)
+			return t0, false, v.movedOr(err, s)
 		}
 		if !ok {
 			return t0, false, nil
@@ -131,7 +131,7 @@ func (v *view) inSegment(s *segment.Segment) (batch.TimeOffset, bool, error) {
 	for end := min(s.End(), v.tail); at < end; {
 		xs, err := s.Read(nil, at, end, 1, true)
 		if err != nil {
-			return t0, false, v.movedOr(err)
+			return t0, false, v.movedOr(err, s)
 		}
 		if len(xs) == 0 {
 			break

@@ -1,6 +1,7 @@
 package partlog
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -150,6 +151,32 @@ func TestTruncateSegments(t *testing.T) {
 	s = d.open()
 	defer closeStore(t, s)
 	want(t, d.log(s, 1), 0, "x", "y")
+}
+
+// A reader has looked up in which segment its records lie, and an unclean election takes them from under it: the files are gone, and
+// nothing is damaged. A replica that was taken for damaged would be given up and copied again.
+func TestWhatWasCutOffUnderAReaderIsNoDamage(t *testing.T) {
+	_, s, l := replicated(t)
+	s.options.Damaged = func(d Damage) { t.Error(d.Err) }
+	follow(t, l, fromLeader(0, 1, "a", "b"), 1)
+	l.SetStable(2)
+	cutAll(t, s)
+	r := reading{log: l, limit: everything, room: 4096, minOne: true}
+	seg, _, err := r.plan()
+	if seg == nil || err != nil {
+		t.Fatal(seg, err)
+	}
+	v, _ := l.view(0, everything, nil)
+	if end, err := l.Truncate(1, 100); end != 0 || err != nil {
+		t.Fatal(end, err)
+	}
+	if _, err := r.segment(seg); !errors.Is(err, errMoved) {
+		t.Error(err)
+	}
+	if _, _, err := v.run(); !errors.Is(err, errMoved) {
+		t.Error(err)
+	}
+	closeStore(t, s)
 }
 
 // What is truncated is not needed any more: its files are recycled when the rest is in segments.

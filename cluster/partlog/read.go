@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"chronik/kafka/batch"
@@ -118,7 +119,7 @@ func (r *reading) segment(s *segment.Segment) (more bool, err error) {
 	end := min(s.End(), r.inSegments)
 	r.dst, err = s.Read(r.dst, r.from, end, r.room, r.minOne && had == r.begun)
 	if err != nil {
-		return false, r.movedOr(err)
+		return false, r.movedOr(err, s)
 	}
 	if len(r.dst) > had || r.room <= 0 || !r.minOne {
 		return false, nil
@@ -127,12 +128,13 @@ func (r *reading) segment(s *segment.Segment) (more bool, err error) {
 	return true, nil
 }
 
-// movedOr is errMoved when the records at from are no more where they were, else err.
-func (r *reading) movedOr(err error) error {
+// movedOr is errMoved when the records at from are no more where they were, in s, else err: what expired or was cut off meanwhile is
+// no damage.
+func (r *reading) movedOr(err error, s *segment.Segment) error {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || r.from < l.start {
+	if l.closed || r.from < l.start || !slices.Contains(l.segments, s) {
 		return errMoved
 	}
 	return err

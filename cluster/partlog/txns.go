@@ -126,6 +126,8 @@ func (l *Log) Aborted(from, end int64) ([]AbortedTxn, error) {
 		if err != nil {
 			if _, _, gone := l.abortedInMemory(from, end); gone != nil {
 				err = gone
+			} else if !l.has(s) {
+				err = errMoved
 			}
 			return nil, l.storageError(err)
 		}
