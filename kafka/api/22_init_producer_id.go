@@ -19,18 +19,10 @@ func initProducerID(b *Broker, ctx context.Context, _ *wire.Request, req *kmsg.I
 		return resp, nil
 	}
 	id, err := b.Controller.ProducerID(ctx)
-	if err != nil {
-		resp.ErrorCode = int16(retriable(err))
+	if err != nil { // while nobody leads the metadata, or others were faster; to clients any other code is final
+		resp.ErrorCode = int16(kerr.CoordinatorLoadInProgress)
 		return resp, nil
 	}
 	resp.ProducerID, resp.ProducerEpoch = id, 0
 	return resp, nil
-}
-
-// retriable is the code for a coordinator's failure that clients try again after; an unknown outcome must not look final.
-func retriable(err error) kerr.Code {
-	if c := kerr.Of(err); c != kerr.UnknownServerError {
-		return c
-	}
-	return kerr.CoordinatorNotAvailable
 }

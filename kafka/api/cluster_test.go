@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -8,7 +10,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"chronik/cluster/controller"
 	"chronik/kafka/kerr"
+	"chronik/metalog/image"
 )
 
 func TestDescribeCluster(t *testing.T) {
@@ -124,5 +128,26 @@ func TestInitProducerID(t *testing.T) {
 		rq := kmsg.NewPtrInitProducerIDRequest()
 		rq.Version, rq.ProducerID, rq.ProducerEpoch = 3, half[0], int16(half[1])
 		n.code(ask[*kmsg.InitProducerIDResponse](n, rq).ErrorCode, kerr.InvalidRequest)
+	}
+}
+
+// refusing is a metadata log that takes nothing.
+type refusing struct {
+	controller.Log
+	err error
+}
+
+func (r refusing) Propose(context.Context, ...image.Record) (image.Index, error) { return 0, r.err }
+
+// Producers give up for good on any code that they do not know to come from a coordinator that is not ready yet: whatever it is
+// that a producer id could not be had for, they try again.
+func TestAProducerIDThatCouldNotBeHadIsNotTheEndOfAProducer(t *testing.T) {
+	n := start(t, nil)
+	for _, err := range []error{kerr.InvalidUpdateVersion, kerr.NotController, kerr.RequestTimedOut, errors.New("the disk is gone"), context.DeadlineExceeded} {
+		n.broker.Controller = controller.New(controller.Options{Self: self, Log: refusing{n.Meta, err}})
+		got := ask[*kmsg.InitProducerIDResponse](n, kmsg.NewPtrInitProducerIDRequest())
+		if kerr.Code(got.ErrorCode) != kerr.CoordinatorLoadInProgress || got.ProducerID != -1 {
+			t.Errorf("%v: %+v", err, got)
+		}
 	}
 }
