@@ -100,8 +100,31 @@ func (l *Log) commit(g *group, own bool) {
 	}
 	l.tell(g, err)
 	l.mu.Lock()
+	l.behind.Add(-g.copied)
+	if l.went != nil {
+		close(l.went)
+		l.went = nil
+	}
 	l.queue.recycle(g)
 	l.mu.Unlock()
+}
+
+// Behind returns nil as long as no more than most bytes wait to be written that the log has copied, since they lay in nobody's Buf:
+// nothing else bounds them. Else it returns a channel that is closed when some of them were written, or given up; look again then. It
+// also returns nil when nobody writes: what others have queued and not yet committed keeps nobody waiting.
+func (l *Log) Behind(most int64) <-chan struct{} {
+	if l.behind.Load() <= most {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.behind.Load() <= most || !l.writing {
+		return nil
+	}
+	if l.went == nil {
+		l.went = make(chan struct{})
+	}
+	return l.went
 }
 
 // store makes g durable, as far as the mode wants it, and readable from memory.

@@ -27,6 +27,7 @@ type group struct {
 	inlineLen int
 	spanLen   int
 	frames    []frame
+	copied    int64 // see Log.Behind
 	iov       [][]byte
 	scratch   [16]byte // for seed
 }
@@ -106,6 +107,11 @@ func (q *queue) add(l *log, e Entry, a staged) {
 		clear(b[frameHeaderSize+copy(b[frameHeaderSize:], e.Data):])
 	}
 	g.frames = append(g.frames, f)
+	if a.own || !f.span {
+		n := int64(frameHeaderSize + len(e.Data))
+		g.copied += n
+		l.behind.Add(n)
+	}
 }
 
 // span takes data into the group's spans, where that is worth it, and returns its place there: large data gets a span,

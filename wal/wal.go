@@ -113,7 +113,10 @@ type log struct {
 	queue   queue     // groups that wait to be written
 	writing bool      // somebody commits; only that goroutine touches what the writer owns
 	closed  bool
-	err     error // the first failure; final
+	err     error         // the first failure; final
+	went    chan struct{} // see Behind; nil while nobody waits
+
+	behind atomic.Int64 // bytes that are queued and copied; changed under mu
 
 	failed chan struct{} // closed when err is set
 
@@ -134,7 +137,7 @@ type log struct {
 }
 
 // Append queues e and never blocks. It fails only when the log has failed or is closed, or when Data is longer than
-// MaxEntry. The queue's bound is what its callers may hold of the pool.
+// MaxEntry. The queue's bound is what its callers may hold of the pool, and what they let Behind become of what has no Buf.
 func (l *Log) Append(e Entry) error {
 	a, err := l.stage(e)
 	if err != nil {

@@ -492,3 +492,20 @@ func TestOtherSyncModes(t *testing.T) {
 		t.Error("took any mode")
 	}
 }
+
+// What was queued and not committed waits for its own committer. Who committed before it was queued must not.
+func TestNobodyMustWaitForWhatNobodyWrites(t *testing.T) {
+	b := newBench(t, vfs.NewMem())
+	b.open()
+	if err := b.l.Append(Entry{Stream: 1, End: 1, Data: make([]byte, 10<<10)}); err != nil {
+		t.Fatal(err)
+	}
+	if b.l.Behind(1<<10) != nil {
+		t.Error("to wait for, and nobody writes")
+	}
+	b.l.Commit()
+	if n := b.l.behind.Load(); n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+	b.close()
+}

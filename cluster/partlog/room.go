@@ -23,13 +23,37 @@ type room struct {
 // than its budget. It must be called without locks that anybody else may wait for, once for each request.
 func (s *Store) Commit() {
 	s.wal.Commit()
+	s.awaitWriter()
 	s.awaitRoom()
 }
 
 // CommitSoon is Commit for callers that have something better to do than to write themselves (see wal.Log.CommitSoon).
 func (s *Store) CommitSoon() {
 	s.wal.CommitSoon()
+	s.awaitWriter()
 	s.awaitRoom()
+}
+
+// unwritten is the share of the memory's limit that may wait for the disk beyond it: small requests are copied, whatever is left.
+const unwritten = 8
+
+// awaitWriter waits as long as far more waits to be written than is under way at any time. Who waits for acknowledgements never has
+// that much; a producer that wants none (acks=0) sends as fast as it can, and the disk may be slower, or hang. It waits for this node's
+// disk alone, and only while somebody writes.
+func (s *Store) awaitWriter() {
+	for {
+		went := s.wal.Behind(s.options.Pool.Limit() / unwritten)
+		if went == nil {
+			return
+		}
+		select {
+		case <-went:
+		case <-s.stop:
+			return
+		case <-s.failed:
+			return
+		}
+	}
 }
 
 // followInline is the bytes of records up to which who has copied them writes to disk itself: then the hand-over would cost more than

@@ -1,8 +1,11 @@
 package partlog
 
 import (
+	"errors"
 	"reflect"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -42,6 +45,122 @@ func TestProducersWaitForCutting(t *testing.T) {
 			}
 		}
 		closeStore(t, s)
+	})
+}
+
+// unheeding is a store whose log's disk hangs, and a producer that wants no acknowledgements of requests so small that they are copied.
+type unheeding struct {
+	s    *Store
+	l    *Log
+	hang chan struct{}
+	err  error // what the disk says when it goes on
+	done chan struct{}
+
+	// What the producer has come to; read them when done is closed.
+	end     int64
+	refused error
+}
+
+// heedless has the producer send as much as there is memory, and returns when it waits, or is through.
+func heedless(t *testing.T, err error) *unheeding {
+	t.Helper()
+	d := newDisk(t)
+	u := &unheeding{hang: make(chan struct{}), err: err, done: make(chan struct{})}
+	var hangs atomic.Bool
+	faults := vfs.NewFault(d.fs)
+	faults.Script(func(op vfs.Op) vfs.Outcome {
+		if hangs.Load() && op.Kind == vfs.OpWriteSync {
+			return vfs.Outcome{Until: u.hang, Err: u.err}
+		}
+		return vfs.Outcome{}
+	})
+	d.fs = faults
+	u.s = d.open()
+	u.l = d.log(u.s, 1)
+	hangs.Store(true)
+	go u.produce()
+	synctest.Wait()
+	return u
+}
+
+func (u *unheeding) produce() {
+	defer close(u.done)
+	value := strings.Repeat("x", 10<<10)
+	for range u.s.options.Pool.Limit() / int64(len(value)) {
+		a, err := u.l.AppendAsLeader(Append{Data: records(1, value), Version: 9})
+		if err != nil {
+			u.refused = err
+			return
+		}
+		u.end = a.End
+		u.s.CommitSoon()
+	}
+}
+
+func (u *unheeding) waits() bool {
+	select {
+	case <-u.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// A producer that wants no acknowledgement, and sends requests that are so small that they are copied, waits when the disk does not
+// keep up: they would take all the memory that there is.
+func TestWhatNobodyWaitsForMustNotFillTheMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := heedless(t, nil)
+		if n, limit := u.s.options.Pool.InUse(), u.s.options.Pool.Limit(); n > limit/4 {
+			t.Errorf("%d MiB of %d wait for the disk", n>>20, limit>>20)
+		}
+		close(u.hang)
+		<-u.done
+		if u.refused != nil {
+			t.Fatal(u.refused)
+		}
+		settle(t, u.l, u.end)
+		closeStore(t, u.s)
+	})
+}
+
+// What the disk fails to write, and all that is queued behind it, keeps nobody waiting.
+func TestWhoWaitsForTheDiskMustNotOutwaitIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := heedless(t, syscall.EIO)
+		if !u.waits() {
+			t.Fatal("it does not wait")
+		}
+		close(u.hang)
+		<-u.done
+		if !errors.Is(u.refused, syscall.EIO) {
+			t.Errorf("got %v", u.refused)
+		}
+		if err := u.s.Close(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("closed with %v", err)
+		}
+	})
+}
+
+// Nor does a disk that hangs when the storage is closed.
+func TestWhoWaitsForTheDiskIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := heedless(t, nil)
+		if !u.waits() {
+			t.Fatal("it does not wait")
+		}
+		closed := make(chan struct{})
+		go func() {
+			closeStore(t, u.s)
+			close(closed)
+		}()
+		synctest.Wait()
+		if u.waits() {
+			t.Error("it waits still")
+		}
+		close(u.hang)
+		<-closed
+		<-u.done
 	})
 }
 
