@@ -53,7 +53,7 @@ func (k *killer) kill(m *vfs.Mem, op vfs.Op) {
 // next is the life of a process on what a killed one left, under power cuts, and returns what it leaves in turn.
 func (k *killer) next(left *vfs.Mem, p *promise, what string) *vfs.Mem {
 	var mu sync.Mutex // the log's own goroutines lose power too
-	cuts, b := 0, k.survivor(left, k.spare2)
+	cuts, on, b := 0, false, k.survivor(left, k.spare2)
 	left.Watch(func(op vfs.Op) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -61,12 +61,12 @@ func (k *killer) next(left *vfs.Mem, p *promise, what string) *vfs.Mem {
 			return
 		}
 		now := *p
-		if b.l != nil {
+		after := left.Crash(k.picks[cuts%len(k.picks)])
+		if on { // what others appended before the crash came may be there
 			b.mu.Lock()
 			now.appended = b.appended[:len(b.appended):len(b.appended)]
 			b.mu.Unlock()
 		}
-		after := left.Crash(k.picks[cuts%len(k.picks)])
 		cuts++
 		k.note(fmt.Sprintf("%s, power cut at %s %s", what, op.Kind, op.Name), k.holds(after, now))
 	})
@@ -80,6 +80,7 @@ func (k *killer) next(left *vfs.Mem, p *promise, what string) *vfs.Mem {
 	}
 	mu.Lock()
 	b.goOn(p)
+	on = true
 	mu.Unlock()
 	err = b.write()
 	mu.Lock()
