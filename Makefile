@@ -87,7 +87,7 @@ VERSUS = kafka=$$(integration/bench/kafka.sh) && python=$$(integration/bench/kaf
 	$(GO) run ./integration/bench -versus -kafka "$$kafka" -python "$$python" -out integration/bench/KAFKA.md -readme README.md \
 	-profiles bin/profiles -go $(GO)
 
-bench-vs-kafka: build-null ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes an hour and a quarter (ARGS="-loads raw")
+bench-vs-kafka: build-null ## beside Apache Kafka, which it installs, into integration/bench/KAFKA.md and README.md; takes some one and a half hours (ARGS="-loads raw")
 	$(VERSUS) -kafka-warm 3m -duration 3s -fill 3072 $(ARGS)
 
 bench-vs-kafka-quick: build-null ## a part of that in less than ten minutes

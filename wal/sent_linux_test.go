@@ -31,12 +31,12 @@ func pair(t *testing.T) (to, from net.Conn) {
 // Sendfile gives a socket the page cache's own pages, and a slow consumer takes them long after the reader has let go of the file. A
 // file system may take O_DIRECT and write through the page cache all the same, as tmpfs does.
 func TestWhatASocketHasYetToSendMustNotChange(t *testing.T) {
-	dirs := map[string]string{"disk": t.TempDir()}
-	if dir, err := os.MkdirTemp("/dev/shm", "wal"); err == nil {
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		dirs["memory"] = dir
+	shm, err := os.MkdirTemp("/dev/shm", "wal")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, dir := range dirs {
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	for name, dir := range map[string]string{"disk": t.TempDir(), "memory": shm} {
 		t.Run(name, func(t *testing.T) {
 			f, err := vfs.OS(dir)
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sort"
 
 	"chronik/kafka/batch"
@@ -131,10 +130,7 @@ func (r *reading) segment(s *segment.Segment) (more bool, err error) {
 // movedOr is errMoved when the records at from are no more where they were, in s, else err: what expired or was cut off meanwhile is
 // no damage.
 func (r *reading) movedOr(err error, s *segment.Segment) error {
-	l := r.log
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || r.from < l.start || !slices.Contains(l.segments, s) {
+	if r.from < r.log.Offsets().LogStart || !r.log.has(s) {
 		return errMoved
 	}
 	return err

@@ -5,21 +5,29 @@ import (
 	"time"
 )
 
+// cutOffAndElected is node 2's partition: of the two records that were committed one was cut off, and the node leads without having
+// heard of that. It is for two nodes.
+func (c *nodes) cutOffAndElected() *Partition {
+	c.t.Helper()
+	for _, value := range []string{"a", "b"} {
+		c.node(1).produce(-1, value, time.Minute)
+	}
+	p := c.node(2).part()
+	c.await("committed", func() bool { return p.highWatermarkNow() == 2 })
+	c.cut(1)
+	pass(time.Second)
+	if _, err := p.log.Truncate(1, 0); err != nil {
+		c.t.Fatal(err)
+	}
+	c.elect(2, 2)
+	return p
+}
+
 // A node is made leader between the truncation of its log, after an unclean election, and what it takes over of that: a high
 // watermark beyond its end would have records acknowledged before its disk has them.
 func TestALeadersHighWatermarkMustNotBeBeyondItsEnd(t *testing.T) {
 	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
-		for _, value := range []string{"a", "b"} {
-			c.node(1).produce(-1, value, time.Minute)
-		}
-		p := c.node(2).part()
-		c.await("committed", func() bool { return p.highWatermarkNow() == 2 })
-		c.cut(1)
-		pass(time.Second)
-		if _, err := p.log.Truncate(1, 0); err != nil {
-			t.Fatal(err)
-		}
-		c.elect(2, 2)
+		p := c.cutOffAndElected()
 		p.restate()
 		if hw := p.highWatermarkNow(); hw != 1 {
 			t.Errorf("%d, and the log ends at %d", hw, p.log.Offsets().LogEnd)
@@ -31,17 +39,7 @@ func TestALeadersHighWatermarkMustNotBeBeyondItsEnd(t *testing.T) {
 // place is still in the log, but for a record that nobody has written yet.
 func TestWhatWasCutOffMustNotAcknowledgeWhatComesInItsPlace(t *testing.T) {
 	inCluster(t, 2, 1, func(t *testing.T, c *nodes) {
-		for _, value := range []string{"a", "b"} {
-			c.node(1).produce(-1, value, time.Minute)
-		}
-		p := c.node(2).part()
-		c.await("committed", func() bool { return p.highWatermarkNow() == 2 })
-		c.cut(1)
-		pass(time.Second)
-		if _, err := p.log.Truncate(1, 0); err != nil {
-			t.Fatal(err)
-		}
-		c.elect(2, 2)
+		p := c.cutOffAndElected()
 		p.moved(2) // of what was cut off
 		w := NewProduce(1, 1)
 		w.Begin(0, p, nil, records("x"), nil, 9)
