@@ -70,7 +70,7 @@ func (l *raftLogger) orderly(msg string, args []any) bool {
 				return true
 			}
 		case error:
-			if errors.Is(a, net.ErrClosed) || errors.As(a, &of) && l.isStopping(of.peer) {
+			if errors.Is(a, net.ErrClosed) || errors.Is(a, raft.ErrTransportShutdown) || errors.As(a, &of) && l.isStopping(of.peer) {
 				return true
 			}
 		}

@@ -24,6 +24,7 @@ func TestAnOrderlyStopIsNoError(t *testing.T) {
 	closed := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
 	for msg, args := range map[string][]any{
 		"failed to decode incoming command": {"error", closed},
+		"failed to decode a command":        {"error", raft.ErrTransportShutdown},
 		"failed to heartbeat to":            {"peer", raft.ServerAddress("h:1"), "error", of("2@x", io.EOF)},
 		"failed to contact":                 {"server-id", raft.ServerID("2@x"), "time", "300ms"},
 		raftSuccessor:                       {"peer", raft.Server{ID: "3@x"}},

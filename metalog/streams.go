@@ -30,12 +30,16 @@ type streams struct {
 	end context.CancelFunc
 
 	mu       sync.Mutex
-	open     map[*stream]struct{} // nil when closed
-	accepted sync.WaitGroup       // connections that Raft still reads requests from
+	open     map[*stream]struct{}  // nil when closed
+	lost     map[raft.ServerID]int // connections that ended while they were kept for later use, see transport.send
+	accepted sync.WaitGroup        // connections that Raft still reads requests from
 }
 
 func newStreams(n Network, self raft.ServerID, b *book, logger *slog.Logger) *streams {
-	s := &streams{Listener: n.Listen(raftStream), net: n, self: self, book: b, logger: logger, open: map[*stream]struct{}{}}
+	s := &streams{
+		Listener: n.Listen(raftStream), net: n, self: self, book: b, logger: logger,
+		open: map[*stream]struct{}{}, lost: map[raft.ServerID]int{},
+	}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -60,7 +64,7 @@ func (s *streams) Dial(a raft.ServerAddress, timeout time.Duration) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return s.keep(&stream{Conn: c, of: s, left: maxAnswer})
+	return s.keep(&stream{Conn: c, of: s, to: raft.ServerID(id), left: maxAnswer})
 }
 
 func (s *streams) dial(ctx context.Context, addr string, want raft.ServerID) (net.Conn, error) {
@@ -127,6 +131,19 @@ func (s *streams) drop(c *stream) {
 	s.accepted.Done()
 }
 
+// lose counts a connection to the server that had answered before and ended without an answer to what was asked last.
+func (s *streams) lose(id raft.ServerID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost[id]++
+}
+
+func (s *streams) lostTo(id raft.ServerID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost[id]
+}
+
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -153,6 +170,9 @@ type stream struct {
 	accepted bool
 	greeted  bool          // an accepted one: it wants this server
 	from     raft.ServerID // an accepted one that was greeted: who opened it
+	to       raft.ServerID // one that this server opened: to whom
+	answers  bool          // one that this server opened: it has been answered
+	asked    bool          // one that this server opened: nothing was read since something was written
 	fresh    bool          // an accepted one: the next byte begins a request
 	left     int64
 	once     sync.Once
@@ -178,7 +198,21 @@ func (c *stream) Read(b []byte) (int, error) {
 		c.fresh, c.left = false, requestSize(b[0])
 	}
 	c.left -= int64(n)
+	c.note(err)
+	if n > 0 {
+		c.answers, c.asked = true, false
+	}
 	return n, err
+}
+
+// note counts a connection that had become useless before it was used again.
+func (c *stream) note(err error) {
+	var timed net.Error
+	if err == nil || c.accepted || !c.answers || !c.asked || errors.Is(err, net.ErrClosed) || errors.As(err, &timed) && timed.Timeout() {
+		return
+	}
+	c.answers = false
+	c.of.lose(c.to)
 }
 
 func requestSize(kind byte) int64 {
@@ -193,8 +227,10 @@ func requestSize(kind byte) int64 {
 
 // Write ends what was read before.
 func (c *stream) Write(b []byte) (int, error) {
-	c.fresh, c.left = c.accepted, maxAnswer
-	return c.Conn.Write(b)
+	c.fresh, c.left, c.asked = c.accepted, maxAnswer, true
+	n, err := c.Conn.Write(b)
+	c.note(err)
+	return n, err
 }
 
 func (c *stream) Close() error {

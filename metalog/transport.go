@@ -43,6 +43,9 @@ const (
 	// rpcTimeout is how long Raft waits for an answer, and, for a snapshot, for each 256 KiB.
 	rpcTimeout = 3 * time.Second
 
+	// maxPool is how many connections to a peer Raft keeps.
+	maxPool = 3
+
 	// holdFor bounds how long entries wait for a peer that does not answer heartbeats.
 	holdFor = 30 * time.Second
 
@@ -57,7 +60,7 @@ func newTransport(s *streams, logger hclog.Logger) *transport {
 	}
 	s.ended = t.ended
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: s, MaxPool: 3, Timeout: rpcTimeout, Logger: logger,
+		Stream: s, MaxPool: maxPool, Timeout: rpcTimeout, Logger: logger,
 		MaxRPCsInFlight: 1, // pipelining can wedge a follower (hashicorp/raft 612)
 	})
 	return t
@@ -84,7 +87,7 @@ func (t *transport) AppendEntries(id raft.ServerID, a raft.ServerAddress, rq *ra
 	}
 	t.hold(id)
 	began := t.now()
-	err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+	err := t.send(id, func() error { return t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp) })
 	if err == nil && t.late(began) {
 		resp.Term, resp.Success, err = t.again(id, a, rq.RPCHeader, rq.Term, resp.Term, resp.Success)
 	}
@@ -105,15 +108,27 @@ func (t *transport) InstallSnapshot(id raft.ServerID, a raft.ServerAddress, rq *
 
 // RequestVote, RequestPreVote and TimeoutNow are Raft's.
 func (t *transport) RequestVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return of(id, t.NetworkTransport.RequestVote(id, target(id, a), rq, resp))
+	return of(id, t.send(id, func() error { return t.NetworkTransport.RequestVote(id, target(id, a), rq, resp) }))
 }
 
 func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, rq *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return of(id, t.NetworkTransport.RequestPreVote(id, target(id, a), rq, resp))
+	return of(id, t.send(id, func() error { return t.NetworkTransport.RequestPreVote(id, target(id, a), rq, resp) }))
 }
 
 func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, rq *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp)
+	return t.send(id, func() error { return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp) })
+}
+
+// send repeats a request when the connection that Raft had kept for it was to a process that has ended since. Otherwise each of
+// them would count as a peer that does not answer: a vote that is not had, and an election that takes a timeout longer.
+func (t *transport) send(id raft.ServerID, request func() error) (err error) {
+	for range maxPool + 1 {
+		before := t.streams.lostTo(id)
+		if err = request(); err == nil || t.streams.lostTo(id) == before {
+			return err
+		}
+	}
+	return err
 }
 
 // peerError says whom a request was for: what raft logs does not always tell.
@@ -142,7 +157,7 @@ var errLate = errors.New("the heartbeat was answered too late to count")
 // heartbeat is an error when it was answered late.
 func (t *transport) heartbeat(id raft.ServerID, a raft.ServerAddress, rq *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	began := t.now()
-	err := t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp)
+	err := t.send(id, func() error { return t.NetworkTransport.AppendEntries(id, target(id, a), rq, resp) })
 	if err == nil && t.late(began) {
 		return fmt.Errorf("%w: after %s", errLate, t.now().Sub(began).Round(time.Millisecond))
 	}

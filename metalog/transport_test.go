@@ -12,21 +12,23 @@ import (
 	"chronik/metalog/image"
 )
 
+// openTransport is one of a server that the test is to play.
+func openTransport(t *testing.T, f *fabric, self raft.ServerID, port string) *transport {
+	b := newBook(newViews(image.Empty(), 0))
+	tr := newTransport(newStreams(f.port(port), self, b, testLogger(1)), hclog.NewNullLogger())
+	t.Cleanup(func() {
+		if err := tr.shut(); err != nil {
+			t.Error(err)
+		}
+	})
+	return tr
+}
+
 // slowPeer is a transport to a peer that takes long, by the transport's clock, to answer the first request.
 func slowPeer(t *testing.T, answers ...*raft.AppendEntriesResponse) *transport {
 	t.Helper()
 	f, now := newFabric(), time.Now()
-	open := func(self raft.ServerID, port string) *transport {
-		b := newBook(newViews(image.Empty(), 0))
-		tr := newTransport(newStreams(f.port(port), self, b, testLogger(1)), hclog.NewNullLogger())
-		t.Cleanup(func() {
-			if err := tr.shut(); err != nil {
-				t.Error(err)
-			}
-		})
-		return tr
-	}
-	here, there := open("1@x", "a"), open("2@x", "b")
+	here, there := openTransport(t, f, "1@x", "a"), openTransport(t, f, "2@x", "b")
 	here.now = func() time.Time { return now }
 	go func() {
 		for i := 0; ; i++ {
@@ -89,4 +91,53 @@ func TestAnAnswerFromBeforeAPauseConfirmsNoLeader(t *testing.T) {
 			t.Errorf("a snapshot, %s: %+v, %v", c.what, installed, err)
 		}
 	}
+}
+
+// A peer that has begun anew is asked over a new connection: those that were kept for it are no reason to go without its vote.
+func TestARestartedPeerVotesAtOnce(t *testing.T) {
+	f := newFabric()
+	here := openTransport(t, f, "1@x", "a")
+	play := func() *transport {
+		there := openTransport(t, f, "2@x", "b")
+		go func() {
+			held := make([]raft.RPC, 0, maxPool)
+			for {
+				select {
+				case rpc := <-there.NetworkTransport.Consumer():
+					if held = append(held, rpc); len(held) < maxPool {
+						continue
+					}
+					for _, rpc := range held {
+						rpc.RespChan <- raft.RPCResponse{Response: &raft.RequestVoteResponse{Term: 1, Granted: true}}
+					}
+					held = held[:0]
+				case <-there.closed:
+					return
+				}
+			}
+		}()
+		return there
+	}
+	vote := func() {
+		t.Helper()
+		errs := make(chan error)
+		for range maxPool {
+			go func() {
+				var resp raft.RequestVoteResponse
+				errs <- here.RequestVote("2@x", "b", &raft.RequestVoteRequest{RPCHeader: header, Term: 1}, &resp)
+			}()
+		}
+		for range maxPool {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	there := play()
+	vote()
+	if err := there.shut(); err != nil {
+		t.Fatal(err)
+	}
+	play()
+	vote()
 }
