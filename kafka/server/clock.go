@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -34,18 +35,25 @@ func (c *clock) every(last *atomic.Int64, n int64) bool {
 const linesPerTick = 3
 
 // chatter is log lines that peers cause: a few are told each tick, the others counted.
-type chatter struct{ tick, said, unsaid atomic.Int64 }
+type chatter struct {
+	mu                 sync.Mutex
+	tick, said, unsaid int64 // guarded by mu
+}
 
 // say says whether to log a line now, and how many were not since the last one.
 func (c *chatter) say(now int64) (ok bool, unsaid int64) {
-	if last := c.tick.Load(); last != now && c.tick.CompareAndSwap(last, now) {
-		c.said.Store(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tick != now {
+		c.tick, c.said = now, 0
 	}
-	if c.said.Add(1) > linesPerTick {
-		c.unsaid.Add(1)
+	if c.said == linesPerTick {
+		c.unsaid++
 		return false, 0
 	}
-	return true, c.unsaid.Swap(0)
+	c.said++
+	unsaid, c.unsaid = c.unsaid, 0
+	return true, unsaid
 }
 
 // sweep closes the connections that are overdue, every tick until stop.

@@ -16,8 +16,16 @@ import (
 )
 
 // maxBegun is how many requests of a connection may have begun; then it is not read until one has finished. Kafka's
-// clients keep 5 in flight.
-const maxBegun = 64
+// clients keep 5 in flight: fewBegun have room from the first request that waits on.
+const (
+	maxBegun = 64
+	fewBegun = 8
+)
+
+const (
+	noWriter  = -1
+	restAfter = 2 // ticks without a request until the writer ends
+)
 
 // pipelineMemory is how many requests in a row must have come alone before a peer is taken for one that waits.
 const pipelineMemory = 16
@@ -28,7 +36,7 @@ var errHandler = errors.New("the request failed")
 // conn is one connection. The reader decodes requests and begins them. As long as none waits, it also finishes them and
 // writes the responses itself: handing over to another goroutine costs more than a small request does. The first
 // request that is not ready starts the writer, which finishes in order whatever is queued; while anything is, the
-// reader only queues.
+// reader only queues. A writer without requests ends after a while: an idle connection is one goroutine.
 type conn struct {
 	s    *Server
 	nc   net.Conn
@@ -46,10 +54,12 @@ type conn struct {
 
 	ctx    context.Context // the requests'
 	cancel context.CancelFunc
-	queue  chan begun // nil until the writer is needed
-	writer sync.WaitGroup
-	begun  atomic.Int64 // requests that are queued or with the writer
-	later  atomic.Int64 // those of them that have begun in name only
+	queue  chan begun     // nil until the writer is needed
+	rest   chan struct{}  // the janitor's word to a writer that may have nothing to do
+	first  sync.WaitGroup // the writer
+	writer sync.WaitGroup // the one that came after it, see lengthen
+	begun  atomic.Int64   // requests that are queued or with the writer
+	later  atomic.Int64   // those of them that have begun in name only
 
 	asksFor  func(cost int) error // admit and dismiss: made once, they cost no allocation
 	doneWith func(*wire.Request)
@@ -87,7 +97,8 @@ func newConn(s *Server, nc net.Conn, peer *wire.Peer) *conn {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		s.o.tune(tcp)
 	}
-	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load(), room: make(chan struct{}, 1)}
+	c := &conn{s: s, nc: nc, peer: peer, started: s.clock.now.Load(), room: make(chan struct{}, 1), rest: make(chan struct{})}
+	c.begun.Store(noWriter)
 	c.log = s.log.With("listener", peer.Listener, "peer", peer.Remote)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.reading, c.stop = context.WithCancel(c.ctx)
@@ -205,7 +216,7 @@ func (c *conn) take(rq *wire.Request) error {
 		c.startBegun()
 	}
 	b := begun{rq, p}
-	if c.begun.Load() > 0 || !b.ready() {
+	if c.busy() || !b.ready() {
 		return c.enqueue(b)
 	}
 	if err := c.finish(b); err != nil {
@@ -229,7 +240,7 @@ func (c *conn) startBegun() {
 // alone says whether the peer is one that sends a request and waits for the answer. Another one is given no time that
 // the reader could use for what comes next.
 func (c *conn) alone() bool {
-	if c.begun.Load() > 0 || c.frames.More() {
+	if c.busy() || c.frames.More() {
 		c.pipeline = pipelineMemory
 	} else if c.pipeline > 0 {
 		c.pipeline--
@@ -238,20 +249,22 @@ func (c *conn) alone() bool {
 }
 
 func (c *conn) enqueue(b begun) error {
-	if c.begun.Load() == 0 && c.out.len() > 0 {
+	if !c.busy() && c.out.len() > 0 {
 		c.startBegun()
 		if err := c.flush(); err != nil {
 			c.discard(b)
 			return err
 		}
 	}
-	if c.queue == nil {
-		c.queue = make(chan begun, maxBegun)
-		c.writer.Go(c.write)
+	if c.begun.Add(1) == noWriter+1 {
+		c.begun.Store(1)
+		c.startWriter()
 	}
-	c.begun.Add(1)
 	if b.p.Later {
 		c.later.Add(1)
+	}
+	if len(c.queue) == fewBegun && cap(c.queue) == fewBegun {
+		c.lengthen()
 	}
 	select {
 	case c.queue <- b:
@@ -264,25 +277,77 @@ func (c *conn) enqueue(b begun) error {
 	return nil
 }
 
-// write is the writer: it finishes what is queued, in order, and lets responses that are ready leave together.
-func (c *conn) write() {
-	for b := range c.queue {
-		ready := b.ready()
-		if !ready || c.out.full() {
-			c.settle(c.flush())
-		}
-		err := c.finish(b)
-		if b.p.Later {
-			c.later.Add(-1)
-		}
-		if !ready && c.ctx.Err() != nil {
-			c.broken.Store(true) // what it waited for was broken off with the connection: no answer is better than a wrong one
-		}
-		if err != nil || len(c.queue) == 0 {
-			c.settle(c.flush())
-		}
-		c.settle(err)
+func (c *conn) startWriter() {
+	if c.queue == nil {
+		c.queue = make(chan begun, fewBegun)
 	}
+	queue := c.queue
+	if cap(queue) == fewBegun {
+		c.first.Go(func() { c.write(queue) })
+		return
+	}
+	c.writer.Go(func() {
+		c.first.Wait()
+		c.write(queue)
+	})
+}
+
+// lengthen gives a connection that has many requests in flight the queue for them, with a writer that goes on where the first ends.
+func (c *conn) lengthen() {
+	close(c.queue)
+	c.queue = make(chan begun, maxBegun-fewBegun)
+	c.startWriter()
+}
+
+// busy says whether requests are queued or with the writer.
+func (c *conn) busy() bool { return c.begun.Load() > 0 }
+
+// write is the writer: it finishes what is queued, in order, and lets responses that are ready leave together.
+func (c *conn) write(queue <-chan begun) {
+	for {
+		b, ok := c.queued(queue)
+		if !ok {
+			return
+		}
+		c.finishQueued(b, queue)
+	}
+}
+
+// queued waits for a request, and is false when the writer is to end.
+func (c *conn) queued(queue <-chan begun) (b begun, ok bool) {
+	select {
+	case b, ok = <-queue: // by itself it costs less than beside another channel
+		return b, ok
+	default:
+	}
+	for ticks := 0; ; ticks++ {
+		select {
+		case b, ok = <-queue:
+			return b, ok
+		case <-c.rest:
+			if ticks >= restAfter && c.begun.CompareAndSwap(0, noWriter) {
+				return b, false
+			}
+		}
+	}
+}
+
+func (c *conn) finishQueued(b begun, queue <-chan begun) {
+	ready := b.ready()
+	if !ready || c.out.full() {
+		c.settle(c.flush())
+	}
+	err := c.finish(b)
+	if b.p.Later {
+		c.later.Add(-1)
+	}
+	if !ready && c.ctx.Err() != nil {
+		c.broken.Store(true) // what it waited for was broken off with the connection: no answer is better than a wrong one
+	}
+	if err != nil || len(queue) == 0 {
+		c.settle(c.flush())
+	}
+	c.settle(err)
 }
 
 // settle ends the connection after an error; the writer goes on, because every begun request must be finished.
@@ -356,7 +421,7 @@ func (c *conn) flush() error {
 		err = c.send(c.out.bytes())
 	}
 	c.out.release(c.doneWith)
-	if c.begun.Load() > 0 {
+	if c.busy() {
 		c.begun.Add(int64(-n))
 	}
 	if by := c.idleBy.Load(); by != 0 {
@@ -401,7 +466,7 @@ func (c *conn) end(err error) {
 	case err == io.EOF:
 		c.cancel()
 	default:
-		if c.begun.Load() == 0 {
+		if !c.busy() {
 			_ = c.flush() // the answers to what was right; err says more than an error from here
 		}
 		c.fail(err)
@@ -460,6 +525,7 @@ func (c *conn) close() {
 	c.startBegun()
 	if c.queue != nil {
 		close(c.queue)
+		c.first.Wait()
 		c.writer.Wait()
 	}
 	if err := c.flush(); err != nil {
@@ -471,6 +537,12 @@ func (c *conn) close() {
 
 // check is the janitor's: it closes the connection when something did not happen in time.
 func (c *conn) check(now int64) {
+	if c.begun.Load() == 0 {
+		select {
+		case c.rest <- struct{}{}:
+		default:
+		}
+	}
 	overdue := func(by int64) bool { return by != 0 && now >= by }
 	short := c.s.load.short.Load() > 1
 	switch {
@@ -486,7 +558,7 @@ func (c *conn) check(now int64) {
 		c.expire("a request did not arrive in time")
 	case overdue(c.writeBy.Load()):
 		c.expire("the peer did not take a response in time")
-	case overdue(c.idleBy.Load()) && c.begun.Load() == 0:
+	case overdue(c.idleBy.Load()) && !c.busy():
 		c.expire("idle")
 	}
 }

@@ -111,7 +111,7 @@ func (c *conn) admit(cost int) error {
 func (c *conn) awaitRoom(n int64) error {
 	c.startBegun()
 	c.readBy.Store(0) // the wait is not the peer's fault
-	if c.begun.Load() == 0 {
+	if !c.busy() {
 		return c.flush()
 	}
 	c.stuck.Store(true)

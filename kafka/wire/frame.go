@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readBuffer = 4 << 10  // per connection, also while idle: several small requests by one read
+	readBuffer = 4 << 10  // per connection: several small requests by one read
 	wideMemory = 64       // times in a row that less has come by which a connection has readBuffer again
 	smallFrame = 16 << 10 // frames of this size and more lie in the arena, for the log to write them from there
 	firstPart  = 8 << 10  // is read before a frame gets its whole buffer
@@ -54,10 +54,14 @@ func (f *Frame) Release() {
 // Frames reads the frames of one connection. A peer's word about a size is believed in steps: the more of the frame
 // has come, the more memory it gets. It is used by one goroutine.
 type Frames struct {
-	from   io.Reader
-	src    *bufio.Reader
-	suits  int // the size that src is to have
-	narrow int // how often in a row less than WideBuffer was of use
+	from   source
+	src    *bufio.Reader                     // nil while it is lent to others, which it is only in Wait
+	await  func(func(fd uintptr) bool) error // syscall.RawConn's Read, nil for what is not a socket: that keeps src
+	look   func(fd uintptr) bool             // lookAt: made once, it costs no allocation
+	looked error                             // lookAt's
+	width  int                               // the size that src has
+	suits  int                               // the size that src is to have
+	narrow int                               // how often in a row less than WideBuffer was of use
 	pool   *arena.Pool
 	max    int
 	// Await is called before each wait for n bytes (of a size: 4) that are not there yet: the place for a deadline. 0: the
@@ -71,19 +75,25 @@ type Frames struct {
 
 // NewFrames reads from src; a frame of more than max bytes is an error.
 func NewFrames(src io.Reader, pool *arena.Pool, max int) *Frames {
-	return &Frames{from: src, suits: readBuffer, src: bufio.NewReaderSize(src, readBuffer), pool: pool, max: max, Await: func(int) {}, Large: func(int) error { return nil }}
+	f := &Frames{
+		from: source{of: src}, await: awaitOf(src), width: readBuffer, suits: readBuffer, pool: pool, max: max,
+		Await: func(int) {}, Large: func(int) error { return nil },
+	}
+	f.look = f.lookAt
+	f.borrow()
+	return f
 }
 
 // Wait waits for the first byte of the next frame. io.EOF is the orderly end.
 func (f *Frames) Wait() error {
-	fresh := f.src.Buffered() == 0
-	if fresh && f.src.Size() != f.suits {
+	if f.src.Buffered() > 0 {
+		return nil
+	}
+	if f.width != f.suits {
 		f.resize()
 	}
-	_, err := f.src.Peek(1)
-	if fresh {
-		f.suit()
-	}
+	err := f.idle()
+	f.suit()
 	return err
 }
 
@@ -99,12 +109,14 @@ func (f *Frames) resize() {
 		f.suits = readBuffer
 		return
 	}
-	f.src = bufio.NewReaderSize(f.from, f.suits)
+	f.lend()
+	f.width = f.suits
+	f.borrow()
 }
 
 // Close lets others have what the connection had. Nothing is read any more.
 func (f *Frames) Close() {
-	if f.suits = readBuffer; f.src.Size() != f.suits {
+	if f.suits = readBuffer; f.width != f.suits {
 		f.resize()
 	}
 }
