@@ -25,6 +25,18 @@ func (l *Log) syncing() {
 	}
 }
 
+// Sync makes durable all that a Sink was told of. With SyncAlways it is.
+func (l *Log) Sync() error {
+	if l.opt.Sync == SyncAlways {
+		return nil
+	}
+	err := l.syncDirty()
+	if err != nil {
+		l.fail(err)
+	}
+	return err
+}
+
 // syncDirty makes durable what was written before the call. One call at a time: another one could find a file clean
 // that the first has yet to sync.
 func (l *Log) syncDirty() error {

@@ -33,13 +33,14 @@ type disk struct {
 	entries  int64
 
 	replicated bool
+	sync       wal.SyncMode
 }
 
 func newDisk(t rapid.TB) *disk {
 	d := &disk{
 		t: t, fs: vfs.NewMem(),
 		configs: map[wal.StreamID]*config.Topic{}, deleted: map[wal.StreamID]bool{},
-		budget: 1 << 30, fileSize: 1 << 20,
+		budget: 1 << 30, fileSize: 1 << 20, sync: wal.SyncAlways,
 	}
 	d.clock.Store(1_000_000)
 	return d
@@ -83,7 +84,7 @@ func segmentsOf(l *Log) []*segment.Segment {
 func (d *disk) options() Options {
 	return Options{
 		FS: d.fs, Pool: arena.New(64 << 20), WALFileSize: d.fileSize, WALBudget: d.budget,
-		CutRate: 1 << 40, Unreplicated: !d.replicated, cutters: d.cutters, entries: d.entries, Sync: wal.SyncAlways, Incarnation: uuid.UUID{1},
+		CutRate: 1 << 40, Unreplicated: !d.replicated, cutters: d.cutters, entries: d.entries, Sync: d.sync, SyncEvery: time.Hour, Incarnation: uuid.UUID{1},
 		Now: func() time.Time { return time.UnixMilli(d.clock.Load()) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Known: func(s wal.StreamID) (ID, *config.Topic, error) {
 			if d.deleted[s] {

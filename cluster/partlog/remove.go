@@ -31,6 +31,9 @@ func (s *Store) Remove(stream wal.StreamID) error {
 	if err := (&fact{r.done}).wait(s); err != nil {
 		return err
 	}
+	if err := s.ground(); err != nil {
+		return err
+	}
 	if err := errors.Join(l.closeSegments(), s.removeDir(l.id.dir()), s.syncSegmentsDir()); err != nil {
 		return s.fail(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"chronik/kafka/batch"
+	"chronik/segment"
 )
 
 // retain raises the log starts that retention.ms and retention.bytes ask for and removes the segments below. All new log
@@ -36,12 +37,7 @@ func (s *Store) retain() error {
 		}
 		r.log.raised(r.to)
 	}
-	for _, l := range logs {
-		if err := l.removeOld(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.removeOld(logs)
 }
 
 // expired is the log start that the topic's retention asks for: the end of the oldest run of segments and entries that
@@ -113,8 +109,28 @@ func (r *retention) goes(maxTime, size int64) bool {
 	return false
 }
 
-// removeOld gives up what lies below the log start, in segments and in the write-ahead log.
-func (l *Log) removeOld() error {
+// removeOld gives up what lies below the log starts, in segments and in the write-ahead log.
+func (s *Store) removeOld(logs []*Log) error {
+	var old []*segment.Segment
+	for _, l := range logs {
+		old = append(old, l.takeOld()...)
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	if err := s.ground(); err != nil {
+		return err
+	}
+	for _, o := range old {
+		if err := o.Remove(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOld takes the segments below the log start out of the log.
+func (l *Log) takeOld() []*segment.Segment {
 	l.mu.Lock()
 	start, closed := l.start, l.closed
 	n := 0
@@ -127,15 +143,10 @@ func (l *Log) removeOld() error {
 		l.segments = nil
 	}
 	l.mu.Unlock()
-	for _, s := range old {
-		if err := s.Remove(); err != nil {
-			return err
-		}
-	}
 	if !closed && start > 0 {
 		l.store.wal.Trim(l.id.Stream, start)
 	}
-	return nil
+	return old
 }
 
 // removeDir removes a partition's directory with all that is in it: the newest segment first, and each one's data before its index.

@@ -66,6 +66,15 @@ func (s *Store) barrier() error {
 	return f.wait(s)
 }
 
+// ground has on the disk, in every mode of the write-ahead log, what was stated so far. Files go only then: their removal may be
+// durable at any time.
+func (s *Store) ground() error {
+	if err := s.wal.Sync(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
 const logStartSize = 16
 
 func encodeLogStart(stream wal.StreamID, start int64) []byte {

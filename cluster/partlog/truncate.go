@@ -207,6 +207,12 @@ func (t *truncation) wait() error {
 
 // remove removes the segments that were cut off: a restart would do it too.
 func (t *truncation) remove() error {
+	if len(t.segments) == 0 {
+		return nil
+	}
+	if err := t.log.store.ground(); err != nil {
+		return err
+	}
 	for _, s := range t.segments {
 		if err := s.Remove(); err != nil {
 			return t.log.store.fail(err)
