@@ -23,9 +23,12 @@ type ledger struct {
 	raising int64 // the log start may be there already; with byTime at any batch's end on the way, too
 	byTime  bool
 	epoch   int32 // of the leader
-	stable  int64 // nothing below is truncated
+	stable  int64 // nothing below is truncated, but after an unclean election
 	cutting int   // the log may be truncated to that many batches already, if that is fewer than acked
 	windows []window
+	first   int64 // where the first batch begins
+	anew    int64 // the log may have begun anew there already; 0: it does not
+	lives   int   // truncations and new beginnings so far: no batch has the content of one that is gone
 }
 
 // window is what the log knew of each producer just after a truncation to n batches: how many of its newest ones.
@@ -79,11 +82,19 @@ func (k *ledger) truncated(n int) {
 	}
 	k.windows = append(slices.Clip(k.windows), w)
 	k.batches, k.acked, k.cutting = slices.Clip(k.batches[:n]), n, n
+	k.lives++
+}
+
+// reset has the ledger begin anew.
+func (k *ledger) reset() {
+	k.batches, k.windows, k.acked, k.cutting, k.stable = nil, nil, 0, 0, k.anew
+	k.first, k.start, k.raising, k.anew = k.anew, k.anew, k.anew, 0
+	k.lives++
 }
 
 func (k *ledger) end(n int) int64 {
 	if n == 0 {
-		return 0
+		return k.first
 	}
 	return k.batches[n-1].NextOffset()
 }
@@ -99,6 +110,10 @@ func (k *ledger) clone() *ledger {
 // what was under way. From then on the ledger is of what is there.
 func (k *ledger) survived(l *Log) error {
 	o := l.Offsets()
+	if k.anew > 0 && o.LogEnd == k.anew {
+		k.reset()
+	}
+	k.anew = 0
 	if k.cutting < k.acked && o.LogEnd < k.end(k.acked) {
 		k.truncated(k.cutting)
 	}
@@ -238,12 +253,15 @@ func (k *ledger) next(id int64, n int, transactional bool, skip int32) batch.Bat
 		p.Epoch, p.Sequence = last.ProducerEpoch(), batch.IncrementSequence(last.LastSequence(), 1+skip)
 	}
 	w := batch.Builder{Producer: &p, Transactional: transactional}
-	w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, len(k.batches), n)})
+	w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, k.nth(), n)})
 	return build(&w)
 }
 
 // clock gives each batch a later time.
 func (k *ledger) clock() int64 { return 10 * int64(len(k.batches)+1) }
+
+// nth numbers the next batch, and no other one.
+func (k *ledger) nth() int { return 10_000*k.lives + len(k.batches) }
 
 // content is n bytes that no other batch has.
 func content(stream wal.StreamID, i, n int) []byte {
@@ -272,7 +290,7 @@ func (k *ledger) goesOn(l *Log, r *rand.Rand, unanswered []batch.Batch) error {
 			return fmt.Errorf("stream %d: sent again: %w", k.stream, err)
 		}
 	}
-	return k.take(l, Append{Data: records(k.clock(), string(content(k.stream, len(k.batches), 40))), Version: 9, LeaderEpoch: k.epoch})
+	return k.take(l, Append{Data: records(k.clock(), string(content(k.stream, k.nth(), 40))), Version: 9, LeaderEpoch: k.epoch})
 }
 
 func (k *ledger) producerGoesOn(l *Log, r *rand.Rand, id int64) error {

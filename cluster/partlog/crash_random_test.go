@@ -166,7 +166,7 @@ func (o *ordeal) begin(k *ledger, l *Log) {
 // replicate has the log follow: it gets several batches at once, loses some, and hears what is stable.
 func (o *ordeal) replicate(k *ledger) {
 	l := o.d.log(o.s, k.stream)
-	switch o.r.IntN(5) {
+	switch o.r.IntN(8) {
 	case 0:
 		o.lead(k, l)
 	case 1:
@@ -174,6 +174,12 @@ func (o *ordeal) replicate(k *ledger) {
 		l.SetStable(k.stable)
 	case 2:
 		o.truncate(k, l)
+	case 3:
+		o.unclean(k, l)
+	case 4:
+		if o.r.IntN(2) == 0 {
+			o.reset(k, l)
+		}
 	default:
 		o.follow(k, l)
 	}
@@ -256,7 +262,7 @@ func (o *ordeal) draw(k *ledger) batch.Batch {
 		b = o.plain(k)
 	case n == 3 && !inTxn && len(k.own(id)) > 0: // the producer begins anew, in another epoch
 		w := batch.Builder{Producer: &batch.Producer{ID: id, Epoch: k.own(id)[0].ProducerEpoch() + 1}}
-		w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, len(k.batches), o.size())})
+		w.Add(&batch.Record{Timestamp: k.clock(), Value: content(k.stream, k.nth(), o.size())})
 		b = build(&w)
 	default:
 		b = k.next(id, o.size(), inTxn || n == 4, 0)
@@ -267,7 +273,7 @@ func (o *ordeal) draw(k *ledger) batch.Batch {
 func (o *ordeal) plain(k *ledger) batch.Batch {
 	w := batch.Builder{Compression: batch.Compression{Codec: batch.Codec(o.r.IntN(5))}}
 	for i := range 1 + o.r.IntN(5) {
-		w.Add(&batch.Record{Timestamp: k.clock() + int64(i), Value: content(k.stream, 100*len(k.batches)+i, o.size()/4)})
+		w.Add(&batch.Record{Timestamp: k.clock() + int64(i), Value: content(k.stream, 100*k.nth()+i, o.size()/4)})
 	}
 	return build(&w)
 }
@@ -370,7 +376,7 @@ func (o *ordeal) survives(left *vfs.Mem, deep bool) error {
 	for i, k := range ledgers {
 		l, err := s.Log(testID(k.stream), o.d.configs[k.stream])
 		if err == nil {
-			err = k.goesOn(l, o.chance, unanswered[i][len(k.batches):])
+			err = k.goesOn(l, o.chance, unanswered[i][min(len(k.batches), len(unanswered[i])):])
 		}
 		if err != nil {
 			return errors.Join(err, s.Close())
