@@ -143,7 +143,11 @@ func (c *Coordinator) DeleteShareGroupOffsets(ctx context.Context, version int16
 	resp := kmsg.NewPtrDeleteShareGroupOffsetsResponse()
 	resp.Version = version
 	var topics []image.TopicID
-	img := c.image()
+	img, begun := c.image(), map[image.TopicID]bool{}
+	img.ShareStates(rq.GroupID, func(at image.TopicPartition, _ *image.ShareState) bool {
+		begun[at.Topic] = true
+		return true
+	})
 	for _, in := range rq.Topics {
 		out := kmsg.DeleteShareGroupOffsetsResponseTopic{Topic: in.Topic}
 		t, known := img.TopicNamed(in.Topic)
@@ -153,7 +157,7 @@ func (c *Coordinator) DeleteShareGroupOffsets(ctx context.Context, version int16
 		switch {
 		case !known:
 			out.ErrorCode, out.ErrorMessage = explain(kerr.UnknownTopicOrPartition)
-		case hasShareState(img, rq.GroupID, t.ID):
+		case begun[t.ID]:
 			topics = append(topics, t.ID)
 		default:
 			out.ErrorCode, out.ErrorMessage = explain(kerr.Detail(kerr.UnknownTopicOrPartition, "There is no offset information to delete."))
@@ -168,12 +172,4 @@ func (c *Coordinator) DeleteShareGroupOffsets(ctx context.Context, version int16
 		resp.ErrorCode, resp.ErrorMessage = explain(err)
 	}
 	return resp
-}
-
-func hasShareState(img *image.Image, group string, topic image.TopicID) (found bool) {
-	img.ShareStates(group, func(at image.TopicPartition, _ *image.ShareState) bool {
-		found = at.Topic == topic
-		return !found
-	})
-	return found
 }

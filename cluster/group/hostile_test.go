@@ -1,6 +1,7 @@
 package group
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -137,5 +138,19 @@ func TestAMemberThatLeftMustNotComeBackWhenARemovalFails(t *testing.T) {
 		if o.m.kind.occupied() {
 			t.Errorf("share %v: the group has members", share)
 		}
+	}
+}
+
+// A topic takes a few bytes to name, thousands of times in a request. Each time all of its states were removed once more.
+func TestATopicNamedAgainMustNotBeRemovedAgain(t *testing.T) {
+	o := newOdd(t)
+	starts := []shareStart{{image.TopicPartition{Topic: topicT}, 0}, {image.TopicPartition{Topic: topicT, Partition: 1}, 0}}
+	o.do(func(fx *coordinator.Effects) { o.m.alterShare(o.now, o.ticket("alter"), starts, fx) })
+	removed := 0
+	o.recorded = func(image.Record) { removed++ }
+	again := slices.Repeat([]image.TopicID{topicT}, 1000)
+	o.do(func(fx *coordinator.Effects) { o.m.deleteShare(o.ticket("delete"), again, fx) })
+	if removed != len(starts) || o.got["delete"] != nil {
+		t.Errorf("%d states were removed; %v", removed, o.got["delete"])
 	}
 }

@@ -175,15 +175,17 @@ func (m *machine) deleteShare(t coordinator.Ticket, topics []image.TopicID, fx *
 	}
 	img := g.image()
 	owner, epoch, since := m.owner()
-	var records []image.Record
+	named := map[image.TopicID]bool{} // a request may name one again and again
 	for _, id := range topics {
-		img.ShareStates(m.id, func(at image.TopicPartition, _ *image.ShareState) bool {
-			if at.Topic == id {
-				records = append(records, image.SetShareRecord{Group: m.id, TopicPartition: at, Remove: true, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
-			}
-			return true
-		})
+		named[id] = true
 	}
+	var records []image.Record
+	img.ShareStates(m.id, func(at image.TopicPartition, _ *image.ShareState) bool {
+		if named[at.Topic] {
+			records = append(records, image.SetShareRecord{Group: m.id, TopicPartition: at, Remove: true, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
+		}
+		return true
+	})
 	g.changeStates(t, records, fx)
 }
 
