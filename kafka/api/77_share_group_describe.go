@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -10,5 +11,6 @@ import (
 
 // shareGroupDescribe serves key 77, version 1.
 func shareGroupDescribe(b *Broker, ctx context.Context, rq *wire.Request, req *kmsg.ShareGroupDescribeRequest) (kmsg.Response, error) {
+	req.GroupIDs = slices.DeleteFunc(req.GroupIDs, asked[string]{}.tooOften)
 	return b.Groups.ShareGroupDescribe(ctx, rq.Version, req), nil
 }

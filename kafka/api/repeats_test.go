@@ -17,17 +17,27 @@ func TestAShortQuestionMustNotHaveAnEndlessAnswer(t *testing.T) {
 	offsets := kmsg.NewPtrOffsetFetchRequest()
 	offsets.Version = 8
 	groups := kmsg.NewPtrDescribeGroupsRequest()
+	consumers, streams, shares := kmsg.NewPtrConsumerGroupDescribeRequest(), kmsg.NewPtrStreamsGroupDescribeRequest(), kmsg.NewPtrShareGroupDescribeRequest()
+	shares.Version = 1
+	begins := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
 	for range 1000 {
 		metadata.Topics = append(metadata.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr("t")})
 		configs.Resources = append(configs.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: 2, ResourceName: "t"})
 		offsets.Groups = append(offsets.Groups, kmsg.OffsetFetchRequestGroup{Group: "g"})
 		groups.Groups = append(groups.Groups, "g")
+		consumers.Groups, streams.Groups, shares.GroupIDs = groups.Groups, groups.Groups, groups.Groups
+		begins.Groups = append(begins.Groups, kmsg.DescribeShareGroupOffsetsRequestGroup{GroupID: "g"})
 	}
 	for name, got := range map[string]int{
 		"Metadata":        len(ask[*kmsg.MetadataResponse](n, metadata).Topics),
 		"DescribeConfigs": len(ask[*kmsg.DescribeConfigsResponse](n, configs).Resources),
 		"OffsetFetch":     len(ask[*kmsg.OffsetFetchResponse](n, offsets).Groups),
 		"DescribeGroups":  len(ask[*kmsg.DescribeGroupsResponse](n, groups).Groups),
+
+		"ConsumerGroupDescribe":     len(ask[*kmsg.ConsumerGroupDescribeResponse](n, consumers).Groups),
+		"StreamsGroupDescribe":      len(ask[*kmsg.StreamsGroupDescribeResponse](n, streams).Groups),
+		"ShareGroupDescribe":        len(ask[*kmsg.ShareGroupDescribeResponse](n, shares).Groups),
+		"DescribeShareGroupOffsets": len(ask[*kmsg.DescribeShareGroupOffsetsResponse](n, begins).Groups),
 	} {
 		if got != mostRepeats {
 			t.Errorf("%s: %d answers", name, got)
@@ -58,6 +68,28 @@ func TestAPartitionNamedAgainMustNotBeFetchedAgain(t *testing.T) {
 		}
 		n.equal(fmt.Sprintf("version %d", v), fetchedOffsets(ask[*kmsg.OffsetFetchResponse](n, rq)), want)
 	}
+}
+
+// Nor may a share group's state be read for it again and again, which is thousands of records long.
+func TestAPartitionNamedAgainMustNotBeDescribedAgain(t *testing.T) {
+	n := start(t, nil)
+	n.create("t", 2)
+	again := make([]int32, 1000)
+	again[500] = 1
+	rq := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
+	topic := kmsg.DescribeShareGroupOffsetsRequestGroupTopic{Topic: "t", Partitions: again}
+	for _, group := range []string{"g", "h"} {
+		rq.Groups = append(rq.Groups, kmsg.DescribeShareGroupOffsetsRequestGroup{GroupID: group, Topics: []kmsg.DescribeShareGroupOffsetsRequestGroupTopic{topic, topic}})
+	}
+	var got []string
+	for _, g := range ask[*kmsg.DescribeShareGroupOffsetsResponse](n, rq).Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				got = append(got, fmt.Sprint(g.GroupID, " ", p.Partition))
+			}
+		}
+	}
+	n.equal("partitions", got, []string{"g 0", "g 1", "h 0", "h 1"})
 }
 
 func fetchedOffsets(resp *kmsg.OffsetFetchResponse) (list []string) {
