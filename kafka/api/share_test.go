@@ -201,8 +201,14 @@ func TestAShareGroupIsMadeByItsOffsets(t *testing.T) {
 	describe.Version, describe.GroupIDs = 1, []string{"made"}
 	group := ask[*kmsg.ShareGroupDescribeResponse](n, describe).Groups[0]
 	n.code(group.ErrorCode, kerr.None)
-	if group.GroupState != "Empty" {
+	if group.GroupState != "Empty" || group.AuthorizedOperations != kmsg.NewShareGroupDescribeResponseGroup().AuthorizedOperations {
 		t.Errorf("%+v", group)
+	}
+	describe.GroupIDs, describe.IncludeAuthorizedOperations = []string{"made", "none"}, true
+	for i, g := range ask[*kmsg.ShareGroupDescribeResponse](n, describe).Groups {
+		if told := g.AuthorizedOperations == groupOperations; told != (i == 0) {
+			t.Errorf("%+v", g)
+		}
 	}
 	offsets := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
 	offsets.Version = 1
