@@ -136,12 +136,16 @@ func (c *shareFetchCall) fetch(ctx context.Context) {
 func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 	for range mostRaces {
 		c.rq.Repay()
-		read, bytes, failed := c.read(ctx)
+		room, enough := c.room(), int(c.req.MinBytes)
+		if room < enough && c.broker.limited(c.rq) {
+			enough = 1 // more than its quota lets into one answer can't be waited for
+		}
+		read, bytes, failed := c.read(ctx, room)
 		if failed { // the member must know, and no other partition waits for that one
 			c.acquire(read)
 			return true
 		}
-		if bytes == 0 || bytes < int(c.req.MinBytes) && !last {
+		if bytes == 0 || bytes < enough && !last {
 			c.rq.Repay() // nothing is kept of it
 			return false
 		}
@@ -158,8 +162,17 @@ func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 // given.
 const mostRaces = 16
 
-func (c *shareFetchCall) read(ctx context.Context) (read []*share.Reading, bytes int, failed bool) {
+// room is how many bytes the answer may have. A client with a quota gets no more than that leaves it: held back for longer than it
+// may lock records, it would find them with others.
+func (c *shareFetchCall) room() int {
 	room := min(int(c.req.MaxBytes), int(c.broker.Config().FetchMaxBytes), shareFetchBytes)
+	if c.broker.limited(c.rq) {
+		room = int(min(int64(room), c.broker.Quotas.Room(payer(c.rq))))
+	}
+	return room
+}
+
+func (c *shareFetchCall) read(ctx context.Context, room int) (read []*share.Reading, bytes int, failed bool) {
 	full := false
 	borrow := func(n int) bool {
 		// Twice: the answer is a copy of these copies. Who has some waits for no more: others could do so for it.

@@ -22,7 +22,7 @@ func (b *Broker) limited(rq *wire.Request) bool {
 	return b.Quotas != nil && b.Quotas.Active() && rq.Peer.Listener != image.InternalListener
 }
 
-// metered begins a request whose use is counted: the bytes of a Produce, those of the records of a Fetch, and of any the
+// metered begins a request whose use is counted: the bytes of a Produce, those of the records of a Fetch or a ShareFetch, and of any the
 // time that it takes before it waits for something (KIP-124). One that is answered only after a wait, a long poll or a
 // commit, is counted as long as it took to begin: Kafka, too, counts the time of its handler threads and leaves out what waits
 // in a purgatory (RequestChannel.Request.requestThreadTimeNanos).
@@ -48,13 +48,13 @@ func (b *Broker) moved(who quota.Client, key int16, size, records int64) time.Du
 	switch key {
 	case produceKey:
 		return b.Quotas.Produced(who, size)
-	case fetchKey:
+	case fetchKey, shareFetchKey:
 		return b.Quotas.Fetched(who, records)
 	}
 	return 0
 }
 
-const produceKey, fetchKey = 0, 1
+const produceKey, fetchKey, shareFetchKey = 0, 1, 78
 
 // changes is the quota of partitions that are created and deleted (KIP-599), for one request.
 type changes struct {

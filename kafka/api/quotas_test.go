@@ -228,6 +228,32 @@ func TestConsumersAreHeldBack(t *testing.T) {
 	}
 }
 
+// Members of a share group read as much as others, and were not held back.
+func TestShareConsumersAreHeldBack(t *testing.T) {
+	n := start(t, map[string]string{"group.share.assignment.interval.ms": "0"})
+	id := n.create("t", 1)
+	for range 100 {
+		n.produce("t", 0, 1)
+	}
+	a := n.joinShare("a", id)
+	size := len(stamped(t, 1))
+	n.holdTo("user=ANONYMOUS", fmt.Sprint("consumer_byte_rate=", size))
+	rq := kmsg.NewPtrShareFetchRequest()
+	rq.Version, rq.GroupID, rq.MemberID, rq.MaxRecords, rq.BatchSize = 2, ptr("s"), &a.name, 1000, 1000
+	rq.MaxBytes, rq.MinBytes, rq.MaxWaitMillis = 1<<20, 1<<20, 600_000 // more than there may be in one answer: it must not be waited for
+	rq.Topics = []kmsg.ShareFetchRequestTopic{{TopicID: id, Partitions: make([]kmsg.ShareFetchRequestTopicPartition, 1)}}
+	got := ask[*kmsg.ShareFetchResponse](n, rq)
+	n.code(got.ErrorCode, kerr.None)
+	if records := len(got.Topics[0].Partitions[0].Records); records != 10*size || got.ThrottleMillis != 0 {
+		t.Errorf("%d bytes at once, held for %d ms; want a window's, %d", records, got.ThrottleMillis, 10*size)
+	}
+	rq.ShareSessionEpoch = 1
+	got = ask[*kmsg.ShareFetchResponse](n, rq)
+	if records := len(got.Topics[0].Partitions[0].Records); records != size || got.ThrottleMillis != 1000 {
+		t.Errorf("%d bytes, held for %d ms; want a second's, %d", records, got.ThrottleMillis, size)
+	}
+}
+
 func TestPartitionsBeyondTheQuotaAreRefused(t *testing.T) {
 	n := start(t, nil)
 	n.holdTo("user=<default>", "controller_mutation_rate=1")

@@ -84,9 +84,21 @@ func (r *Reply) throttle(m kmsg.Response) {
 		return
 	}
 	ms, _ := told.Throttle()
-	if ms = r.hold(ms, 0); ms > 0 {
+	if ms = r.hold(ms, recordsIn(m)); ms > 0 {
 		told.SetThrottle(ms)
 	}
+}
+
+// recordsIn is how many bytes of records an ordinary reply carries: only ShareFetch's has any.
+func recordsIn(m kmsg.Response) (n int64) {
+	if share, ok := m.(*kmsg.ShareFetchResponse); ok {
+		for _, t := range share.Topics {
+			for i := range t.Partitions {
+				n += int64(len(t.Partitions[i].Records))
+			}
+		}
+	}
+	return n
 }
 
 // Produce and Fetch are encoded by hand, byte for byte as kmsg would. Fetch takes over the extents and releases them
