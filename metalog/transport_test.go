@@ -2,6 +2,7 @@ package metalog
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,11 @@ import (
 // openTransport is one of a server that the test is to play.
 func openTransport(t *testing.T, f *fabric, self raft.ServerID, port string) *transport {
 	b := newBook(newViews(image.Empty(), 0))
-	tr := newTransport(newStreams(f.port(port), self, b, testLogger(1)), hclog.NewNullLogger())
+	logger := testLogger(1)
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	tr := newTransport(newStreams(f.port(port), self, b, logger), hclog.NewNullLogger())
 	t.Cleanup(func() {
 		if err := tr.shut(); err != nil {
 			t.Error(err)
