@@ -26,3 +26,15 @@ func (t *transport) follows(term uint64) bool {
 	r := t.raft.Load()
 	return r != nil && r.State() == raft.Follower && r.CurrentTerm() == term
 }
+
+// agreed has Raft take for committed no more than what the request compares, or brings. Raft would take all of its log for the
+// leader's: also what comes behind that, which another leader may have sent, and nobody agreed on.
+func agreed(rq *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+	compared := rq.PrevLogEntry + uint64(len(rq.Entries))
+	if rq.LeaderCommitIndex <= compared {
+		return rq
+	}
+	changed := *rq
+	changed.LeaderCommitIndex = compared
+	return &changed
+}

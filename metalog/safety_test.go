@@ -96,3 +96,33 @@ func TestALateVoteMakesNoSecondLeader(t *testing.T) {
 	case <-time.After(clusterTimeout / 2): // before it may stand again
 	}
 }
+
+// What a server has in its log from a leader that was deposed, and nobody agreed on, is not taken for what the next leader says
+// is committed.
+func TestNothingIsAppliedThatAnotherLeaderHadSent(t *testing.T) {
+	p := playOthers(t)
+	entry := func(term uint64, name string) []*raft.Log {
+		body, err := appendAll(nil, []image.Record{topic(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*raft.Log{{Index: 2, Term: term, Type: raft.LogCommand, Data: sealEntry(term, [][]byte{body})}}
+	}
+	for _, rq := range []*raft.AppendEntriesRequest{
+		{Term: 5, PrevLogEntry: 1, PrevLogTerm: 1, LeaderCommitIndex: 1, Entries: entry(5, "never")},
+		{Term: 6, PrevLogEntry: 1, PrevLogTerm: 1, LeaderCommitIndex: 2},
+		{Term: 6, PrevLogEntry: 1, PrevLogTerm: 1, LeaderCommitIndex: 2, Entries: entry(6, "agreed")},
+	} {
+		if resp := p.append(int(rq.Term%2), rq); !resp.Success {
+			t.Fatalf("%+v: %+v", rq, resp)
+		}
+	}
+	if err := p.node.Wait(p.soon(), 2); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"never": false, "agreed": true} {
+		if _, ok := p.node.Image().TopicNamed(name); ok != want {
+			t.Errorf("topic %s: %v", name, ok)
+		}
+	}
+}

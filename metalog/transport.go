@@ -254,7 +254,7 @@ func (t *transport) pass(rpc raft.RPC) {
 		t.passSnapshot(rpc, rq)
 		return
 	case *raft.AppendEntriesRequest:
-		rpc.Command = t.behindSnapshot(rq)
+		rpc.Command = t.behindSnapshot(agreed(rq))
 		if early := t.tooEarly(rq); early != nil {
 			rpc.RespChan <- raft.RPCResponse{Response: early}
 			return
