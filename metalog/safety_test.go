@@ -2,6 +2,7 @@ package metalog
 
 import (
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -124,5 +125,45 @@ func TestNothingIsAppliedThatAnotherLeaderHadSent(t *testing.T) {
 		if _, ok := p.node.Image().TopicNamed(name); ok != want {
 			t.Errorf("topic %s: %v", name, ok)
 		}
+	}
+}
+
+// unsent is a snapshot of which nothing comes until its sender has gone.
+type unsent struct{ end chan struct{} }
+
+func (s unsent) Read([]byte) (int, error) { <-s.end; return 0, io.EOF }
+
+// A leader that is held still while it sends a snapshot must not keep a voter from voting for another one.
+func TestASnapshotThatDoesNotGoOnIsGivenUp(t *testing.T) {
+	p := playOthers(t)
+	p.node.link.streams.stall = time.Second
+	id, addr := p.to()
+	snapshot, sent := unsent{make(chan struct{})}, make(chan error, 1)
+	go func() {
+		var resp raft.InstallSnapshotResponse
+		sent <- p.peer[0].NetworkTransport.InstallSnapshot(id, addr, &raft.InstallSnapshotRequest{
+			RPCHeader: p.header(0), SnapshotVersion: raft.SnapshotVersionMax, Term: 5, LastLogIndex: 100, LastLogTerm: 5, Size: 1 << 20,
+			Configuration: raft.EncodeConfiguration(raft.Configuration{}),
+		}, &resp, snapshot)
+	}()
+	for p.node.raft.CurrentTerm() < 5 { // until it is at the snapshot
+		<-time.After(time.Millisecond)
+	}
+	var resp raft.RequestVoteResponse
+	var err error
+	for end := time.Now().Add(20 * time.Second); !resp.Granted && time.Now().Before(end); {
+		err = p.peer[1].NetworkTransport.RequestVote(id, addr, &raft.RequestVoteRequest{
+			RPCHeader: p.header(1), Term: 6, LastLogIndex: 100, LastLogTerm: 5, LeadershipTransfer: true,
+		}, &resp)
+	}
+	if !resp.Granted {
+		t.Errorf("%+v, %v", resp, err)
+	}
+	close(snapshot.end)
+	if err := <-sent; err == nil {
+		t.Error("a snapshot without a byte was taken")
+	}
+	if err := p.node.Err(); err != nil {
+		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type streams struct {
 	book   *book
 	logger *slog.Logger
 	ended  func(raft.ServerID) // a connection that this server opened has ended
+	stall  time.Duration       // stallTimeout but in tests
 
 	ctx context.Context // ends when they are closed
 	end context.CancelFunc
@@ -38,7 +40,7 @@ type streams struct {
 func newStreams(n Network, self raft.ServerID, b *book, logger *slog.Logger) *streams {
 	s := &streams{
 		Listener: n.Listen(raftStream), net: n, self: self, book: b, logger: logger,
-		open: map[*stream]struct{}{}, lost: map[raft.ServerID]int{},
+		open: map[*stream]struct{}{}, lost: map[raft.ServerID]int{}, stall: stallTimeout,
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
@@ -193,7 +195,7 @@ func (c *stream) Read(b []byte) (int, error) {
 	if int64(len(b)) > c.left {
 		b = b[:c.left]
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.readOn(b)
 	if c.fresh && n > 0 {
 		c.fresh, c.left = false, requestSize(b[0])
 	}
@@ -201,6 +203,27 @@ func (c *stream) Read(b []byte) (int, error) {
 	c.note(err)
 	if n > 0 {
 		c.answers, c.asked = true, false
+	}
+	return n, err
+}
+
+// stallTimeout is how long nothing may come of a request that has begun. Raft reads a snapshot in the goroutine by which it
+// votes: a leader that is held still in the midst of one, or is gone without a word, would keep the others from electing another.
+const stallTimeout = 5 * time.Second
+
+// readOn gives a request that does not go on up, and the connection: the rest of it would be taken for another one.
+func (c *stream) readOn(b []byte) (int, error) {
+	if !c.accepted {
+		return c.Conn.Read(b)
+	}
+	var until time.Time
+	if !c.fresh {
+		until = time.Now().Add(c.of.stall)
+	}
+	_ = c.Conn.SetReadDeadline(until) // fails only with the connection, as the read then does
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = c.Conn.Close() // the error says why
 	}
 	return n, err
 }
