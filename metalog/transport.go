@@ -116,7 +116,7 @@ func (t *transport) RequestPreVote(id raft.ServerID, a raft.ServerAddress, rq *r
 }
 
 func (t *transport) TimeoutNow(id raft.ServerID, a raft.ServerAddress, rq *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return t.send(id, func() error { return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp) })
+	return t.NetworkTransport.TimeoutNow(id, target(id, a), rq, resp) // once: a second one would depose whom the first had elected
 }
 
 // send repeats a request when the connection that Raft had kept for it was to a process that has ended since. Otherwise each of

@@ -126,6 +126,10 @@ func TestFaultsCorruptionJudgeFindsWhatIsWrong(t *testing.T) {
 		"a dump that failed":                {func(c *corruptTrial) { c.dump = corruptDump{1, ""} }, "dump: ended with 1"},
 		"damage that dump does not find":    {func(c *corruptTrial) { c.injury.spans = []span{{99, 101}} }, "dump: found nothing"},
 		"a stop that fails":                 {func(c *corruptTrial) { c.run.closing = errors.New("no") }, "stop: no"},
+		"deleted records that are back without an older version": {func(c *corruptTrial) {
+			p := c.want.partitions["t/0"]
+			p.start, p.batches = 3, p.batches[1:]
+		}, "it starts at 0"},
 		"back to an older version after a clean stop": {func(c *corruptTrial) {
 			c.injury.file, c.injury.way, c.base.killed = trialWAL, olderVersion, false
 			c.injury.older, c.older = &corruptVersion{same: true}, shownTrial(t)
@@ -157,6 +161,12 @@ func TestFaultsCorruptionJudgeAllows(t *testing.T) {
 			c.injury.file, c.injury.spans = trialWAL, []span{{59, 70}}
 			c.shorten(4)
 		}, tornTail},
+		"records that an older version does not know to be deleted": {func(c *corruptTrial) {
+			c.injury.file, c.injury.way, c.base.killed = trialWAL, olderVersion, true
+			c.injury.older, c.older = &corruptVersion{same: true}, shownTrial(t)
+			p := c.want.partitions["t/0"]
+			p.start, p.batches = 3, p.batches[1:]
+		}, unnoticedBack},
 	} {
 		trial := newTrial(t)
 		c.change(trial)
