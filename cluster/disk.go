@@ -36,9 +36,9 @@ func (h *hang) look(o vfs.Operation, any bool, elapsed time.Duration) {
 	h.age += min(elapsed, 3*diskLook)
 }
 
-// watchDisk ends the node when its disk hangs and there are others that can go on: see DESIGN.md.
+// watchDisk ends the node when its disk hangs and nobody waits for it: there are others that can go on, or it is to stop. See
+// DESIGN.md.
 func (n *Node) watchDisk() {
-	defer n.watching.Done()
 	tick := time.NewTicker(diskLook)
 	defer tick.Stop()
 	h, last := hang{}, time.Now()
@@ -47,7 +47,7 @@ func (n *Node) watchDisk() {
 		case <-tick.C:
 		case <-n.failed:
 			return
-		case <-n.stop:
+		case <-n.closed:
 			return
 		}
 		o, any := n.disk.Oldest()
@@ -56,9 +56,9 @@ func (n *Node) watchDisk() {
 		last = now
 		path := filepath.Join(n.options.Dir, h.Dir, h.Name)
 		switch {
-		case h.age >= diskGone && len(n.Meta.Image().Brokers()) > 1:
+		case h.age >= diskGone && !n.awaitsDisk():
 			n.logger.Error("the disk does not answer: this node gives up what it leads, and ends", "operation", h.Op, "path", path, "for", h.age)
-			n.giveWay(fmt.Errorf("%s %s: %w for %s", h.Op, path, errHangs, h.age.Round(diskLook)))
+			n.giveWay(fmt.Errorf("%s %s: %w for %s", h.Op, path, ErrHangs, h.age.Round(diskLook)))
 			return
 		case h.age >= diskSlow && !h.said:
 			h.said = true
@@ -67,7 +67,18 @@ func (n *Node) watchDisk() {
 	}
 }
 
-var errHangs = errors.New("the disk has not answered")
+// awaitsDisk says that nobody could go on without this node, and that nobody wants it to end.
+func (n *Node) awaitsDisk() bool {
+	select {
+	case <-n.draining:
+		return false
+	default:
+		return len(n.Meta.Image().Brokers()) <= 1
+	}
+}
+
+// ErrHangs is of a node that its disk has ended by not answering.
+var ErrHangs = errors.New("the disk has not answered")
 
 // giveWay has the others go on without this node, at once: it acknowledges nothing more, says so to the controller where
 // that is another node, and falls silent where it is the controller itself.

@@ -78,13 +78,16 @@ type Node struct {
 	failOnce  sync.Once
 	stop      chan struct{}
 	watching  sync.WaitGroup
+	closed    chan struct{}
+	guarding  sync.WaitGroup // ends with closed: who looks after storage does so also while it is closed
 	drainOnce sync.Once
 	draining  chan struct{}
 }
 
 // Start opens everything that the data directory holds and joins the cluster. When it returns, the node can serve.
 func Start(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{ID: o.ID, options: o, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), draining: make(chan struct{}), hurt: make(chan partlog.Damage, 64)}
+	n := &Node{ID: o.ID, options: o, logger: o.Logger, failed: make(chan struct{}), stop: make(chan struct{}), closed: make(chan struct{}),
+		draining: make(chan struct{}), hurt: make(chan partlog.Damage, 64)}
 	if err := n.open(ctx, o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -95,16 +98,14 @@ func (n *Node) open(ctx context.Context, o Options) (err error) {
 	if err = n.openMetadata(ctx, o); err != nil {
 		return err
 	}
-	n.watching.Add(1)
-	go n.watchDisk() // from the moment on at which this node may vote
+	n.guarding.Go(n.watchDisk) // from the moment on at which this node may vote
 	if n.Settings, err = newSettings(n.Meta.Image(), o.ID, o.Static, o.Logger); err != nil {
 		return err
 	}
 	if err = n.openRepaired(ctx, o); err != nil {
 		return fmt.Errorf("partition logs: %w", err)
 	}
-	n.watching.Add(1)
-	go n.watch()
+	n.guarding.Go(n.watch)
 	n.Meta.Watch(n.Settings)
 	n.openController(o)
 	if err := n.bootstrap(ctx, o); err != nil {
@@ -374,14 +375,13 @@ func known(img *image.Image, settings *Settings) func(wal.StreamID) (partlog.ID,
 
 // watch turns the failure of any part into the node's.
 func (n *Node) watch() {
-	defer n.watching.Done()
 	select {
 	case <-n.Meta.Failed():
 	case <-n.Store.Failed():
-	case <-n.stop:
+	case <-n.closed:
 		return
 	}
-	if s := n.serving.Load(); s != nil && !errors.Is(n.Meta.Err(), errHangs) {
+	if s := n.serving.Load(); s != nil && !errors.Is(n.Meta.Err(), ErrHangs) {
 		s.abandon()
 	}
 	n.failOnce.Do(func() { close(n.failed) })
@@ -412,8 +412,11 @@ func (n *Node) Drain() {
 // Draining is closed when requests should not wait for more than there is.
 func (n *Node) Draining() <-chan struct{} { return n.draining }
 
-// Close stops the parts in the reverse order of their start. Requests must have ended.
+// Close stops the parts in the reverse order of their start. Requests must have ended. On a disk that hangs it does not
+// return: Failed is closed meanwhile.
 func (n *Node) Close() error {
+	defer n.guarding.Wait()
+	defer close(n.closed)
 	close(n.stop)
 	n.watching.Wait()
 	var errs []error

@@ -23,6 +23,7 @@ import (
 	"chronik/metalog/image"
 	"chronik/wal"
 	"chronik/wal/arena"
+	"chronik/wal/vfs"
 )
 
 // drainTimeout bounds how long requests that have begun may take after SIGTERM.
@@ -45,6 +46,8 @@ type broker struct {
 	inner   *server.Server // for the other brokers; nil for a node alone
 	server  *server.Server // for clients
 	served  chan error     // what a Serve returned
+	stopped chan error     // what stop returned, where until waits for it
+	disk    vfs.FS         // for records; nil: data-dir
 }
 
 // The Go heap is small, because records are in the pool: some MiB on a node with few partitions. Go would collect it when
@@ -66,10 +69,14 @@ func paceCollector() []byte {
 	return make([]byte, heapUnused)
 }
 
+func newBroker(c Config, logger *slog.Logger) *broker {
+	return &broker{config: c, logger: logger, health: new(health), served: make(chan error, 3), stopped: make(chan error, 1)}
+}
+
 // run starts the broker and blocks until ctx ends or storage fails.
 func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	defer runtime.KeepAlive(paceCollector())
-	b := &broker{config: c, logger: logger, health: new(health)}
+	b := newBroker(c, logger)
 	started := time.Now()
 	if err := b.start(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, cluster.ErrNoCluster) {
@@ -79,18 +86,37 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 		return errors.Join(pointToDump(err, c.DataDir), b.stop())
 	}
 	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())
+	return b.until(ctx)
+}
+
+// until blocks until ctx ends or storage fails. A stop ends by itself when storage fails, but not on a disk that hangs.
+func (b *broker) until(ctx context.Context) error {
+	var err error
 	select {
 	case <-b.node.Failed():
-		b.hangUp()
-		return adviseFull(fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err()))
-	case err := <-b.served:
-		return errors.Join(err, b.stop())
+		return b.failed()
+	case err = <-b.served:
 	case <-ctx.Done():
-		logger.Info("stopping: no new connections, requests that have begun are answered")
-		err := b.stop()
-		logger.Info("stopped")
-		return err
+		b.logger.Info("stopping: no new connections, requests that have begun are answered")
 	}
+	go func() { b.stopped <- b.stop() }()
+	for failed := b.node.Failed(); ; {
+		select {
+		case <-failed:
+			if errors.Is(b.node.Err(), cluster.ErrHangs) {
+				return b.failed()
+			}
+			failed = nil
+		case stopErr := <-b.stopped:
+			b.logger.Info("stopped")
+			return errors.Join(err, stopErr)
+		}
+	}
+}
+
+func (b *broker) failed() error {
+	b.hangUp()
+	return adviseFull(fmt.Errorf("%w, nothing more is acknowledged: %w", errStorage, b.node.Err()))
 }
 
 // adviseFull adds to an error of a full disk what to do.
@@ -120,7 +146,6 @@ func (b *broker) start(ctx context.Context) (err error) {
 	if b.socket, err = net.Listen("tcp", hostPort(c.BindAddr, c.KafkaPort)); err != nil {
 		return listenError(err, c.BindAddr, "kafka-port", c.KafkaPort)
 	}
-	b.served = make(chan error, 3)
 	go func() { b.served <- b.console.Serve() }()
 	b.pool = arena.New(c.MemoryLimit)
 	if b.node, err = cluster.Start(ctx, b.nodeOptions()); err != nil {
@@ -180,6 +205,7 @@ func (b *broker) nodeOptions() cluster.Options {
 	}
 	return cluster.Options{
 		Dir:       c.DataDir,
+		FS:        b.disk,
 		ID:        image.BrokerID(c.NodeID),
 		ClusterID: c.ClusterID,
 		Endpoints: []image.Endpoint{{Name: listener, Host: host, Port: int32(c.clientPort(portOf(b.socket.Addr())))}},

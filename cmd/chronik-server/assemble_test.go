@@ -13,6 +13,7 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +23,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"chronik/kafka/kerr"
+	"chronik/wal/vfs"
 )
 
 // startBroker runs a whole broker in this process, on free ports.
 func startBroker(t *testing.T, args ...string) *broker {
 	t.Helper()
+	return startBrokerOn(t, nil, args...)
+}
+
+func startBrokerOn(t *testing.T, disk vfs.FS, args ...string) *broker {
+	t.Helper()
 	args = append(args, "--data-dir", t.TempDir(), "--bind-addr", "127.0.0.1", "--kafka-port", "0", "--http-port", "0",
 		"--wal-sync", "never", "--wal-file-size", "1MiB", "--wal-size", "4MiB")
-	b := &broker{config: mustLoad(t, args, nil), logger: slog.New(slog.DiscardHandler), health: new(health)}
+	b := newBroker(mustLoad(t, args, nil), slog.New(slog.DiscardHandler))
+	b.disk = disk
 	if err := b.start(t.Context()); err != nil {
 		t.Fatal(err, b.stop())
 	}
@@ -149,6 +157,51 @@ func TestStopAnswersWhoWaitsForItsGroup(t *testing.T) {
 	}
 	if resp := <-joined; resp == nil || kerr.Code(resp.ErrorCode) != kerr.CoordinatorNotAvailable {
 		t.Errorf("%+v", resp)
+	}
+}
+
+// A stop waited for ever for a disk that hung.
+func TestAStopDoesNotWaitForADiskThatHangs(t *testing.T) {
+	t.Run("under producers", func(t *testing.T) { stopOnAHungDisk(t, true) })
+	t.Run("idle", func(t *testing.T) { stopOnAHungDisk(t, false) })
+}
+
+func stopOnAHungDisk(t *testing.T, producing bool) {
+	disk := vfs.NewFault(vfs.NewMem())
+	b := startBrokerOn(t, disk)
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.socket.Addr().String()), kgo.DefaultProduceTopic("t"), kgo.AllowAutoTopicCreation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(t.Context(), kgo.StringRecord("v")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	back, hung := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.Script(func(vfs.Op) vfs.Outcome {
+		once.Do(func() { close(hung) })
+		return vfs.Outcome{Until: back}
+	})
+	if producing {
+		client.Produce(t.Context(), kgo.StringRecord("w"), nil)
+		<-hung
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	ended := make(chan error, 1)
+	go func() { ended <- b.until(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errStorage) {
+			t.Error(err)
+		}
+		close(back)
+		<-b.stopped // what still ran
+	case <-time.After(drainTimeout):
+		t.Error("it waits for the disk")
+		close(back)
+		<-ended
 	}
 }
 
