@@ -424,16 +424,26 @@ func envName(name string) string {
 
 // advise says what to write instead of an unknown name, in the source's spelling.
 func advise(name string, spell func(string) string) string {
-	best, least := "", min(4, len(name)) // further away it is a guess
-	for _, s := range settings {
-		if d := distance(name, s.name); d < least {
-			best, least = s.name, d
-		}
+	names := make([]string, len(settings))
+	for i, s := range settings {
+		names[i] = s.name
 	}
+	best := nearest(name, names)
 	if best == "" {
 		return "see chronik-server --help for those that there are"
 	}
 	return "write " + spell(best)
+}
+
+// nearest is the name that was meant; empty where all are so far away that it would be a guess.
+func nearest(name string, names []string) (best string) {
+	least := min(4, len(name))
+	for _, n := range names {
+		if d := distance(name, n); d < least {
+			best, least = n, d
+		}
+	}
+	return best
 }
 
 // distance is the number of letters to change, add or take away (Levenshtein).

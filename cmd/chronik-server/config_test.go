@@ -258,6 +258,11 @@ func TestWrong(t *testing.T) {
 		{[]string{"--max-connections", "many"}, nil, `--max-connections: "many" is out of range: write a whole number from 0 to 2147483647`},
 		{[]string{"--set", "num.partitions"}, nil, `--set num.partitions: write name=value, as in --set num.partitions=3`},
 		{[]string{"--set", "socket.request.max.bytes=1"}, nil, `socket.request.max.bytes is not set by Kafka's name: write max-request-size`},
+		{[]string{"--set", "num.partition=3"}, nil, `num.partition: there is no such broker config of Kafka: write num.partitions`},
+		{[]string{"--set", "wal-size=2GiB"}, nil, `wal-size: there is no such broker config of Kafka: write wal-size, a setting of the server's own`},
+		{[]string{"--set", "foo=bar", "--set", "num.partitions=x"}, nil, "foo: there is no such broker config of Kafka: leave it out\n" +
+			`broker configs of Kafka: Invalid value x for configuration num.partitions: Not a number of type INT`},
+		{nil, []string{"CHRONIK_KAFKA_NUM_PARTITION=3"}, `num.partition: there is no such broker config of Kafka: write num.partitions`},
 		{nil, []string{"CHRONIK_KAFKA_LISTENERS=PLAINTEXT://:1"}, `listeners is not set by Kafka's name: write bind-addr and kafka-port`},
 		{[]string{"--set", "queued.max.requests=1"}, nil, `queued.max.requests has no effect here: memory-limit bounds the requests that wait: leave it out`},
 		{[]string{"--node-id", "x"}, []string{"CHRONIK_KAFKA_PORT=x"}, "CHRONIK_KAFKA_PORT: \"x\" is no port: write a number from 0 to 65535\n" +

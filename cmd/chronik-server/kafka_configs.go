@@ -42,6 +42,7 @@ var inert = map[string]string{
 // checkKafka refuses Kafka configs that are wrong, or would not be in force, before anything is opened or made.
 func (c *Config) checkKafka() error {
 	var errs []error
+	known := maps.Clone(c.Kafka)
 	for _, name := range slices.Sorted(maps.Keys(c.Kafka)) {
 		if own := ownSettings[name]; own != nil {
 			errs = append(errs, fmt.Errorf("%s is not set by Kafka's name: write %s", name, strings.Join(own, " and ")))
@@ -49,11 +50,32 @@ func (c *Config) checkKafka() error {
 		if why := inert[name]; why != "" {
 			errs = append(errs, fmt.Errorf("%s has no effect here: %s: leave it out", name, why))
 		}
+		if _, ok := config.BrokerDef(name); !ok {
+			errs = append(errs, fmt.Errorf("%s: there is no such broker config of Kafka: %s", name, adviseKafka(name)))
+			delete(known, name)
+		}
 	}
-	if _, err := config.CompileBroker(c.Kafka, nil, nil); err != nil {
+	if _, err := config.CompileBroker(known, nil, nil); err != nil {
 		errs = append(errs, fmt.Errorf("broker configs of Kafka: %s", kerr.Message(err)))
 	}
 	return errors.Join(errs...)
+}
+
+// adviseKafka says what to write instead of a name that is none of Kafka's.
+func adviseKafka(name string) string {
+	if own := strings.ReplaceAll(name, ".", "-"); known(own) {
+		return "write " + own + ", a setting of the server's own"
+	}
+	var names []string
+	if b, err := config.CompileBroker(nil, nil, nil); err == nil {
+		for _, d := range b.Describe() {
+			names = append(names, d.Name)
+		}
+	}
+	if best := nearest(name, names); best != "" {
+		return "write " + best
+	}
+	return "leave it out"
 }
 
 // static is the Kafka configs that were given, and those that the server's own settings stand for: clients read them by
