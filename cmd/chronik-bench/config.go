@@ -45,6 +45,7 @@ type Config struct {
 	VerifyFile      string
 	AllowDuplicates bool
 	Grace           time.Duration
+	DeliveryTimeout time.Duration // what Grace is while it produces, where no Duration ends that
 	SignalGrace     time.Duration // what Grace is at most after a signal
 	Format          string
 }
@@ -90,6 +91,7 @@ func (c *Config) produceFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Compression, "compression", "none", "`codec`: none, gzip, snappy, lz4 or zstd")
 	fs.StringVar(&c.Acks, "acks", "all", "`replicas` to wait for: all, 1 or 0")
 	fs.IntVar(&c.Buffer, "buffer", 64<<20, "most `bytes` that a client holds unacknowledged")
+	fs.DurationVar(&c.DeliveryTimeout, "delivery-timeout", 2*time.Minute, "`time` without any acknowledgement that ends a run without --duration")
 	fs.IntVar(&c.Clients, "clients", 1, "`number` of producers, each with its own connections")
 }
 
@@ -182,6 +184,7 @@ func (c *Config) checkRanges(fs *pflag.FlagSet) error {
 		{"duration", c.Duration >= 0, "0 or more"},
 		{"warmup", c.Warmup >= 0, "0 or more"},
 		{"grace", c.Grace > 0, "more than 0"},
+		{"delivery-timeout", c.DeliveryTimeout > 0, "more than 0"},
 		{"rate", c.Rate >= 0, "0 or more"},
 		{"linger", c.Linger >= 0, "0 or more"},
 		{"clients", c.Clients >= 1, "1 or more"},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,7 +176,11 @@ func goneRun(t *testing.T, how func(stop func()), flags ...string) (*report, *Co
 		r, err := runProduce(ctx, c)
 		done <- ended{r, err}
 	}()
-	<-m.died
+	select {
+	case <-m.died:
+	case e := <-done:
+		t.Fatalf("it ended before the broker did: %v", e.err)
+	}
 	how(stop)
 	select {
 	case e := <-done:
@@ -207,6 +212,15 @@ func TestProduceEndsWithinGraceWhenTheBrokerIsGone(t *testing.T) {
 	checkGone(t, r, c, err)
 	if r.Produce.LongestGap < grace.Seconds() {
 		t.Errorf("the longest gap is %g s: the one at the end is missing", r.Produce.LongestGap)
+	}
+}
+
+// A run of a number of records waited for ever.
+func TestProduceOfRecordsEndsWhenTheBrokerIsGone(t *testing.T) {
+	r, c, err := goneRun(t, func(func()) {}, "--records", "1000000", "--delivery-timeout", "3s") // a busy machine answers late
+	checkGone(t, r, c, err)
+	if !strings.HasPrefix(err.Error(), "the broker acknowledges nothing any more: ") {
+		t.Error(err)
 	}
 }
 

@@ -22,8 +22,9 @@ type load struct {
 
 	producers []*producer
 	sent      atomic.Int64
+	ended     atomic.Int64 // promises, kept or broken
 	acked     atomic.Int64
-	last      atomic.Int64 // when a promise was last kept
+	last      atomic.Int64 // when a promise was last kept, or made while there was no other
 	gaveUp    atomic.Bool
 }
 
@@ -99,7 +100,10 @@ func (l *load) produce(signalled context.Context) {
 		timer := time.AfterFunc(l.config.Duration, end)
 		defer timer.Stop()
 	}
-	go l.watch(signalled, ctx, hard, giveUp)
+	go func() {
+		defer end()
+		l.watch(signalled, ctx, hard, giveUp)
+	}()
 	l.each(func(p *producer) { p.send(ctx, hard) })
 	end()
 	l.each(func(p *producer) { p.drain(hard) })
@@ -114,9 +118,13 @@ func (l *load) each(do func(*producer)) {
 	all.Wait()
 }
 
-// watch gives up on a broker that answers nothing for a whole grace after ctx has ended.
+// watch gives up on a broker that answers nothing for a whole grace after ctx has ended, or for a delivery timeout before.
 func (l *load) watch(signalled, ctx, hard context.Context, giveUp func()) {
-	<-ctx.Done()
+	if !l.answered(ctx) {
+		l.gaveUp.Store(true)
+		giveUp()
+		return
+	}
 	l.last.Store(l.clock.now())
 	for hard.Err() == nil {
 		grace, signal := l.config.graceAfter(signalled), signalled.Done()
@@ -137,6 +145,28 @@ func (l *load) watch(signalled, ctx, hard context.Context, giveUp func()) {
 	}
 }
 
+// answered returns when ctx has ended. It is false where nothing else ends the run, and nothing is acknowledged any more.
+func (l *load) answered(ctx context.Context) bool {
+	if l.config.Duration > 0 {
+		<-ctx.Done()
+		return true
+	}
+	for timeout := l.config.DeliveryTimeout; ; {
+		rest := timeout
+		if l.sent.Load() > l.ended.Load() {
+			rest -= time.Duration(l.clock.now() - l.last.Load())
+		}
+		if rest <= 0 {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return true
+		case <-time.After(rest):
+		}
+	}
+}
+
 // send ends with ctx; hard ends its waiting for room.
 func (p *producer) send(ctx, hard context.Context) {
 	c := p.load.config
@@ -150,9 +180,17 @@ func (p *producer) send(ctx, hard context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.load.sent.Add(1)
+		p.load.sends()
 		p.client.Produce(hard, p.record(p.index(n), at), p.promise)
 	}
+}
+
+// sends counts a record that is about to be sent; where no other is waited for, the wait begins with it.
+func (l *load) sends() {
+	if l.sent.Load() == l.ended.Load() {
+		l.last.Store(l.clock.now())
+	}
+	l.sent.Add(1)
 }
 
 // drain waits for the acknowledgements of what was sent.
@@ -209,6 +247,7 @@ func (p *producer) record(index int, at int64) *kgo.Record {
 
 func (p *producer) promise(r *kgo.Record, err error) {
 	l, now := p.load, p.load.clock.now()
+	defer l.ended.Add(1)
 	if err != nil {
 		l.errors.add(err)
 		return // the client may hold on to it

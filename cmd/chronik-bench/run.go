@@ -176,7 +176,11 @@ func runName(run uint64) string { return fmt.Sprintf("%016x", run) }
 
 // failure is nil if every record that was sent was acknowledged.
 func (l *load) failure() error {
-	if missing := l.sent.Load() - l.acked.Load(); missing > 0 {
+	missing := l.sent.Load() - l.acked.Load()
+	if missing > 0 && l.gaveUp.Load() {
+		return fmt.Errorf("the broker acknowledges nothing any more: %d of %d %w", missing, l.sent.Load(), errUnacknowledged)
+	}
+	if missing > 0 {
 		return fmt.Errorf("%d of %d %w", missing, l.sent.Load(), errUnacknowledged)
 	}
 	return nil
