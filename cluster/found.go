@@ -72,13 +72,15 @@ type founding struct {
 	settled atomic.Bool // settle was called
 
 	woken  chan struct{} // of one: the seat has changed
-	said   string        // by found's goroutine, as saidAt
+	said   string        // by found's goroutine, as saidAt and began
 	saidAt time.Time
+	began  time.Time
 }
 
 // found returns when this node belongs to a cluster: it was founded, or this node was admitted. A node that belonged to
 // one before returns at once. changed hints that gossip has news. An error is one of the metalog's store, or ctx's.
 func (f *founding) found(ctx context.Context, changed <-chan struct{}) error {
+	f.began = time.Now()
 	for {
 		done, err := f.step(ctx)
 		if err != nil {
@@ -152,12 +154,17 @@ func (f *founding) promised() (pact, bool) {
 	return pact{cluster, set}, ok
 }
 
-// say logs what the node waits for: when it is something else than before, and every few seconds.
+// say logs what the node waits for: when it is something else than before, and every few seconds. At first that is how a
+// start looks: nodes are started one after the other.
 func (f *founding) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if now := time.Now(); text != f.said || now.Sub(f.saidAt) >= sayPause {
 		f.said, f.saidAt = text, now
-		f.logger.Warn("no cluster yet: " + text)
+		level := slog.LevelWarn
+		if now.Sub(f.began) < sayPause {
+			level = slog.LevelInfo
+		}
+		f.logger.Log(context.Background(), level, "no cluster yet: "+text)
 	}
 }
 

@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -369,4 +372,22 @@ func TestARemovedNodeIsNotToldToRecoverTheQuorum(t *testing.T) {
 	if got := waitsFor("2@b", others); !strings.Contains(got, "chronik cluster recover") {
 		t.Errorf("a voter says %q", got)
 	}
+}
+
+// Three nodes that are started one after the other warned of each other's absence.
+func TestAStartDoesNotWarnOfNodesThatAreStartedAMomentLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		f := &founding{logger: slog.New(slog.NewTextHandler(&out, nil)), began: time.Now()}
+		f.say("waiting for 2")
+		f.say("waiting for 1")
+		if strings.Count(out.String(), "level=INFO") != 2 || strings.Contains(out.String(), "WARN") {
+			t.Error(out.String())
+		}
+		<-time.After(sayPause)
+		f.say("waiting for 1")
+		if strings.Count(out.String(), "level=WARN") != 1 {
+			t.Error(out.String())
+		}
+	})
 }
