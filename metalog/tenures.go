@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -85,8 +86,7 @@ func (t *tenures) follow() {
 // before and behind it, so that it is that in which this node led: it may lead no more.
 func (t *tenures) begin() {
 	term := t.raft.CurrentTerm()
-	barrier := func() error { return t.raft.Barrier(0).Error() }
-	if err := t.failure.await(barrier); err != nil || t.raft.CurrentTerm() != term {
+	if err := t.barrier(); err != nil || t.raft.CurrentTerm() != term {
 		return // the leadership has gone again; changes will say so
 	}
 	defer t.watch.wake()
@@ -102,6 +102,21 @@ func (t *tenures) begin() {
 	case <-t.begun:
 	default:
 		close(t.begun)
+	}
+}
+
+// barrier tries again while this node is handing its leadership over: that may fail, and then nothing says that it goes on leading.
+func (t *tenures) barrier() error {
+	for {
+		err := t.failure.await(func() error { return t.raft.Barrier(0).Error() })
+		if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+			return err
+		}
+		select {
+		case <-time.After(holdCheck):
+		case <-t.stopping:
+			return err
+		}
 	}
 }
 
