@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"chronik/kafka/batch"
-	"chronik/kafka/config"
 	"chronik/kafka/kerr"
 	"chronik/wal/vfs"
 )
@@ -287,47 +286,6 @@ func TestTruncatedMarker(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	closeStore(t, s)
-}
-
-// Markers below the high watermark are not remembered, and an unclean election took some: readers of committed records got, of this
-// log, those of a transaction that was open or aborted.
-func TestATransactionWhoseMarkerAnUncleanElectionTookIsOpenAgain(t *testing.T) {
-	for _, cuts := range []bool{true, false} {
-		d, s, l := replicated(t)
-		d.configure(s, 1, func(c *config.Topic) { c.SegmentBytes = 1 })
-		w := batch.Builder{Producer: &batch.Producer{ID: 7, Epoch: 3}, Transactional: true}
-		w.Add(&batch.Record{Timestamp: 1, Value: []byte("t")})
-		b, m := batch.Batch(build(&w)), batch.Batch(batch.AppendMarker(nil, batch.Marker{ProducerID: 7, ProducerEpoch: 4}, 1))
-		b.Assign(0, 1)
-		m.Assign(1, 1)
-		for i, data := range [][]byte{b, m, fromLeader(2, 1, "x")} {
-			follow(t, l, data, 1)
-			l.SetStable(int64(i) + 1)
-		}
-		if cuts {
-			cutAll(t, s)
-		}
-		if end, err := l.Truncate(1, 100); end != 1 || err != nil {
-			t.Fatal(end, err)
-		}
-		for range 2 {
-			l.SetStable(1)
-			if o, p := l.Offsets(), l.producers[7]; o.LastStable != 0 || p == nil || p.epoch != 3 {
-				t.Errorf("cut %v: %+v %+v", cuts, o, p)
-			}
-			killed := d.fs.(*vfs.Mem).Kill()
-			closeStore(t, s)
-			d.fs = killed
-			s = d.open()
-			l = d.log(s, 1)
-		}
-		m.Assign(1, 2)
-		follow(t, l, m, 2)
-		if got, err := l.Aborted(0, 2); err != nil || !slices.Equal(got, []AbortedTxn{{7, 0}}) {
-			t.Errorf("cut %v: aborted %v %v", cuts, got, err)
-		}
-		closeStore(t, s)
-	}
 }
 
 // A leader noted its epoch at the end of its log, a checkpoint took that over, the leader got nothing and went, and its log

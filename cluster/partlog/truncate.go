@@ -1,6 +1,7 @@
 package partlog
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +16,9 @@ import (
 // stands before it, beyond its end, is void. So the order of entries alone says what the log holds, and a power cut leaves
 // the log as it was before the truncation, or after it.
 
-const kindTruncated = wal.Truncates | 5 // what was cut through, and the transactions that are open again; see FORMAT.md
+const kindTruncated = wal.Truncates | 5 // size of what is left of the entry that was cut through, u32; 0: none was
+
+const truncatedSize = 4
 
 // Truncate cuts the log off at the offset to, or at the beginning of the batch that holds it, and returns the new end when
 // that is durable. Nobody may append meanwhile. What segments hold is given up a whole segment at a time: only what an
@@ -58,7 +61,6 @@ type truncation struct {
 	to       int64
 	size     int32 // of what is left of the entry that is cut through
 	any      bool  // something was cut
-	open     []endedTxn
 	segments []*segment.Segment
 	done     chan error
 }
@@ -90,11 +92,6 @@ func (t *truncation) begin(to int64) error {
 	}
 	if !t.alone && t.to < max(l.cut, min(l.stableNow(), l.end)) {
 		return errCutting
-	}
-	if t.alone {
-		if err := t.reopened(); err != nil {
-			return fmt.Errorf("truncate %s: %w", l.id.name(), err)
-		}
 	}
 	return t.state()
 }
@@ -161,7 +158,8 @@ func (t *truncation) within(e located) error {
 // state appends the entry, and cuts; the caller holds l.mu.
 func (t *truncation) state() error {
 	l := t.log
-	e := wal.Entry{Stream: l.id.Stream, Kind: kindTruncated, End: t.to, Data: encodeTruncated(t.size, t.open), Sink: t}
+	data := binary.BigEndian.AppendUint32(nil, uint32(t.size))
+	e := wal.Entry{Stream: l.id.Stream, Kind: kindTruncated, End: t.to, Data: data, Sink: t}
 	if l.store.broken.Load() {
 		return l.store.failure
 	}
@@ -175,7 +173,6 @@ func (t *truncation) state() error {
 	}
 	l.segments, t.segments = slices.Clip(l.segments[:n]), l.segments[n:]
 	l.cutOff(t.to, t.size)
-	l.reopen(t.open)
 	return nil
 }
 
@@ -336,13 +333,15 @@ func (t *txns) cut(end int64, ps producers) {
 	t.reopen(ps)
 }
 
+var errTruncated = errors.New("a truncation entry of the wrong size")
+
 // replayTruncated takes over a truncation. One that the checkpoint includes, which had the log go on from known, is only
 // of the index: the states are those after it.
 func (r *recovery) replayTruncated(l *Log, e wal.Replayed) error {
-	size, open, err := decodeTruncated(e.Data)
-	if err != nil {
-		return err
+	if len(e.Data) != truncatedSize {
+		return errTruncated
 	}
+	size := int32(binary.BigEndian.Uint32(e.Data))
 	v := r.saved[e.Stream]
 	if v == nil || e.Loc.Pos > v.truncated {
 		if v != nil {
@@ -350,7 +349,6 @@ func (r *recovery) replayTruncated(l *Log, e wal.Replayed) error {
 		}
 		if e.End < l.end {
 			l.cutOff(e.End, size)
-			l.reopen(open)
 		}
 		l.truncated = e.Loc.Pos
 		return nil
