@@ -217,7 +217,7 @@ func TestProduceEndsWithinGraceWhenTheBrokerIsGone(t *testing.T) {
 
 // A run of a number of records waited for ever.
 func TestProduceOfRecordsEndsWhenTheBrokerIsGone(t *testing.T) {
-	r, c, err := goneRun(t, func(func()) {}, "--records", "1000000", "--delivery-timeout", "3s") // a busy machine answers late
+	r, c, err := goneRun(t, func(func()) {}, "--records", "1000000", "--delivery-timeout", "8s") // a busy machine answers late
 	checkGone(t, r, c, err)
 	if !strings.HasPrefix(err.Error(), "the broker acknowledges nothing any more: ") {
 		t.Error(err)

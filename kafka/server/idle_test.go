@@ -11,7 +11,7 @@ import (
 
 // Thousands of connections that wait must cost little: no buffer to read into, and no queue for more requests than were made.
 func TestAnIdleConnectionMustNotHoldABuffer(t *testing.T) {
-	const conns, most = 400, 5 << 10 // bytes; the test's own end of the connection is among them
+	const conns, most = 400, 7 << 10 // bytes; the test's own end of the connection is among them
 	x := start(t, waiting, tcp)
 	first := x.dialTCP() // what is made once is there
 	first.send(heartbeat(0))
