@@ -7,7 +7,8 @@ import "github.com/hashicorp/raft"
 // SetHeartbeatHandler is told by Raft how heartbeats are answered while it waits for its disk. Only those are that tell
 // nothing new. A newer term is a matter for Raft's own goroutine: that would go on with the election, or the leadership, which
 // it has, count the votes of the term before for the newer one, and write its own entries in that. There would be two leaders
-// of one term, and two entries of it in one place (hashicorp/raft 695).
+// of one term, and two entries of it in one place (hashicorp/raft 695). Raft looks at term and state again when it answers, without
+// a lock: for harm to come of that a whole election would have to pass between two instructions.
 func (t *transport) SetHeartbeatHandler(answer func(raft.RPC)) {
 	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
 		if t.follows(rpc.Command.(*raft.AppendEntriesRequest).Term) {

@@ -104,7 +104,7 @@ func (b *broker) until(ctx context.Context) error {
 		select {
 		case <-failed:
 			if errors.Is(b.node.Err(), cluster.ErrHangs) {
-				return b.failed()
+				return errors.Join(err, b.failed())
 			}
 			failed = nil
 		case stopErr := <-b.stopped:

@@ -535,7 +535,7 @@ func (c *conn) close() {
 	c.nc.Close()
 }
 
-// check is the janitor's: it closes the connection when something did not happen in time.
+// check is the janitor's: it closes the connection when something did not happen in time, and tells a writer without requests.
 func (c *conn) check(now int64) {
 	if c.begun.Load() == 0 {
 		select {
