@@ -134,7 +134,7 @@ func (r *round) run(ctx context.Context, d time.Duration) (err error) {
 	}
 	defer r.client.Close()
 	if _, err := kadm.NewClient(r.client).CreateTopic(ctx, churnPartitions, r.c.Replication, nil, r.c.Topic); err != nil {
-		return err
+		return fmt.Errorf("creating %s: %w", r.c.Topic, err)
 	}
 	defer r.killAll()
 	stop, stopped := make(chan struct{}), make(chan error, 1)
@@ -309,16 +309,22 @@ func (r *round) killAll() {
 	ends.Wait()
 }
 
-// allCommitted holds what the group has committed against the ends of the partitions.
+// allCommitted holds what the group has committed against the ends of the partitions. It asks by a client of its own: the library
+// looks for a coordinator once only, and on a connection that the killed server has left behind it finds but the end.
 func (r *round) allCommitted(ctx context.Context) error {
-	admin := kadm.NewClient(r.client)
-	committed, err := admin.FetchOffsets(ctx, r.c.Group)
+	client, err := r.c.client()()
 	if err != nil {
 		return err
 	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	committed, err := admin.FetchOffsets(ctx, r.c.Group)
+	if err != nil {
+		return fmt.Errorf("what %s has committed: %w", r.c.Group, err)
+	}
 	ends, err := admin.ListEndOffsets(ctx, r.c.Topic)
 	if err != nil {
-		return err
+		return fmt.Errorf("the ends of %s: %w", r.c.Topic, err)
 	}
 	for p := range int32(churnPartitions) {
 		is, _ := committed.Lookup(r.c.Topic, p)
