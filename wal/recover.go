@@ -13,10 +13,7 @@ import (
 	"chronik/wal/vfs"
 )
 
-const (
-	whyIncarnation = "it belongs to another data directory"
-	readAhead      = 4 << 20
-)
+const whyIncarnation = "it belongs to another data directory"
 
 // recovery reads a log that is not open. It changes nothing.
 type recovery struct {
@@ -92,7 +89,7 @@ func (r *recovery) begin(restore func([]byte) error) error {
 		r.ck = *ck
 	}
 	r.next = r.ck.number
-	r.w.buf = r.o.Pool.Overdraw(readAhead)
+	r.w.pool = r.o.Pool
 	if restore != nil {
 		if err := restore(slices.Clip(r.ck.payload)); err != nil {
 			return err
@@ -140,7 +137,7 @@ func (r *recovery) header(name string, seq uint64) error {
 		return err
 	}
 	var h fileHeader
-	b := r.w.buf.Bytes()[:page]
+	b := r.w.room(0)[:page]
 	n, err := v.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.Release()

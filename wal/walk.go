@@ -48,7 +48,7 @@ func Walk(f vfs.FS, visit func(Item) error) error {
 	if err != nil {
 		return err
 	}
-	w := walker{fs: f, visit: visit, pool: arena.New(4 * readAhead)}
+	w := walker{fs: f, visit: visit, pool: arena.New(2 * windowRoom)}
 	return errors.Join(w.walk(), lock.Close())
 }
 
@@ -76,7 +76,7 @@ type walker struct {
 }
 
 func (w *walker) walk() error {
-	w.w.buf = w.pool.Overdraw(readAhead)
+	w.w.pool = w.pool
 	defer w.w.close()
 	names, err := w.fs.List(".")
 	if err != nil {

@@ -28,11 +28,20 @@ const ahead = 4 << 20 / Page
 // newRegion maps size bytes; untouched ones cost nothing. Huge pages make fewer of them to look up, and to pin for
 // a direct write.
 func newRegion(size int64) region {
-	mem := mapMemory(size)
-	wantHugePages(mem)
+	mem := Map(size)
 	words := (size/Page + 63) / 64
 	return region{mem: mem, used: make([]uint64, words), bare: make([]uint64, words)}
 }
+
+// Map gets size bytes of memory, aligned for direct reads, for who needs so much for a while: Unmap gives it back.
+func Map(size int64) []byte {
+	mem := mapMemory(size)
+	wantHugePages(mem)
+	return mem
+}
+
+// Unmap gives back what Map has got.
+func Unmap(mem []byte) { unmap(mem) }
 
 // mapMemory gets fresh memory. The system gives none only when the machine is exhausted beyond the pool's limit, which
 // is a misconfiguration that cannot be answered per request.
