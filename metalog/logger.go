@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,8 @@ import (
 )
 
 // raftLogger gives raft's lines to slog. What raft says at INFO is of interest to who debugs raft; its WARN lines while
-// starting ("heartbeat timeout reached" before each first election) are how a start looks, so they count as DEBUG until
-// settled is set.
+// starting are how a start looks, so they count as DEBUG until settled is set. So does, as long as there has never been a
+// leader, that none is heard: a cluster that is founded begins with an election, and before that nobody can stand for one.
 //
 // A node that is away has raft complain several times a second of each attempt to reach it: the same line, however its
 // numbers differ, is said at most every saidAgain, and else counts as DEBUG. So does what raft complains of when a node stops
@@ -27,6 +28,7 @@ import (
 type raftLogger struct {
 	to      *slog.Logger
 	settled atomic.Bool
+	led     atomic.Bool                               // a leader has been heard of
 	stops   atomic.Pointer[func(image.BrokerID) bool] // whether the broker has said that it stops; nil: nobody has
 
 	mu   sync.Mutex
@@ -47,7 +49,7 @@ func (l *raftLogger) hclog() hclog.Logger {
 // Accept implements hclog.SinkAdapter.
 func (l *raftLogger) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	at, args := l.level(level), plain(args)
-	if at >= slog.LevelWarn && (l.orderly(msg, args) || l.again(msg, args)) {
+	if at >= slog.LevelWarn && (l.first(msg, args) || l.orderly(msg, args) || l.again(msg, args)) {
 		at = slog.LevelDebug
 	}
 	l.to.Log(context.Background(), at, "raft: "+msg, args...)
@@ -55,6 +57,17 @@ func (l *raftLogger) Accept(_ string, level hclog.Level, msg string, args ...any
 
 // raftSuccessor is what raft says, as an error, when a leader hears that another one follows it.
 const raftSuccessor = "peer has newer term, stopping replication"
+
+// What raft says when it hears no leader, as a voter and without a configuration.
+const (
+	raftElection = "heartbeat timeout reached, starting election"
+	raftNoPeers  = "no known peers, aborting election"
+)
+
+// first says whether the line is of how a cluster begins. What a node without one waits for is told where it looks for one.
+func (l *raftLogger) first(msg string, args []any) bool {
+	return msg == raftNoPeers || msg == raftElection && !l.led.Load() && slices.Contains(args, any(raft.ServerID("")))
+}
 
 // orderly says whether the line is of an end that was meant: of a leadership that was handed over, of a connection that this node
 // has closed itself, or of a peer that has said that it stops.

@@ -119,6 +119,13 @@ func (s *starting) serve(l *Log, link *transport, changes <-chan bool) error {
 	s.opened(func() error { l.lead.stop(); return nil })
 	if l.raft != nil {
 		l.lead.call(l.retime)
+		heard := func() {
+			if l.lead.leader() != "" {
+				s.logger.led.Store(true)
+			}
+		}
+		l.lead.call(heard)
+		heard() // who was heard of before that
 	}
 	var told *herald
 	if link != nil {
