@@ -112,9 +112,10 @@ func clusterName(id uuid.UUID) string {
 }
 
 // lines gives memberlist's log to slog. Anyone who reaches the port can make it complain, so there is a line a second of
-// its warnings.
+// its warnings. When this node goes there are none: memberlist closes its sockets before it stops using them.
 type lines struct {
-	to *slog.Logger
+	to   *slog.Logger
+	over context.Context // ends when this node goes
 
 	mu   sync.Mutex
 	last time.Time
@@ -125,12 +126,24 @@ func (l *lines) Write(b []byte) (int, error) {
 	level, rest := slog.LevelDebug, bytes.TrimSpace(b)
 	if tag, text, ok := bytes.Cut(rest, []byte("] ")); ok && len(tag) > 0 && tag[0] == '[' {
 		rest = text
-		if (string(tag) == "[ERR" || string(tag) == "[WARN") && l.pass() {
+		switch {
+		case l.over.Err() != nil:
+		case isBack(text):
+			level = slog.LevelInfo
+		case (string(tag) == "[ERR" || string(tag) == "[WARN") && l.pass():
 			level = slog.LevelWarn
 		}
+		rest, _, _ = bytes.Cut(rest, []byte(" meta:(")) // what two nodes say of themselves, byte by byte
 	}
 	l.to.Log(context.Background(), level, "gossip: "+string(bytes.TrimPrefix(rest, []byte("memberlist: "))))
 	return len(b), nil
+}
+
+// isBack says whether the line is of what others still believed of this node, of the run before or of a time in which they did
+// not hear it, and now know better. That it is suspected while it runs is another line.
+func isBack(line []byte) bool {
+	line = bytes.TrimPrefix(line, []byte("memberlist: "))
+	return bytes.HasPrefix(line, []byte("Refuting a dead message")) || bytes.HasPrefix(line, []byte("Refuting an alive message"))
 }
 
 func (l *lines) pass() bool {

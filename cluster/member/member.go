@@ -120,7 +120,7 @@ func (m *Members) config() (*memberlist.Config, error) {
 	c.UDPBufferSize = packetSize
 	c.TCPTimeout = joinTimeout
 	c.DeadNodeReclaimTime = reclaimTime
-	c.Logger = log.New(&lines{to: m.log}, "", 0)
+	c.Logger = log.New(&lines{to: m.log, over: m.ctx}, "", 0)
 	c.Delegate, c.Events, c.Alive, c.Conflict = delegate{m}, events{m}, m, m
 	return c, nil
 }

@@ -2,6 +2,7 @@ package member
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -230,7 +231,7 @@ func TestTwoNodesWithOneNameAreNamed(t *testing.T) {
 
 func TestLinesHaveLevels(t *testing.T) {
 	var text memory
-	l := &lines{to: slog.New(slog.NewTextHandler(&text, nil))}
+	l := &lines{to: slog.New(slog.NewTextHandler(&text, nil)), over: t.Context()}
 	for _, line := range []string{"[INFO] memberlist: quiet\n", "[ERR] memberlist: loud\n", "[WARN] memberlist: too much\n", "no level\n"} {
 		if _, err := l.Write([]byte(line)); err != nil {
 			t.Fatal(err)
@@ -238,6 +239,31 @@ func TestLinesHaveLevels(t *testing.T) {
 	}
 	if got := text.String(); !strings.Contains(got, `level=WARN msg="gossip: loud"`) || strings.Count(got, "\n") != 1 {
 		t.Errorf("%s", got)
+	}
+}
+
+// An operator who restarts a node in order must find no warnings.
+func TestANodeThatComesBackIsNoWarning(t *testing.T) {
+	var text memory
+	ctx, end := context.WithCancel(t.Context())
+	l := &lines{to: slog.New(slog.NewTextHandler(&text, nil)), over: ctx}
+	write := func(line string) {
+		if _, err := l.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[WARN] memberlist: Refuting a dead message (from: 1@x)\n")
+	write("[WARN] memberlist: Refuting an alive message for '1@x' (127.0.0.1:7946) meta:([1 0 0] VS [1 0 1]), vsn:([1] VS [1])\n")
+	write("[WARN] memberlist: Refuting a suspect message (from: 2@x)\n") // the first that counts
+	if got := text.String(); strings.Count(got, "level=INFO") != 2 || strings.Count(got, "level=WARN") != 1 || strings.Contains(got, "meta") {
+		t.Errorf("%s", got)
+	}
+	end()
+	text.Reset()
+	l.last = time.Time{}
+	write("[ERR] memberlist: Failed to send UDP ping: use of closed network connection\n")
+	if got := text.String(); got != "" {
+		t.Errorf("a node that goes complains: %s", got)
 	}
 }
 
