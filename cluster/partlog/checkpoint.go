@@ -41,6 +41,9 @@ func (s *Store) checkpoint() error {
 	if err := s.barrier(); err != nil {
 		return err
 	}
+	if err := s.ground(); err != nil {
+		return err
+	}
 	s.wal.Trim(factStream, facts)
 	if err := s.wal.Checkpoint(payload); err != nil {
 		return s.fail(fmt.Errorf("write the checkpoint: %w", err))
@@ -49,7 +52,7 @@ func (s *Store) checkpoint() error {
 	return nil
 }
 
-// snapshot encodes every log that has something to say. Only batches that the barrier after it makes durable are in it.
+// snapshot encodes every log that has something to say. Only what the barrier after it makes durable is in it.
 func (s *Store) snapshot(facts int64) []byte {
 	s.truncating.Lock()
 	defer s.truncating.Unlock()

@@ -67,7 +67,7 @@ func (s *Store) barrier() error {
 }
 
 // ground has on the disk, in every mode of the write-ahead log, what was stated so far. Files go only then: their removal may be
-// durable at any time.
+// durable at any time. A checkpoint is made only then: it is durable at once.
 func (s *Store) ground() error {
 	if err := s.wal.Sync(); err != nil {
 		return s.fail(err)

@@ -56,3 +56,48 @@ func powerGoesAfter(t *testing.T, mode wal.SyncMode, give func(s *Store, l *Log)
 		t.Errorf("%v, neither %v nor %v", got, before, after)
 	}
 }
+
+// A checkpoint that knew of more than a power cut left: of a truncation, so that what it had cut off was back and counted as the next
+// leader's, which nobody cut off again; of a leader epoch, so that a follower refused the records before it, for ever.
+func TestACheckpointKnowsNothingThatAPowerCutTakes(t *testing.T) {
+	for name, give := range map[string]func(l *Log){
+		"a truncation": func(l *Log) {
+			if _, err := l.Truncate(1, 3); err != nil {
+				t.Fatal(err)
+			}
+			follow(t, l, fromLeader(1, 3, "x", "y"), 3)
+		},
+		"epochs": func(l *Log) {
+			follow(t, l, fromLeader(3, 2, "x", "y"), 2)
+			follow(t, l, fromLeader(5, 3, "z"), 3)
+		},
+	} {
+		for _, mode := range []wal.SyncMode{wal.SyncNever, wal.SyncInterval} {
+			t.Run(name+", "+string(mode), func(t *testing.T) { powerGoesAfterACheckpoint(t, mode, give) })
+		}
+	}
+}
+
+func powerGoesAfterACheckpoint(t *testing.T, mode wal.SyncMode, give func(l *Log)) {
+	d, s, l := replicated(t)
+	follow(t, l, fromLeader(0, 1, "a"), 1)
+	follow(t, l, fromLeader(1, 2, "b", "c"), 2)
+	closeStore(t, s)
+	d.sync = mode
+	s = d.open()
+	l = d.log(s, 1)
+	give(l)
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	before, epochs := valuesOf(t, l), l.epochs
+	left := d.fs.(*vfs.Mem).Crash(vfs.Oldest)
+	closeStore(t, s)
+	d.fs = left
+	s = d.open()
+	defer closeStore(t, s)
+	l = d.log(s, 1)
+	if got := valuesOf(t, l); !slices.Equal(got, before) || !slices.Equal(l.epochs, epochs) {
+		t.Errorf("%v of the epochs %v, not %v of %v", got, l.epochs, before, epochs)
+	}
+}
