@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -136,4 +137,45 @@ func TestWaitingForMemoryIsNotHeldAgainstThePeer(t *testing.T) {
 		c.expect(1)
 		c.Close()
 	})
+}
+
+// clinging is a connection that something still uses: its close waits for that.
+type clinging struct {
+	net.Conn
+	let chan struct{}
+}
+
+func (c clinging) Close() error {
+	<-c.let
+	return c.Conn.Close()
+}
+
+// A disk that hangs holds whom it sends a file to. Whoever closes that connection must not wait with all others in its hands.
+func TestAConnectionThatCannotBeClosedMustNotHoldUpOthers(t *testing.T) {
+	for name, end := range map[string]func(c *conn){
+		"overdue":    func(c *conn) { c.check(c.s.clock.after(firstRequest)) },
+		"broken off": func(c *conn) { c.abort() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, echo, nil, func(t *testing.T, x *harness) {
+				near, far := net.Pipe()
+				let := make(chan struct{})
+				x.pipes.conns <- clinging{far, let}
+				synctest.Wait()
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					x.s.each(end)
+				}()
+				synctest.Wait()
+				select {
+				case <-done:
+				default:
+					t.Error("it waits")
+				}
+				close(let)
+				(&client{t: t, Conn: near}).expectClosed()
+			})
+		})
+	}
 }

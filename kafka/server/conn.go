@@ -506,9 +506,13 @@ func (c *conn) abort() bool {
 	first := c.ctx.Err() == nil
 	c.broken.Store(true)
 	c.cancel()
-	c.nc.Close()
+	c.shut()
 	return first
 }
+
+// shut closes the socket and does not wait until it is closed. A close waits for the system call that uses the socket, and sendfile waits
+// for the disk, for ever when that hangs; but whoever shuts one connection may hold up all others as long as it does so.
+func (c *conn) shut() { c.s.running.Go(func() { c.nc.Close() }) }
 
 // drain has the reader stop at once; requests that have begun go on.
 func (c *conn) drain() {
@@ -566,7 +570,7 @@ func (c *conn) check(now int64) {
 func (c *conn) expire(why string) {
 	c.why.CompareAndSwap(nil, &why)
 	c.broken.Store(true)
-	c.nc.Close()
+	c.shut()
 	if c.blocked.Load() {
 		c.cancel() // else the reader finds out and does it
 	}
