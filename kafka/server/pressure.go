@@ -91,6 +91,9 @@ func (c *conn) admit(cost int) error {
 	if n > modest {
 		c.startBegun()
 		c.readBy.Store(0)
+		if err := c.flushOwn(); err != nil {
+			return err
+		}
 		c.blocked.Store(true)
 		err := c.s.load.requests.take(c.reading, n)
 		c.blocked.Store(false)
@@ -105,6 +108,14 @@ func (c *conn) admit(cost int) error {
 	c.held.Add(n)
 	c.admitted = n
 	return nil
+}
+
+// flushOwn sends what the reader itself has finished, before it waits: those for whom it waits may wait for what that holds.
+func (c *conn) flushOwn() error {
+	if c.busy() {
+		return nil
+	}
+	return c.flush()
 }
 
 // awaitRoom waits until what is held allows for n more. What the reader itself has finished is sent first.

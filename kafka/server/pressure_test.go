@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"chronik/kafka/batch"
 	"chronik/kafka/wire"
+	"chronik/wal/arena"
 )
 
 // metadataOf asks for n topics.
@@ -203,6 +205,39 @@ func TestAnswersThatAreNotSentYetMustNotBlock(t *testing.T) {
 			c.expect(int32(i))
 		}
 		c.Close()
+	})
+}
+
+// Nor must it keep two connections waiting for each other: each has the first of its large requests done, and asks for the second.
+func TestAnswersThatAreNotSentYetMustNotBlockOthers(t *testing.T) {
+	const topics = 650 // two such requests come by one read, and three are more than there is for requests
+	var first sync.WaitGroup
+	h := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		p := echo(ctx, rq)
+		finish := p.Finish
+		p.Finish = func(ctx context.Context, r *wire.Reply) error {
+			if rq.CorrelationID == 1 {
+				first.Done()
+				first.Wait()
+			}
+			return finish(ctx, r)
+		}
+		return p
+	}
+	bubble(t, h, func(o *Options) { o.Pool = arena.New(5 * topics * 512) }, func(t *testing.T, x *harness) {
+		a, b := x.pipes.dial(t), x.pipes.dial(t)
+		began := time.Now()
+		first.Add(2)
+		for _, c := range []*client{a, b} {
+			c.send(metadataOf(topics, 1), metadataOf(topics, 2))
+		}
+		for _, c := range []*client{a, b} {
+			c.expect(1, 2)
+			c.Close()
+		}
+		if d := time.Since(began); d > 0 {
+			t.Errorf("answered after %v", d)
+		}
 	})
 }
 
