@@ -143,10 +143,7 @@ func (c *fetchCall) attempt() {
 		c.gathers = c.gather()
 	}
 	c.answers = slices.Grow(c.answers, len(c.items))
-	room, enough := c.room(), int(c.req.MinBytes)
-	if room < enough && c.broker.limited(c.rq) {
-		enough = 1 // more than its quota lets into one answer can't be waited for
-	}
+	room, enough := c.broker.ration(c.rq, c.room(), int(c.req.MinBytes))
 	for _, it := range c.items {
 		a := answer{item: it, FetchPartition: unanswered(it.part.Partition)}
 		n, err := c.read(&a, room)
@@ -165,7 +162,8 @@ func (c *fetchCall) attempt() {
 	c.done = c.done || c.bytes >= enough || c.req.MaxWaitMillis <= 0 || len(c.items) == 0 && c.fed == nil
 }
 
-// room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74).
+// room is how many bytes of records the response may hold, if its first batch is not larger by itself (KIP-74), and its client's
+// quota leaves it no less.
 func (c *fetchCall) room() int {
 	if c.follower != nil {
 		return int(c.req.MaxBytes)
@@ -176,9 +174,6 @@ func (c *fetchCall) room() int {
 	}
 	if c.req.Version < 4 {
 		room = min(room, downgradedBytes)
-	}
-	if c.broker.limited(c.rq) {
-		room = int(min(int64(room), c.broker.Quotas.Room(payer(c.rq))))
 	}
 	return room
 }

@@ -136,10 +136,7 @@ func (c *shareFetchCall) fetch(ctx context.Context) {
 func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 	for range mostRaces {
 		c.rq.Repay()
-		room, enough := c.room(), int(c.req.MinBytes)
-		if room < enough && c.broker.limited(c.rq) {
-			enough = 1 // more than its quota lets into one answer can't be waited for
-		}
+		room, enough := c.room()
 		read, bytes, failed := c.read(ctx, room)
 		if failed { // the member must know, and no other partition waits for that one
 			c.acquire(read)
@@ -162,14 +159,11 @@ func (c *shareFetchCall) attempt(ctx context.Context, last bool) bool {
 // given.
 const mostRaces = 16
 
-// room is how many bytes the answer may have. A client with a quota gets no more than that leaves it: held back for longer than it
-// may lock records, it would find them with others.
-func (c *shareFetchCall) room() int {
-	room := min(int(c.req.MaxBytes), int(c.broker.Config().FetchMaxBytes), shareFetchBytes)
-	if c.broker.limited(c.rq) {
-		room = int(min(int64(room), c.broker.Quotas.Room(payer(c.rq))))
-	}
-	return room
+// room is how many bytes the answer may have, and how many are enough. A client with a quota gets no more than that leaves it: held back
+// for longer than it may lock records, it would find them with others.
+func (c *shareFetchCall) room() (most, enough int) {
+	most = min(int(c.req.MaxBytes), int(c.broker.Config().FetchMaxBytes), shareFetchBytes)
+	return c.broker.ration(c.rq, most, int(c.req.MinBytes))
 }
 
 func (c *shareFetchCall) read(ctx context.Context, room int) (read []*share.Reading, bytes int, failed bool) {

@@ -22,6 +22,22 @@ func (b *Broker) limited(rq *wire.Request) bool {
 	return b.Quotas != nil && b.Quotas.Active() && rq.Peer.Listener != image.InternalListener
 }
 
+// ration is how many bytes of records the request's client gets at once, of the room that the answer has, and how many are enough
+// not to wait for more: those it has asked for, unless its quota lets in fewer, which can't be waited for. Others' quotas count for nothing.
+func (b *Broker) ration(rq *wire.Request, room, enough int) (int, int) {
+	if !b.limited(rq) {
+		return room, enough
+	}
+	left := b.Quotas.Room(payer(rq))
+	if left >= int64(room) {
+		return room, enough
+	}
+	if left < int64(enough) {
+		enough = 1
+	}
+	return int(left), enough
+}
+
 // metered begins a request whose use is counted: the bytes of a Produce, those of the records of a Fetch or a ShareFetch, and of any the
 // time that it takes before it waits for something (KIP-124). One that is answered only after a wait, a long poll or a
 // commit, is counted as long as it took to begin: Kafka, too, counts the time of its handler threads and leaves out what waits

@@ -254,6 +254,36 @@ func TestShareConsumersAreHeldBack(t *testing.T) {
 	}
 }
 
+// Who has no quota waits for what it has asked for, also where that is more than one answer holds, and also where others have one.
+func TestTheQuotaOfOneMustNotHurryAnother(t *testing.T) {
+	n := start(t, map[string]string{"group.share.assignment.interval.ms": "0"})
+	id := n.create("t", 1)
+	n.produce("t", 0, 1)
+	a := n.joinShare("a", id)
+	n.holdTo("client-id=other", "consumer_byte_rate=1")
+	stopping := make(chan struct{})
+	close(stopping)
+	n.broker.Draining = stopping // ends every wait
+
+	rq := fetchRequest(12, "t", id, 0)
+	rq.MaxBytes, rq.MinBytes, rq.MaxWaitMillis = 1<<20, 1<<21, 600_000
+	p := n.begin(t.Context(), rq)
+	if p.Ready() {
+		t.Error("the fetch does not wait")
+	}
+	answerTo[*kmsg.FetchResponse](n, rq, p)
+
+	shared := kmsg.NewPtrShareFetchRequest()
+	shared.Version, shared.GroupID, shared.MemberID, shared.MaxRecords, shared.BatchSize = 2, ptr("s"), &a.name, 1000, 1000
+	shared.MaxBytes, shared.MinBytes, shared.MaxWaitMillis = 1<<20, 1<<21, 600_000
+	shared.Topics = []kmsg.ShareFetchRequestTopic{{TopicID: id, Partitions: make([]kmsg.ShareFetchRequestTopicPartition, 1)}}
+	got := ask[*kmsg.ShareFetchResponse](n, shared)
+	n.code(got.ErrorCode, kerr.None)
+	if records := len(got.Topics[0].Partitions[0].Records); records != 0 {
+		t.Errorf("%d bytes of the share fetch that ought to wait", records)
+	}
+}
+
 func TestPartitionsBeyondTheQuotaAreRefused(t *testing.T) {
 	n := start(t, nil)
 	n.holdTo("user=<default>", "controller_mutation_rate=1")
