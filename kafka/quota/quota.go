@@ -96,7 +96,7 @@ func (m *Manager) Connected(from netip.Addr) time.Duration {
 	k := key{quota: config.ConnectionCreationRate, user: from.String()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wait := m.use(k, 1/rate, m.window())
+	wait := m.use(k, 1/rate, max(m.window(), seconds(1/rate))) // one is let in anyhow, where the window is of one sample only
 	if wait > 0 {
 		m.buckets[k] = m.buckets[k].Add(-seconds(1 / rate))
 	}

@@ -172,6 +172,18 @@ func TestConnectionsFromAnAddress(t *testing.T) {
 	d.want("beyond it", d.Connected(netip.MustParseAddr("192.0.2.7")), 10*time.Millisecond)
 }
 
+// With a single sample nothing may be used beyond the rate at once. A first connection is not beyond it.
+func TestAShortWindowMustNotKeepAnAddressOutForEver(t *testing.T) {
+	d := newDesk(t, config.Static{"quota.window.num": "1"})
+	d.set("ip=", config.ConnectionCreationRate, "2")
+	from := netip.MustParseAddr("192.0.2.1")
+	for range 3 {
+		d.want("in time", d.Connected(from), 0)
+		d.want("beyond", d.Connected(from), 500*time.Millisecond)
+		d.at = d.at.Add(500 * time.Millisecond)
+	}
+}
+
 func TestConnectionsFromAnywhere(t *testing.T) {
 	d := newDesk(t, nil)
 	for range 10_000 {
