@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +99,53 @@ func TestAConnectionThatWaitsForAResponseIsNotIdle(t *testing.T) {
 			t.Errorf("closed %v after the response", d)
 		}
 	})
+}
+
+// Who has waited for longer than a connection may be idle must not be taken for idle in the moment in which it is answered.
+func TestAConnectionIsNotIdleWhenItIsAnswered(t *testing.T) {
+	var begun atomic.Int32
+	var gates []chan struct{}
+	for range 3 * maxBegun {
+		gates = append(gates, make(chan struct{}))
+	}
+	x := start(t, func(_ context.Context, rq *wire.Request) wire.Pending {
+		begun.Add(1)
+		return when(rq, gates[rq.CorrelationID])
+	}, nil)
+	client := x.pipes.dial(t)
+	for i, gate := range gates {
+		client.send(heartbeat(int32(i)))
+		var c *conn
+		for c == nil || !c.busy() || c.idleBy.Load() == 0 {
+			if runtime.Gosched(); begun.Load() == int32(i)+1 {
+				x.s.each(func(is *conn) { c = is })
+			}
+		}
+		c.idleBy.Store(1) // it has been so for long
+		answered := make(chan struct{})
+		var janitor sync.WaitGroup
+		janitor.Go(func() {
+			for {
+				select {
+				case <-answered:
+					return
+				default:
+					c.check(1)
+				}
+			}
+		})
+		close(gate)
+		_, _, err := client.tryReceive()
+		for c.busy() {
+			runtime.Gosched()
+		}
+		close(answered)
+		if janitor.Wait(); err != nil || c.broken.Load() {
+			t.Fatalf("request %d: the connection was closed: %v", i, err)
+		}
+	}
+	client.Close()
+	x.stop()
 }
 
 func TestAPeerThatDoesNotReadIsClosed(t *testing.T) {

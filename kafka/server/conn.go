@@ -421,11 +421,11 @@ func (c *conn) flush() error {
 		err = c.send(c.out.bytes())
 	}
 	c.out.release(c.doneWith)
-	if c.busy() {
-		c.begun.Add(int64(-n))
-	}
 	if by := c.idleBy.Load(); by != 0 {
 		c.idleBy.CompareAndSwap(by, c.s.idleBy())
+	}
+	if c.busy() { // from here on the janitor may find the connection idle
+		c.begun.Add(int64(-n))
 	}
 	return err
 }
@@ -562,7 +562,7 @@ func (c *conn) check(now int64) {
 		c.expire("a request did not arrive in time")
 	case overdue(c.writeBy.Load()):
 		c.expire("the peer did not take a response in time")
-	case overdue(c.idleBy.Load()) && !c.busy():
+	case !c.busy() && overdue(c.idleBy.Load()): // in this order: see flush
 		c.expire("idle")
 	}
 }
