@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -97,6 +98,29 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 	expectConfigs(t, l.img, image.TopicResource, "a", "map[cleanup.policy:compact]")
 	alter(c, topicType, "a", change(subtract, "cleanup.policy", "compact, delete"))
 	expectConfigs(t, l.img, image.TopicResource, "a", "map[cleanup.policy:]")
+}
+
+// Configs that came by many requests were too large together for a snapshot: none could be made any more.
+func TestConfigsFitASnapshot(t *testing.T) {
+	c, l := cluster(t, 1)
+	create(c, topic("a", 1, 1))
+	padded := strings.Repeat(" ", 900<<10) + "7"
+	if got := alter(c, topicType, "a", change(set, "retention.ms", padded)); got != "ok" {
+		t.Fatal(got)
+	}
+	got := alter(c, topicType, "a", change(set, "segment.ms", padded))
+	if !strings.HasPrefix(got, "INVALID_CONFIG") || !strings.Contains(got, "retention.ms") {
+		t.Errorf("%q", got)
+	}
+	if got := alter(c, topicType, "a", change(set, "retention.ms", "7"), change(set, "segment.ms", padded)); got != "ok" {
+		t.Errorf("%q", got)
+	}
+	if err := l.Image().Encode(io.Discard); err != nil {
+		t.Error(err)
+	}
+	if err := checkSize(map[string]string{"x": strings.Repeat("x", 3<<20)}, map[string]string{"x": strings.Repeat("x", 2<<20)}); err != nil {
+		t.Errorf("what is too large cannot become smaller: %v", err)
+	}
 }
 
 func expectConfigs(t *testing.T, img *image.Image, kind image.ResourceType, name, want string) {

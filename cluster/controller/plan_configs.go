@@ -44,6 +44,9 @@ func planAlteration(img *image.Image, cfg *config.Broker, a alteration) ([]image
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSize(was, is); err != nil {
+		return nil, err
+	}
 	if err := checkOneMinISR(img, a.resource, was, is); err != nil {
 		return nil, err
 	}
@@ -54,6 +57,35 @@ func planAlteration(img *image.Image, cfg *config.Broker, a alteration) ([]image
 		return nil, err
 	}
 	return changes(a.resource, was, is), nil
+}
+
+// maxConfigs is how many bytes one resource's configs may have. A snapshot of the metadata has them in one piece, which must stay
+// smaller than what it can be restored from, however many requests they came by.
+const maxConfigs = 1 << 20
+
+// checkSize lets what is too large become smaller.
+func checkSize(was, is map[string]string) error {
+	if size := sizeOf(is); size > maxConfigs && size > sizeOf(was) {
+		return kerr.Detail(kerr.InvalidConfig, "The resource's configs would have %d bytes together, more than the %d that they may have; the longest is %s.",
+			size, maxConfigs, longest(is))
+	}
+	return nil
+}
+
+func sizeOf(configs map[string]string) (n int) {
+	for name, value := range configs {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+func longest(configs map[string]string) (name string) {
+	for _, n := range slices.Sorted(maps.Keys(configs)) {
+		if name == "" || len(configs[n]) > len(configs[name]) {
+			name = n
+		}
+	}
+	return name
 }
 
 func checkOps(ops []op) error {

@@ -17,7 +17,7 @@ const (
 	snapshotVersion = 1
 
 	// maxItem bounds what a damaged length can make Read allocate. Every item is, or is smaller than, a record that
-	// has been through the log, whose entries hold 1 MiB.
+	// has been through the log, whose entries hold 1 MiB, or one resource's configs, which the controller bounds.
 	maxItem = 4 << 20
 
 	// offsetsPerItem and metadataPerItem keep an item with a group's offsets far below maxItem: metadata may be long.
