@@ -28,10 +28,12 @@ type desk struct {
 
 	mu     sync.Mutex
 	visits map[image.BrokerID]*visit // the newest of each node
+	inside int                       // connections
 }
 
-// maxVisitors bounds the connections: one for each node, and a few that have not noticed yet that they are gone.
-const maxVisitors = 64
+// spareVisitors is how many connections there may be beyond two for each node that is registered, its newest and one that has
+// not noticed yet that it is gone: nodes that are new have theirs before they register.
+const spareVisitors = 64
 
 func newDesk(l net.Listener, b *batcher, t *tenures, logger *slog.Logger) *desk {
 	d := &desk{batcher: b, tenures: t, listener: l, logger: logger, visits: map[image.BrokerID]*visit{}}
@@ -48,24 +50,45 @@ func (d *desk) stop() error {
 }
 
 func (d *desk) accept() {
-	visitors := make(chan struct{}, maxVisitors)
+	var told time.Time
 	for {
-		select {
-		case visitors <- struct{}{}:
-		case <-d.ctx.Done():
-			return
-		}
 		c, err := d.listener.Accept()
 		if err != nil {
 			return // it is closed
 		}
+		if !d.enter() {
+			if now := time.Now(); now.Sub(told) >= saidAgain {
+				d.logger.Warn("metalog: closed a connection of a node: there are too many", "remote", c.RemoteAddr())
+				told = now
+			}
+			_ = c.Close() // it asks again
+			continue
+		}
 		d.work.Go(func() {
-			defer func() { <-visitors }()
+			defer d.leave()
 			if err := d.serve(c); err != nil && d.ctx.Err() == nil {
 				d.logger.Debug("metalog: a node's connection ended", "remote", c.RemoteAddr(), "error", err)
 			}
 		})
 	}
+}
+
+// enter says whether there is room for one more connection, and takes it.
+func (d *desk) enter() bool {
+	room := spareVisitors + 2*len(d.batcher.views.image.Load().Brokers())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.inside >= room {
+		return false
+	}
+	d.inside++
+	return true
+}
+
+func (d *desk) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside--
 }
 
 // serve answers the messages of a connection. They are taken in their order, and answered as it comes.

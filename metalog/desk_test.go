@@ -3,7 +3,9 @@ package metalog
 import (
 	"net"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
 	"chronik/metalog/image"
@@ -41,9 +43,11 @@ func (v *visitor) ask(m *message) *message {
 	return got
 }
 
-func (v *visitor) begin() bool {
+func (v *visitor) begin() bool { return v.beginAs(77) }
+
+func (v *visitor) beginAs(node image.BrokerID) bool {
 	v.t.Helper()
-	return v.ask(&message{kind: msgBegin, node: 77}).leads
+	return v.ask(&message{kind: msgBegin, node: node}).leads
 }
 
 // propose is the outcome.
@@ -81,6 +85,38 @@ func TestAnOlderConnectionMustNotComeInBehindANewerOne(t *testing.T) {
 	}
 	if got := first.propose("d"); got != isNotProposed {
 		t.Errorf("over the older one, when the newer has ended: %d", got)
+	}
+}
+
+// The leader had no place for the proposals of a cluster's 65th node.
+func TestALeaderHearsEveryNode(t *testing.T) {
+	const nodes = 70
+	c := founded(t, 3)
+	at := c.leader()
+	var brokers []image.Record
+	for id := range image.BrokerID(nodes) {
+		brokers = append(brokers, image.BrokerRecord{ID: 100 + id, Incarnation: uuid.New(), Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "h", Port: 1}}})
+	}
+	if _, err := c.logs[at].Propose(c.soon(), brokers...); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // those of before have not ended yet
+		for id := range image.BrokerID(nodes) {
+			v := c.visit(at)
+			if err := v.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if !v.beginAs(100 + id) {
+				t.Fatalf("node %d has no place", 100+id)
+			}
+		}
+	}
+	d := &desk{batcher: c.logs[at].batcher, inside: spareVisitors + 2*nodes - 1}
+	if !d.enter() || d.enter() {
+		t.Error("there is no bound")
+	}
+	if d.leave(); !d.enter() {
+		t.Error("who goes leaves no place")
 	}
 }
 
