@@ -286,6 +286,21 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// A leader that stops just after another voter had died asked that one again and again to lead, and nobody else.
+func TestAHandoverPassesOverAVoterThatIsGone(t *testing.T) {
+	c := founded(t, 3)
+	for i := range 4 {
+		leader := c.leader()
+		c.same()
+		gone := (leader + 1 + i%2) % 3 // the other of the two each time: raft prefers the first in the configuration
+		c.fabric.isolate(c.ports[gone].Addr(), true)
+		if err := c.logs[leader].Handover(c.soon()); err != nil {
+			t.Fatalf("node %d, without node %d: %v", leader+1, gone+1, err)
+		}
+		c.fabric.isolate(c.ports[gone].Addr(), false)
+	}
+}
+
 // A single node becomes the first of three: others get a snapshot and then votes.
 func TestOneNodeGrowsToThree(t *testing.T) {
 	c := newTrio(t, 1)

@@ -241,8 +241,8 @@ func (l *Log) request(ctx context.Context, change func(prev uint64, timeout time
 
 // Handover makes another voter lead, when this node does and there is one. It returns when this node leads no more.
 func (l *Log) Handover(ctx context.Context) error {
-	for l.lead.leads() && l.otherVoters() {
-		err := l.failure.await(l.raft.LeadershipTransfer().Error)
+	for turn := 0; l.lead.leads() && l.otherVoters(); turn++ {
+		err := l.failure.await(l.transfer(turn).Error)
 		if err == nil || !l.lead.leads() {
 			return nil
 		}
@@ -257,6 +257,31 @@ func (l *Log) Handover(ctx context.Context) error {
 		again.Stop()
 	}
 	return nil
+}
+
+// transfer asks raft, which knows who has most of the log and not who is gone: first, and while no voter is silent, for its own
+// choice, and else for one after the other of those that answer.
+func (l *Log) transfer(turn int) raft.Future {
+	heirs, silent := l.heirs()
+	if len(heirs) == 0 || turn == 0 && !silent {
+		return l.raft.LeadershipTransfer()
+	}
+	to := heirs[turn%len(heirs)]
+	return l.raft.LeadershipTransferToServer(to.ID, to.Address)
+}
+
+// heirs is the other voters that have answered a heartbeat lately, and whether there are some that have not.
+func (l *Log) heirs() (heirs []raft.Server, silent bool) {
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		switch {
+		case s.Suffrage != raft.Voter || s.ID == l.identity.serverID():
+		case l.link.heard(s.ID):
+			heirs = append(heirs, s)
+		default:
+			silent = true
+		}
+	}
+	return heirs, silent
 }
 
 func (l *Log) otherVoters() bool {

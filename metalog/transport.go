@@ -35,6 +35,7 @@ type transport struct {
 	mu     sync.Mutex
 	missed func(image.BrokerID)            // see Log.Missed
 	peers  map[raft.ServerID]chan struct{} // those whose last heartbeat failed; closed when one gets through
+	lately map[raft.ServerID]time.Time     // when they last answered one
 }
 
 var _ raft.WithPreVote = (*transport)(nil) // without it raft goes on, and a node that comes back deposes the leader
@@ -56,7 +57,7 @@ const (
 func newTransport(s *streams, logger hclog.Logger) *transport {
 	t := &transport{
 		streams: s, self: s.self, requests: make(chan raft.RPC), orphaned: make(chan raft.ServerID, 1), closed: make(chan struct{}),
-		peers: map[raft.ServerID]chan struct{}{}, now: time.Now,
+		peers: map[raft.ServerID]chan struct{}{}, lately: map[raft.ServerID]time.Time{}, now: time.Now,
 	}
 	s.ended = t.ended
 	t.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
@@ -184,6 +185,9 @@ func isHeartbeat(rq *raft.AppendEntriesRequest) bool {
 
 func (t *transport) answered(id raft.ServerID, yes bool) {
 	t.mu.Lock()
+	if yes {
+		t.lately[id] = t.now()
+	}
 	silent := t.peers[id]
 	switch {
 	case yes && silent != nil:
@@ -204,6 +208,14 @@ func (t *transport) silent(id raft.ServerID) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.peers[id]
+}
+
+// heard says whether the server has answered the last heartbeat, and not so long ago that others would take it for gone: of a
+// machine that is gone nothing comes, no error either.
+func (t *transport) heard(id raft.ServerID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.peers[id] == nil && t.now().Sub(t.lately[id]) < clusterTimeout
 }
 
 func (t *transport) hold(id raft.ServerID) {
