@@ -32,6 +32,10 @@ const drainTimeout = 10 * time.Second
 // leaveTimeout bounds how long of that it may take to hand over what this broker leads.
 const leaveTimeout = 5 * time.Second
 
+// stopTimeout bounds the whole of a stop: not every write to the disk is watched, and what is written while all is closed is
+// little. A stop that is given up loses nothing that was acknowledged, as no kill does.
+const stopTimeout = time.Minute
+
 // broker is the running process: what run starts, in this order, and stops in reverse.
 type broker struct {
 	config  Config
@@ -48,6 +52,8 @@ type broker struct {
 	served  chan error     // what a Serve returned
 	stopped chan error     // what stop returned, where until waits for it
 	disk    vfs.FS         // for records; nil: data-dir
+
+	stopTimeout time.Duration // stopTimeout but in tests
 }
 
 // The Go heap is small, because records are in the pool: some MiB on a node with few partitions. Go would collect it when
@@ -70,7 +76,8 @@ func paceCollector() []byte {
 }
 
 func newBroker(c Config, logger *slog.Logger) *broker {
-	return &broker{config: c, logger: logger, health: new(health), served: make(chan error, 3), stopped: make(chan error, 1)}
+	return &broker{config: c, logger: logger, health: new(health), served: make(chan error, 3), stopped: make(chan error, 1),
+		stopTimeout: stopTimeout}
 }
 
 // run starts the broker and blocks until ctx ends or storage fails.
@@ -89,7 +96,8 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	return b.until(ctx)
 }
 
-// until blocks until ctx ends or storage fails. A stop ends by itself when storage fails, but not on a disk that hangs.
+// until blocks until ctx ends or storage fails. A stop ends by itself when storage fails, but not on a disk that hangs: the
+// node says so of what it watches, and for the rest there is a time.
 func (b *broker) until(ctx context.Context) error {
 	var err error
 	select {
@@ -100,6 +108,7 @@ func (b *broker) until(ctx context.Context) error {
 		b.logger.Info("stopping: no new connections, requests that have begun are answered")
 	}
 	go func() { b.stopped <- b.stop() }()
+	over := time.After(b.stopTimeout)
 	for failed := b.node.Failed(); ; {
 		select {
 		case <-failed:
@@ -107,6 +116,9 @@ func (b *broker) until(ctx context.Context) error {
 				return errors.Join(err, b.failed())
 			}
 			failed = nil
+		case <-over:
+			b.hangUp()
+			return errors.Join(err, b.node.Err(), fmt.Errorf("%w: the stop has not ended in %s, as when a disk does not answer", errStorage, b.stopTimeout))
 		case stopErr := <-b.stopped:
 			b.logger.Info("stopped")
 			return errors.Join(err, stopErr)

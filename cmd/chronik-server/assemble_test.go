@@ -205,6 +205,39 @@ func stopOnAHungDisk(t *testing.T, producing bool) {
 	}
 }
 
+// Nor may it wait for ever for what is not watched, as the checkpoint's own write.
+func TestAStopDoesNotWaitForACheckpointThatHangs(t *testing.T) {
+	disk := vfs.NewFault(vfs.NewMem())
+	b := startBrokerOn(t, disk)
+	b.stopTimeout = time.Millisecond
+	back, hung := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.Script(func(op vfs.Op) vfs.Outcome {
+		if !strings.Contains(op.Name, "checkpoint") {
+			return vfs.Outcome{}
+		}
+		once.Do(func() { close(hung) })
+		return vfs.Outcome{Until: back}
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	ended := make(chan error, 1)
+	go func() { ended <- b.until(ctx) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errStorage) || !strings.Contains(err.Error(), "has not ended") {
+			t.Error(err)
+		}
+		<-hung // what still ran
+		close(back)
+		<-b.stopped
+	case <-time.After(drainTimeout):
+		t.Error("it waits for the disk")
+		close(back)
+		<-ended
+	}
+}
+
 // Without a limit of its own the broker takes connections, and an address may have several.
 func TestConnectionsWithoutALimit(t *testing.T) {
 	b := startBroker(t)
