@@ -68,6 +68,7 @@ type conn struct {
 	held     atomic.Int64  // bytes that all requests cost that were admitted and are not done with
 	stuck    atomic.Bool   // the reader waits until held is less
 	room     chan struct{} // has a value when stuck and held has become less
+	inPool   atomic.Int64  // bytes of the pool that requests lie in which are not done with
 
 	out   outbox // the writer's while begun > 0, else the reader's
 	sized bool   // out's too: the send buffer has the size that it needs
@@ -172,6 +173,9 @@ func (c *conn) next() (*wire.Request, error) {
 		return nil, err
 	}
 	rq.Lender = c.s
+	if rq.Buf != nil {
+		c.inPool.Add(int64(rq.Size))
+	}
 	c.admitted, c.large = 0, 0
 	c.clientID = rq.ClientID
 	return rq, nil
@@ -554,6 +558,8 @@ func (c *conn) check(now int64) {
 		c.expire("a large request came slowly while others waited for memory")
 	case short && overdue(c.hurryWrite.Load()):
 		c.expire("the peer took a large response slowly while others waited for memory")
+	case short && c.inPool.Load() >= large && overdue(hurriedUp(c.writeBy.Load())):
+		c.expire("the peer took no responses and sent large requests while others waited for memory")
 	case short && c.largeHeld.Load() > 0 && overdue(c.releaseBy.Load()):
 		c.expire("a large request took long while others waited for memory")
 	case c.blocked.Load() && hungUp(c.nc):

@@ -60,6 +60,10 @@ func (s *Server) mayHold() int64 {
 // sent gives the peer time for the next piece.
 func (c *conn) sent() { c.hurryWrite.Store(c.s.clock.after(hurried)) }
 
+// hurriedUp is the tick by which responses must be through that have until by while there is enough memory, 0 for none: however small they
+// are, the requests behind them may hold much.
+func hurriedUp(by int64) int64 { return max(by-(patience-hurried), 0) }
+
 // awaitLarge keeps frames that are so large that a few of them fill the pool from doing so: all others go on beside them.
 func (c *conn) awaitLarge(n int) error {
 	c.large = n
@@ -141,6 +145,9 @@ func (c *conn) awaitRoom(n int64) error {
 
 // dismiss is the end of a request.
 func (c *conn) dismiss(rq *wire.Request) {
+	if rq.Buf != nil {
+		c.inPool.Add(-int64(rq.Size))
+	}
 	rq.Release()
 	c.giveLarge(&rq.Size)
 	c.release(int64(rq.Cost))

@@ -89,6 +89,34 @@ func TestASlowReaderMustNotKeepMemoryFromOthers(t *testing.T) {
 	})
 }
 
+// Nor do requests that stand behind a response which nobody reads, however small that is.
+func TestWhoReadsNothingMustNotKeepItsRequestsInMemory(t *testing.T) {
+	waits := func(ctx context.Context, rq *wire.Request) wire.Pending {
+		p := echo(ctx, rq)
+		p.Ready = wire.Waits
+		return p
+	}
+	bubble(t, waits, nil, func(t *testing.T, x *harness) {
+		slow := x.pipes.dial(t)
+		var all [][]byte
+		for range 20 {
+			all = append(all, request(produceOf(3<<20), 1)) // of 64 MiB
+		}
+		slow.send(all...)
+		<-time.After(20 * time.Second)
+		if n := x.s.Connections(); n != 1 {
+			t.Fatal("closed although nobody waits")
+		}
+		began, other := time.Now(), x.pipes.dial(t)
+		other.send(request(produceOf(8<<20), 2))
+		other.expect(2)
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		other.Close()
+	})
+}
+
 // What answers are made of that are copied is memory too: others wait for it, and who reads nothing must not keep it.
 func TestAnswersThatAreCopiedMustWaitForEachOther(t *testing.T) {
 	copied := func(_ context.Context, rq *wire.Request) wire.Pending {
