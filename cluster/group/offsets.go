@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"slices"
 
 	"chronik/cluster/coordinator"
@@ -91,6 +92,12 @@ func (m *machine) deleteOffsets(_ coordinator.Instant, d offsetDeletion, fx *coo
 	})
 }
 
+// maxRemoved is how many offsets a record removes. The log takes no record that is larger than 1 MiB, and would refuse the same
+// one again and again.
+const maxRemoved = 1 << 14
+
+// removeOffsets sends all of its records at once: what is committed from now on comes in behind the last of them. When only some
+// of them come in, the next sweep removes the rest, or who was told of the failure asks again.
 func (m *machine) removeOffsets(partitions []image.TopicPartition, fx *coordinator.Effects, then func(coordinator.Instant, error, *coordinator.Effects)) {
 	slices.SortFunc(partitions, func(a, b image.TopicPartition) int {
 		if a.Topic == b.Topic {
@@ -98,12 +105,23 @@ func (m *machine) removeOffsets(partitions []image.TopicPartition, fx *coordinat
 		}
 		return slices.Compare(a.Topic[:], b.Topic[:])
 	})
-	m.committing++
+	lists := slices.Collect(slices.Chunk(partitions, maxRemoved))
+	if len(lists) == 0 {
+		lists = [][]image.TopicPartition{nil} // whoever removes nothing waits for what is before it
+	}
+	var failed error
+	left := len(lists)
+	m.committing += left
 	owner, epoch, since := m.owner()
-	fx.ProposeLow(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
-		m.committing--
-		then(now, err, fx)
-	}, image.RemoveOffsetsRecord{Group: m.id, Partitions: partitions, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
+	for _, list := range lists {
+		fx.ProposeLow(func(now coordinator.Instant, err error, fx *coordinator.Effects) {
+			m.committing--
+			failed = cmp.Or(failed, err)
+			if left--; left == 0 {
+				then(now, failed, fx)
+			}
+		}, image.RemoveOffsetsRecord{Group: m.id, Partitions: list, Owner: owner, OwnerEpoch: epoch, OwnerSince: since})
+	}
 }
 
 // deleteGroup answers with a code. A group that is being removed is dead: what is asked of it meanwhile is to be asked

@@ -129,9 +129,16 @@ func (w *world) settle(fx coordinator.Effects) {
 	}
 }
 
-// apply has the oldest proposal agreed on.
+// mostBytes is what the log takes at once (metalog).
+const mostBytes = 1<<20 - 64
+
+// apply has the oldest proposal agreed on, unless it is too large.
 func (w *world) apply() {
 	p := w.inFlight[0]
+	if sizeOf(w.t, p.Records) > mostBytes {
+		w.fail(kerr.RecordListTooLarge)
+		return
+	}
 	w.inFlight = w.inFlight[1:]
 	img, _, err := w.img.Apply(w.img.Index()+1, p.Records)
 	if err != nil {
@@ -142,6 +149,17 @@ func (w *world) apply() {
 		w.recorded(r)
 	}
 	w.outcome(p, nil)
+}
+
+func sizeOf(t rapid.TB, recs []image.Record) (size int) {
+	for _, r := range recs {
+		b, err := image.Append(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += len(b)
+	}
+	return size
 }
 
 func (w *world) fail(err error) {
