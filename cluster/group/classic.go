@@ -46,8 +46,8 @@ type classicGroup struct {
 
 	members []*member // in the order in which they joined
 	byID    map[string]*member
-	static  map[string]*member       // by group.instance.id
-	pending map[string]time.Duration // ids given out with MEMBER_ID_REQUIRED, until when they count
+	static  map[string]*member // by group.instance.id
+	pending pending            // ids given out with MEMBER_ID_REQUIRED
 
 	// While preparingRebalance.
 	joinBy    time.Duration // when the rebalance goes on without those that have not joined
@@ -82,10 +82,7 @@ func newClassicGroup(shell *machine, g *image.Group, now coordinator.Instant) ki
 }
 
 func (m *classicGroup) deadline() time.Duration {
-	at := min(m.joinBy, m.syncBy, m.recordBy)
-	for _, until := range m.pending {
-		at = min(at, until)
-	}
+	at := min(m.joinBy, m.syncBy, m.recordBy, m.pending.next())
 	for _, mem := range m.members {
 		at = min(at, mem.expires)
 	}
@@ -94,7 +91,9 @@ func (m *classicGroup) deadline() time.Duration {
 
 // expire removes whoever was not heard of in time, and goes on with a rebalance that has waited long enough.
 func (m *classicGroup) expire(now coordinator.Instant, fx *coordinator.Effects) {
-	forgotten := m.expirePending(now)
+	// Only a rebalance that is being prepared waits for ids that nobody joined with: the members of a group that is not need not
+	// hear of a client that asked and went away.
+	forgotten := m.pending.expire(now.Up)
 	if m.expireSessions(now, fx) || forgotten && m.state == preparingRebalance {
 		m.afterRemoval(now, fx)
 	}
@@ -107,18 +106,6 @@ func (m *classicGroup) expire(now coordinator.Instant, fx *coordinator.Effects) 
 	if m.recordBy <= now.Up {
 		m.recordEmpty(now, fx)
 	}
-}
-
-// expirePending forgets ids that nobody joined with. Only a rebalance that is being prepared waits for them: the members
-// of a group that is not need not hear of a client that asked and went away.
-func (m *classicGroup) expirePending(now coordinator.Instant) (forgotten bool) {
-	for id, until := range m.pending {
-		if until <= now.Up {
-			delete(m.pending, id)
-			forgotten = true
-		}
-	}
-	return forgotten
 }
 
 func (m *classicGroup) expireSessions(now coordinator.Instant, fx *coordinator.Effects) (removed bool) {
@@ -137,7 +124,7 @@ func (m *classicGroup) expireSessions(now coordinator.Instant, fx *coordinator.E
 }
 
 func (m *classicGroup) idle() bool {
-	return m.state == empty && len(m.pending) == 0 && m.recordBy == never
+	return m.state == empty && !m.pending.any() && m.recordBy == never
 }
 
 func (m *classicGroup) enter(s state, now coordinator.Instant) {

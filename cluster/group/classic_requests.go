@@ -82,7 +82,7 @@ func (m *classicGroup) summary() (state, protocolType string) {
 func (m *classicGroup) topicsChanged(coordinator.Instant, *coordinator.Effects) {} // its leader watches them
 
 func (m *classicGroup) stop(coordinator.Instant, *coordinator.Effects) {
-	clear(m.pending) // members that only have an id do not keep a group
+	m.pending = pending{} // members that only have an id do not keep a group
 	m.recordBy = never
 }
 

@@ -75,10 +75,7 @@ func (m *classicGroup) joinNew(now coordinator.Instant, j joinRequest, fx *coord
 			return
 		}
 	} else if j.version >= memberIDRequiredVersion {
-		if m.pending == nil {
-			m.pending = map[string]time.Duration{}
-		}
-		m.pending[j.newMemberID] = now.Up + j.session
+		m.pending.add(j.newMemberID, now.Up+j.session)
 		fx.Answer(j.ticket, joinRefused(j.newMemberID, kerr.MemberIDRequired))
 		return
 	}
@@ -86,8 +83,7 @@ func (m *classicGroup) joinNew(now coordinator.Instant, j joinRequest, fx *coord
 }
 
 func (m *classicGroup) joinKnown(now coordinator.Instant, j joinRequest, fx *coordinator.Effects) {
-	if _, ok := m.pending[j.memberID]; ok && j.instance == "" {
-		delete(m.pending, j.memberID)
+	if j.instance == "" && m.pending.drop(j.memberID) {
 		m.addMember(now, j.memberID, j, fx)
 		return
 	}

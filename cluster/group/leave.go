@@ -27,8 +27,7 @@ func (m *classicGroup) leave(now coordinator.Instant, t coordinator.Ticket, leav
 }
 
 func (m *classicGroup) leaveOne(l leaver, fx *coordinator.Effects) kerr.Code {
-	if _, ok := m.pending[l.memberID]; ok {
-		delete(m.pending, l.memberID)
+	if m.pending.drop(l.memberID) {
 		return kerr.None
 	}
 	mem := m.byID[l.memberID]

@@ -143,7 +143,7 @@ func (m *classicGroup) allJoined() bool {
 	if len(m.members) == 0 {
 		return true
 	}
-	return len(m.pending) == 0 && !slices.ContainsFunc(m.members, func(mem *member) bool { return mem.join == 0 })
+	return !m.pending.any() && !slices.ContainsFunc(m.members, func(mem *member) bool { return mem.join == 0 })
 }
 
 // rebalanceTimeout is the longest that a member asked for.
