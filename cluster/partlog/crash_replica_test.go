@@ -7,29 +7,65 @@ import (
 	"chronik/wal/campaign"
 )
 
-// unclean has a replica lead that lacks what was stable: the log is cut off in one of its segments.
+// unclean has a replica lead that lacks what was stable. What is left knows its transactions.
 func (o *ordeal) unclean(k *ledger, l *Log) {
-	segments := segmentsOf(l)
-	if len(segments) == 0 {
+	n, to, what := o.lostSegments(k, l)
+	if o.r.IntN(2) == 0 {
+		n, to, what = o.lostTail(k, l)
+	}
+	if n < 0 || k.beganBefore(n) {
 		return
 	}
-	s := segments[o.r.IntN(len(segments))]
-	want := max(s.Base(), k.start)
-	n := 0
-	for n < len(k.batches) && k.end(n) < want {
-		n++
-	}
-	if k.end(n) != want || s.End() <= want {
-		return // the log starts within a batch
-	}
-	to := want + o.r.Int64N(s.End()-want)
+	want := k.end(n)
 	o.update(k, func() { k.cutting = n; k.stable = min(k.stable, want) })
 	end, err := l.Truncate(to, math.MaxInt32)
 	o.checked(err)
 	if end != want {
 		o.t.Fatalf("truncated at %d to %d, not %d", to, end, want)
 	}
-	o.update(k, func() { k.truncated(n); k.epoch++; o.counts["truncations of segments"]++ })
+	o.update(k, func() { k.truncated(n); k.epoch++; k.stable = want; o.counts[what]++ })
+	l.SetStable(want)
+	o.checked(k.sameTransactions(l))
+}
+
+// beganBefore says whether a transaction that is open behind n batches began before the log start: no record that is left may tell.
+func (k *ledger) beganBefore(n int) bool {
+	_, open := (&ledger{batches: k.batches[:n]}).txnsOf()
+	for _, first := range open {
+		if first < k.start {
+			return true
+		}
+	}
+	return false
+}
+
+// lostSegments says to cut the log off in one of its segments; n is how many batches that leaves, -1 for no such place.
+func (o *ordeal) lostSegments(k *ledger, l *Log) (n int, to int64, what string) {
+	segments := segmentsOf(l)
+	if len(segments) == 0 {
+		return -1, 0, ""
+	}
+	s := segments[o.r.IntN(len(segments))]
+	want := max(s.Base(), k.start)
+	for n < len(k.batches) && k.end(n) < want {
+		n++
+	}
+	if k.end(n) != want || s.End() <= want {
+		return -1, 0, "" // the log starts within a batch
+	}
+	return n, want + o.r.Int64N(s.End()-want), "truncations of segments"
+}
+
+// lostTail says to cut it off behind them.
+func (o *ordeal) lostTail(k *ledger, l *Log) (n int, to int64, what string) {
+	for n < len(k.batches) && (k.end(n) < segmentEnd(l) || k.end(n) < k.start) {
+		n++
+	}
+	if n == len(k.batches) {
+		return -1, 0, ""
+	}
+	n += o.r.IntN(len(k.batches) - n)
+	return n, k.end(n) + o.r.Int64N(k.end(n+1)-k.end(n)), "truncations of what was stable"
 }
 
 // reset has the log begin anew where its leader's begins.

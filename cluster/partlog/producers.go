@@ -78,7 +78,8 @@ func (p *producer) admit(b batch.Batch) error {
 	if b.ProducerEpoch() < p.epoch {
 		return kerr.Detail(kerr.InvalidProducerEpoch, "producer %d has epoch %d, the batch's is %d", p.id, p.epoch, b.ProducerEpoch())
 	}
-	truncated := p.count == 0 && p.txnFirst != noTxn && b.ProducerEpoch() == p.epoch // what it sent last is not known any more
+	sameEpoch := b.ProducerEpoch() == p.epoch || p.epoch == noProducerEpoch
+	truncated := p.count == 0 && p.txnFirst != noTxn && sameEpoch // what it sent last is not known any more
 	if want := p.nextSequence(b.ProducerEpoch()); b.BaseSequence() != want && !truncated {
 		return kerr.Detail(kerr.OutOfOrderSequenceNumber, "producer %d: sequence %d, expected %d", p.id, b.BaseSequence(), want)
 	}

@@ -1,7 +1,6 @@
 package partlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,9 +15,7 @@ import (
 // stands before it, beyond its end, is void. So the order of entries alone says what the log holds, and a power cut leaves
 // the log as it was before the truncation, or after it.
 
-const kindTruncated = wal.Truncates | 5 // size of what is left of the entry that was cut through, u32; 0: none was
-
-const truncatedSize = 4
+const kindTruncated = wal.Truncates | 5 // what was cut through, and the transactions that are open again; see FORMAT.md
 
 // Truncate cuts the log off at the offset to, or at the beginning of the batch that holds it, and returns the new end when
 // that is durable. Nobody may append meanwhile. What segments hold is given up a whole segment at a time: only what an
@@ -27,11 +24,11 @@ const truncatedSize = 4
 //
 // leaderEpoch is that of the leader that asks for it: when this node was made leader in a later one, it is refused.
 func (l *Log) Truncate(to int64, leaderEpoch int32) (end int64, err error) {
-	end, err = l.truncate(to, leaderEpoch, false)
+	end, err = l.truncate(to, leaderEpoch, nil)
 	if errors.Is(err, errCutting) {
 		l.store.tending.Lock() // nothing is being cut meanwhile
 		defer l.store.tending.Unlock()
-		end, err = l.truncate(to, leaderEpoch, true)
+		end, err = l.truncateUnclean(to, leaderEpoch)
 	}
 	return end, err
 }
@@ -39,10 +36,10 @@ func (l *Log) Truncate(to int64, leaderEpoch int32) (end int64, err error) {
 // errCutting says that cutting may have gone beyond the end that is wanted, or be on its way there.
 var errCutting = errors.New("partlog: segments may be being cut there")
 
-func (l *Log) truncate(to int64, leaderEpoch int32, alone bool) (int64, error) {
+func (l *Log) truncate(to int64, leaderEpoch int32, left *remains) (int64, error) {
 	l.store.truncating.RLock() // no checkpoint knows of it before its place is known
 	defer l.store.truncating.RUnlock()
-	t := truncation{log: l, epoch: leaderEpoch, alone: alone, done: make(chan error, 1)}
+	t := truncation{log: l, epoch: leaderEpoch, left: left, done: make(chan error, 1)}
 	if err := t.begin(to); err != nil || !t.any {
 		return t.to, err
 	}
@@ -57,10 +54,11 @@ func (l *Log) truncate(to int64, leaderEpoch int32, alone bool) (int64, error) {
 type truncation struct {
 	log      *Log
 	epoch    int32
-	alone    bool // nothing is being cut meanwhile
+	left     *remains // not nil: nothing is being cut meanwhile
 	to       int64
 	size     int32 // of what is left of the entry that is cut through
 	any      bool  // something was cut
+	open     []endedTxn
 	segments []*segment.Segment
 	done     chan error
 }
@@ -90,10 +88,24 @@ func (t *truncation) begin(to int64) error {
 	if err := t.align(); err != nil {
 		return err
 	}
-	if !t.alone && t.to < max(l.cut, min(l.stableNow(), l.end)) {
-		return errCutting
+	if t.to < max(l.cut, min(l.stableNow(), l.end)) {
+		if err := t.unclean(); err != nil {
+			return err
+		}
 	}
 	return t.state()
+}
+
+// unclean is of a truncation that only an unclean election asks for; the caller holds l.mu.
+func (t *truncation) unclean() error {
+	switch {
+	case t.left == nil:
+		return errCutting
+	case !t.left.are(t.to, t.log.end):
+		return errUnread
+	}
+	t.open = t.left.list()
+	return nil
 }
 
 // fenced refuses what a leader asks for that is known to be deposed, though its successor may have appended nothing yet; the
@@ -158,8 +170,7 @@ func (t *truncation) within(e located) error {
 // state appends the entry, and cuts; the caller holds l.mu.
 func (t *truncation) state() error {
 	l := t.log
-	data := binary.BigEndian.AppendUint32(nil, uint32(t.size))
-	e := wal.Entry{Stream: l.id.Stream, Kind: kindTruncated, End: t.to, Data: data, Sink: t}
+	e := wal.Entry{Stream: l.id.Stream, Kind: kindTruncated, End: t.to, Data: encodeTruncated(t.size, t.open), Sink: t}
 	if l.store.broken.Load() {
 		return l.store.failure
 	}
@@ -173,6 +184,7 @@ func (t *truncation) state() error {
 	}
 	l.segments, t.segments = slices.Clip(l.segments[:n]), l.segments[n:]
 	l.cutOff(t.to, t.size)
+	l.reopen(t.open)
 	return nil
 }
 
@@ -333,15 +345,13 @@ func (t *txns) cut(end int64, ps producers) {
 	t.reopen(ps)
 }
 
-var errTruncated = errors.New("a truncation entry of the wrong size")
-
 // replayTruncated takes over a truncation. One that the checkpoint includes, which had the log go on from known, is only
 // of the index: the states are those after it.
 func (r *recovery) replayTruncated(l *Log, e wal.Replayed) error {
-	if len(e.Data) != truncatedSize {
-		return errTruncated
+	size, open, err := decodeTruncated(e.Data)
+	if err != nil {
+		return err
 	}
-	size := int32(binary.BigEndian.Uint32(e.Data))
 	v := r.saved[e.Stream]
 	if v == nil || e.Loc.Pos > v.truncated {
 		if v != nil {
@@ -349,6 +359,7 @@ func (r *recovery) replayTruncated(l *Log, e wal.Replayed) error {
 		}
 		if e.End < l.end {
 			l.cutOff(e.End, size)
+			l.reopen(open)
 		}
 		l.truncated = e.Loc.Pos
 		return nil

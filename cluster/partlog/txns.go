@@ -68,6 +68,9 @@ func (l *Log) endTxn(b batch.Batch) error {
 	}
 	l.txns.open = slices.DeleteFunc(l.txns.open, func(t openTxn) bool { return t.producer == p.id })
 	p.txnFirst = noTxn
+	if p.count == 0 && (before == p.epoch || before == noProducerEpoch) {
+		delete(l.producers, p.id) // its batches were cut off, as in producers.cut: it may go on with any sequence
+	}
 	return nil
 }
 
