@@ -121,6 +121,9 @@ func (g *streamsGroup) beat(h *streamsBeat, now coordinator.Instant) (streamsBea
 	delayed := g.assignIfDue(now)
 	epoch, target := max(g.assignment, 1), mem.target
 	missed := mem.epoch != h.rq.MemberEpoch // an answer, and with it the tasks of its epoch
+	if told && mem.progress == revoking {
+		missed = true // perhaps: who has not begun with a task does not have it either, and may go by what it was told before
+	}
 	moved := g.reconcile(mem, epoch, target, owned, told, now)
 	if h.rq.ShutdownApplication {
 		g.askShutdown(mem.id)

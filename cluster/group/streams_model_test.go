@@ -40,6 +40,25 @@ func TestStreamsModel(t *testing.T) {
 	})
 }
 
+// A member that had not begun with a task said that it had not, and was taken to have let go of it; the answer that asked it to was
+// lost. It began with the task then, at an epoch at which it may commit, beside the member that had it next.
+func TestATaskMustNotBeBegunThatWasAskedBackInALostAnswer(t *testing.T) {
+	m := newStreamsModel(t)
+	a, b := &streamsClient{id: "a", process: "p"}, &streamsClient{id: "b", process: "q"}
+	m.clients = []*streamsClient{a, b}
+	m.beat(a, false, false)
+	m.beat(b, false, false)
+	m.beat(a, true, false)
+	a.owned = m.m.kind.(*streamsGroup).members["a"].assigned // it has begun with these
+	m.beat(a, false, false)
+	m.beat(b, false, false)
+	for range 2 {
+		a.work()
+		b.work()
+		m.check()
+	}
+}
+
 type streamsModel struct {
 	*world
 	clients []*streamsClient
@@ -57,7 +76,7 @@ type streamsClient struct {
 	told         *roles
 }
 
-func newStreamsModel(t *rapid.T) *streamsModel {
+func newStreamsModel(t rapid.TB) *streamsModel {
 	m := &streamsModel{world: newWorld(t), size: 2}
 	m.groupConfig, m.config.StreamsMaxSize = streamsConfig(), 1000
 	m.answered = func(_ string, body any) { m.last, _ = body.(streamsBeaten) }
