@@ -30,6 +30,7 @@ type member struct {
 	mu    sync.Mutex
 	parts []int
 	last  map[int]int64 // offset read last, by partition, since it was assigned
+	upTo  map[int]int64 // the offset behind it, also when the partition was given up since
 	times []change
 }
 
@@ -41,7 +42,7 @@ type change struct {
 }
 
 func startMember(c Contract, k kind, n int, l *ledger) (*member, error) {
-	m := &member{name: fmt.Sprintf("%s#%d", k.name, n), ledger: l, done: make(chan struct{}), last: map[int]int64{}}
+	m := &member{name: fmt.Sprintf("%s#%d", k.name, n), ledger: l, done: make(chan struct{}), last: map[int]int64{}, upTo: map[int]int64{}}
 	m.cmd = exec.Command(k.command[0], k.command[1:]...)
 	m.cmd.Env = append(os.Environ(), "PHASE=member", "TOPIC="+c.Topic, "GROUP="+c.Group, "PARTITIONS="+strconv.Itoa(churnPartitions),
 		"MEMBER_PROTOCOL="+k.way.protocol, "MEMBER_ASSIGNOR="+k.way.assignor,
@@ -110,13 +111,16 @@ func (m *member) note(c change) {
 	}
 	for _, p := range c.parts {
 		delete(m.last, p)
+		if c.what == '+' {
+			delete(m.upTo, p)
+		}
 	}
 }
 
 func (m *member) record(p int, offset int64, value string) error {
 	m.mu.Lock()
 	last, had := m.last[p]
-	m.last[p] = offset
+	m.last[p], m.upTo[p] = offset, offset+1
 	m.mu.Unlock()
 	if had && offset <= last {
 		return fmt.Errorf("offset %d comes after %d", offset, last)
@@ -219,6 +223,24 @@ func (l *ledger) lacking(sent int) string {
 		}
 	}
 	return ""
+}
+
+// leftAt is where the last owner of a partition stopped to read it; false when it read nothing.
+func (l *ledger) leftAt(p int) (offset int64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var newest int64
+	for _, m := range l.members {
+		m.mu.Lock()
+		for _, c := range m.times {
+			if c.what == '+' && slices.Contains(c.parts, p) && c.at >= newest {
+				newest = c.at
+				offset, ok = m.upTo[p]
+			}
+		}
+		m.mu.Unlock()
+	}
+	return offset, ok
 }
 
 // err is what went wrong by now: what members said of records, and partitions with two owners at a time.
