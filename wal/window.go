@@ -16,8 +16,8 @@ const (
 )
 
 // window reads a file piece by piece. Once its reader goes on from one piece to the next it reads ahead, so that the disk does not
-// wait for the checking of what it gave, and nothing is read twice. An entry that is larger has memory of its own for as long as it
-// is read.
+// wait for the checking of what it gave, and nothing is read twice. An entry that is larger than a piece is read once more, into
+// memory of its own.
 type window struct {
 	pool  *arena.Pool // for what is larger than a piece
 	mem   []byte      // windowAhead+1 times windowRoom; the pool would keep it
@@ -40,6 +40,7 @@ func (w *window) close() {
 	w.forget()
 	if w.mem != nil {
 		arena.Unmap(w.mem)
+		w.mem = nil
 	}
 }
 

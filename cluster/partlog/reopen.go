@@ -71,6 +71,9 @@ func (r *remains) read() error {
 	}
 	var data []byte
 	for at < r.to {
+		if r.log.store.stopping() {
+			return errUnread
+		}
 		var err error
 		if data, err = r.log.copyAt(data[:0], at, r.to, reopenAtOnce); err != nil {
 			return err

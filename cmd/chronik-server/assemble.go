@@ -88,16 +88,15 @@ func run(ctx context.Context, c Config, logger *slog.Logger) error {
 	if err := b.start(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, cluster.ErrNoCluster) {
 			logger.Info("stopped before it was ready", "while", err)
-			return b.stop()
+			return b.end()
 		}
-		return errors.Join(pointToDump(err, c.DataDir), b.stop())
+		return errors.Join(pointToDump(err, c.DataDir), b.end())
 	}
 	logger.Info("ready", "version", version, "start_ms", time.Since(started).Milliseconds())
 	return b.until(ctx)
 }
 
-// until blocks until ctx ends or storage fails. A stop ends by itself when storage fails, but not on a disk that hangs: the
-// node says so of what it watches, and for the rest there is a time.
+// until blocks until ctx ends or storage fails.
 func (b *broker) until(ctx context.Context) error {
 	var err error
 	select {
@@ -107,23 +106,41 @@ func (b *broker) until(ctx context.Context) error {
 	case <-ctx.Done():
 		b.logger.Info("stopping: no new connections, requests that have begun are answered")
 	}
+	return errors.Join(err, b.end())
+}
+
+// end stops what was started. A stop ends by itself when storage fails, but not on a disk that hangs: the node says so of what it
+// watches, and for the rest there is a time.
+func (b *broker) end() error {
 	go func() { b.stopped <- b.stop() }()
-	over := time.After(b.stopTimeout)
-	for failed := b.node.Failed(); ; {
+	var failed <-chan struct{}
+	if b.node != nil {
+		failed = b.node.Failed()
+	}
+	for over := time.After(b.stopTimeout); ; {
 		select {
 		case <-failed:
 			if errors.Is(b.node.Err(), cluster.ErrHangs) {
-				return errors.Join(err, b.failed())
+				return b.failed()
 			}
 			failed = nil
 		case <-over:
-			b.hangUp()
-			return errors.Join(err, b.node.Err(), fmt.Errorf("%w: the stop has not ended in %s, as when a disk does not answer", errStorage, b.stopTimeout))
-		case stopErr := <-b.stopped:
+			return b.late()
+		case err := <-b.stopped:
 			b.logger.Info("stopped")
-			return errors.Join(err, stopErr)
+			return err
 		}
 	}
+}
+
+// late gives the stop up.
+func (b *broker) late() error {
+	b.hangUp()
+	err := fmt.Errorf("%w: the stop has not ended in %s, as when a disk does not answer", errStorage, b.stopTimeout)
+	if b.node != nil {
+		err = errors.Join(b.node.Err(), err)
+	}
+	return err
 }
 
 func (b *broker) failed() error {
@@ -342,11 +359,13 @@ func (b *broker) hangUp() {
 			all.Go(func() { _ = s.Shutdown(over) }) // it is broken off
 		}
 	}
-	all.Go(func() {
-		if err := b.node.HangUp(); err != nil {
-			b.logger.Warn("the internal port was not closed", "error", err)
-		}
-	})
+	if b.node != nil {
+		all.Go(func() {
+			if err := b.node.HangUp(); err != nil {
+				b.logger.Warn("the internal port was not closed", "error", err)
+			}
+		})
+	}
 	closed := make(chan struct{})
 	go func() { all.Wait(); close(closed) }()
 	select {

@@ -238,6 +238,17 @@ func TestAStopDoesNotWaitForACheckpointThatHangs(t *testing.T) {
 	}
 }
 
+// A start that fails ends in the same stop, with as little as there is by then.
+func TestABrokerThatDidNotStartStops(t *testing.T) {
+	b := newBroker(Config{}, slog.New(slog.DiscardHandler))
+	if err := b.end(); err != nil {
+		t.Error(err)
+	}
+	if err := b.late(); !errors.Is(err, errStorage) {
+		t.Error(err)
+	}
+}
+
 // Without a limit of its own the broker takes connections, and an address may have several.
 func TestConnectionsWithoutALimit(t *testing.T) {
 	b := startBroker(t)

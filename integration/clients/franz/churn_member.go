@@ -225,17 +225,22 @@ func (l *ledger) lacking(sent int) string {
 	return ""
 }
 
-// leftAt is where the last owner of a partition stopped to read it; false when it read nothing.
+// leftAt is where the last owner of a partition stopped to read it, when that had it before too and has read something.
 func (l *ledger) leftAt(p int) (offset int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var newest int64
 	for _, m := range l.members {
 		m.mu.Lock()
+		had := 0
 		for _, c := range m.times {
-			if c.what == '+' && slices.Contains(c.parts, p) && c.at >= newest {
+			if c.what != '+' || !slices.Contains(c.parts, p) {
+				continue
+			}
+			if had++; c.at >= newest {
 				newest = c.at
 				offset, ok = m.upTo[p]
+				ok = ok && had > 1
 			}
 		}
 		m.mu.Unlock()
