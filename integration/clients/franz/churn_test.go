@@ -8,7 +8,7 @@ import (
 func ledgerOf(members ...*member) *ledger {
 	l := &ledger{seen: map[int]bool{}, members: members}
 	for _, m := range members {
-		m.ledger, m.last = l, map[int]int64{}
+		m.ledger, m.last, m.upTo = l, map[int]int64{}, map[int]int64{}
 	}
 	return l
 }
@@ -99,5 +99,31 @@ func TestWhatAMemberReadsIsLookedAt(t *testing.T) {
 	}
 	if l.lacking(2) != "" || l.lacking(3) == "" {
 		t.Error(l.lacking(2), l.lacking(3))
+	}
+}
+
+func TestOnlyWhoHadAPartitionBeforeMayCommitLess(t *testing.T) {
+	a, b, c := &member{name: "a"}, &member{name: "b"}, &member{name: "c"}
+	l := ledgerOf(a, b, c)
+	line := func(offset string, n int) string { return "r\t0\t" + offset + "\t\t" + Value("t", "none", n) }
+	steps := []struct {
+		who   *member
+		lines []string
+		left  int64
+		ok    bool
+	}{
+		{a, []string{"+\t10\t0", line("5", 0), "-\t20\t0"}, 6, false},
+		{b, []string{"+\t20\t0", line("6", 1), line("7", 2), "-\t30\t0"}, 8, false},
+		{a, []string{"+\t30\t0"}, 0, false},
+		{a, []string{line("6", 1), "-\t40\t0"}, 7, true},
+		{c, []string{"+\t40\t0", line("6", 1)}, 7, false},
+	}
+	for i, s := range steps {
+		if err := say(t, s.who, s.lines...); err != nil {
+			t.Fatal(err)
+		}
+		if left, ok := l.leftAt(0); left != s.left || ok != s.ok {
+			t.Errorf("step %d: %d, %v", i, left, ok)
+		}
 	}
 }
