@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -66,8 +67,9 @@ const maxConfigs = 1 << 20
 // checkSize lets what is too large become smaller.
 func checkSize(was, is map[string]string) error {
 	if size := sizeOf(is); size > maxConfigs && size > sizeOf(was) {
+		longest := slices.MaxFunc(slices.Sorted(maps.Keys(is)), func(a, b string) int { return cmp.Compare(len(is[a]), len(is[b])) })
 		return kerr.Detail(kerr.InvalidConfig, "The resource's configs would have %d bytes together, more than the %d that they may have; the longest is %s.",
-			size, maxConfigs, longest(is))
+			size, maxConfigs, longest)
 	}
 	return nil
 }
@@ -77,15 +79,6 @@ func sizeOf(configs map[string]string) (n int) {
 		n += len(name) + len(value)
 	}
 	return n
-}
-
-func longest(configs map[string]string) (name string) {
-	for _, n := range slices.Sorted(maps.Keys(configs)) {
-		if name == "" || len(configs[n]) > len(configs[name]) {
-			name = n
-		}
-	}
-	return name
 }
 
 func checkOps(ops []op) error {

@@ -65,17 +65,7 @@ func TestAPowerCutDoesNotTakeWhatIsSetAside(t *testing.T) {
 
 // A file that somebody copied to the wrong place is no reason not to start, and not to be lost either.
 func TestAPlainFileBesideThePartitionsDoesNotStopTheStart(t *testing.T) {
-	for name, files := range map[string]func(t *testing.T) vfs.FS{
-		"mem": func(*testing.T) vfs.FS { return vfs.NewMem() },
-		"os": func(t *testing.T) vfs.FS {
-			f, err := vfs.OS(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { f.(io.Closer).Close() })
-			return f
-		},
-	} {
+	for name, files := range fileSystems {
 		t.Run(name, func(t *testing.T) {
 			d := newDisk(t)
 			d.fs = files(t)

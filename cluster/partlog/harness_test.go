@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -244,4 +245,17 @@ func recordsOf(t rapid.TB, b batch.Batch) []batch.Record {
 		t.Fatal(it.Err())
 	}
 	return rs
+}
+
+// fileSystems is where a test runs that is to run on a real disk too.
+var fileSystems = map[string]func(*testing.T) vfs.FS{
+	"mem": func(*testing.T) vfs.FS { return vfs.NewMem() },
+	"os": func(t *testing.T) vfs.FS {
+		f, err := vfs.OS(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.(io.Closer).Close() })
+		return f
+	},
 }

@@ -1,7 +1,6 @@
 package partlog
 
 import (
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -35,17 +34,7 @@ var uncleanElections = []uncleanElection{
 // log, those of a transaction that was open or aborted. Large batches are read from files, and marked as whole then: that was once
 // done under the log's lock, which it takes, and an old leader that came back stood still for good.
 func TestATransactionWhoseMarkerAnUncleanElectionTookIsOpenAgain(t *testing.T) {
-	for disk, files := range map[string]func(t *testing.T) vfs.FS{
-		"mem": func(*testing.T) vfs.FS { return vfs.NewMem() },
-		"os": func(t *testing.T) vfs.FS {
-			f, err := vfs.OS(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { f.(io.Closer).Close() })
-			return f
-		},
-	} {
+	for disk, files := range fileSystems {
 		for size, value := range map[string]string{"small": "v", "large": strings.Repeat("v", 20<<10)} {
 			for _, u := range uncleanElections {
 				t.Run(disk+"/"+size+"/"+u.name, func(t *testing.T) { u.run(t, files(t), value) })

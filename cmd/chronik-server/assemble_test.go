@@ -166,6 +166,20 @@ func TestAStopDoesNotWaitForADiskThatHangs(t *testing.T) {
 	t.Run("idle", func(t *testing.T) { stopOnAHungDisk(t, false) })
 }
 
+// hang has the disk hang in what is done to files with that in their names until back is closed; hung is closed when it does.
+func hang(disk *vfs.Fault, name string) (hung, back chan struct{}) {
+	hung, back = make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	disk.Script(func(op vfs.Op) vfs.Outcome {
+		if !strings.Contains(op.Name, name) {
+			return vfs.Outcome{}
+		}
+		once.Do(func() { close(hung) })
+		return vfs.Outcome{Until: back}
+	})
+	return hung, back
+}
+
 func stopOnAHungDisk(t *testing.T, producing bool) {
 	disk := vfs.NewFault(vfs.NewMem())
 	b := startBrokerOn(t, disk)
@@ -177,12 +191,7 @@ func stopOnAHungDisk(t *testing.T, producing bool) {
 	if err := client.ProduceSync(t.Context(), kgo.StringRecord("v")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	back, hung := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	disk.Script(func(vfs.Op) vfs.Outcome {
-		once.Do(func() { close(hung) })
-		return vfs.Outcome{Until: back}
-	})
+	hung, back := hang(disk, "")
 	if producing {
 		client.Produce(t.Context(), kgo.StringRecord("w"), nil)
 		<-hung
@@ -210,15 +219,7 @@ func TestAStopDoesNotWaitForACheckpointThatHangs(t *testing.T) {
 	disk := vfs.NewFault(vfs.NewMem())
 	b := startBrokerOn(t, disk)
 	b.stopTimeout = time.Millisecond
-	back, hung := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	disk.Script(func(op vfs.Op) vfs.Outcome {
-		if !strings.Contains(op.Name, "checkpoint") {
-			return vfs.Outcome{}
-		}
-		once.Do(func() { close(hung) })
-		return vfs.Outcome{Until: back}
-	})
+	hung, back := hang(disk, "checkpoint")
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	ended := make(chan error, 1)

@@ -32,6 +32,24 @@ func metadataOf(n int, correlation int32) []byte {
 	return request(rq, correlation)
 }
 
+// memoryFor sees that the one connection there is is left alone while nobody waits for memory, and that another one then is answered
+// soon whose request takes n bytes.
+func (x *harness) memoryFor(t *testing.T, n int) (other *client) {
+	t.Helper()
+	<-time.After(20 * time.Second)
+	if n := x.s.Connections(); n != 1 {
+		t.Fatal("closed although nobody waits")
+	}
+	began := time.Now()
+	other = x.pipes.dial(t)
+	other.send(request(produceOf(n), 2))
+	other.expect(2)
+	if d := time.Since(began); d > 6*time.Second {
+		t.Errorf("answered after %v", d)
+	}
+	return other
+}
+
 // A few bytes a second for half an hour are patience enough only while nobody waits for the memory.
 func TestASlowLargeRequestMustNotKeepMemoryFromOthers(t *testing.T) {
 	bubble(t, echo, nil, func(t *testing.T, x *harness) {
@@ -42,16 +60,7 @@ func TestASlowLargeRequestMustNotKeepMemoryFromOthers(t *testing.T) {
 		slow := x.pipes.dial(t)
 		b := request(produceOf(3<<20), 1)
 		slow.send(b[:len(b)-1])
-		<-time.After(20 * time.Second)
-		if n := x.s.Connections(); n != 1 {
-			t.Fatal("closed although nobody waits")
-		}
-		began, other := time.Now(), x.pipes.dial(t)
-		other.send(request(produceOf(2<<20), 2))
-		other.expect(2)
-		if d := time.Since(began); d > 6*time.Second {
-			t.Errorf("answered after %v", d)
-		}
+		other := x.memoryFor(t, 2<<20)
 		slow.expectClosed()
 		other.Close()
 		hog.Release()
@@ -103,17 +112,7 @@ func TestWhoReadsNothingMustNotKeepItsRequestsInMemory(t *testing.T) {
 			all = append(all, request(produceOf(3<<20), 1)) // of 64 MiB
 		}
 		slow.send(all...)
-		<-time.After(20 * time.Second)
-		if n := x.s.Connections(); n != 1 {
-			t.Fatal("closed although nobody waits")
-		}
-		began, other := time.Now(), x.pipes.dial(t)
-		other.send(request(produceOf(8<<20), 2))
-		other.expect(2)
-		if d := time.Since(began); d > 6*time.Second {
-			t.Errorf("answered after %v", d)
-		}
-		other.Close()
+		x.memoryFor(t, 8<<20).Close()
 	})
 }
 

@@ -33,7 +33,7 @@ func New(limit int64) *Pool {
 	p := &Pool{}
 	p.limit = max(limit, Page)
 	p.region = newRegion(p.limit &^ (Page - 1))
-	runtime.AddCleanup(p, unmap, p.region.mem)
+	runtime.AddCleanup(p, Unmap, p.region.mem)
 	return p
 }
 
@@ -197,7 +197,7 @@ func (p *Pool) put(b *Buf) {
 	defer p.mu.Unlock()
 	p.inUse -= int64(len(b.mem))
 	if b.mapped {
-		unmap(b.mem)
+		Unmap(b.mem)
 	} else {
 		p.region.put(b.mem)
 	}

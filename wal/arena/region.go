@@ -40,9 +40,6 @@ func Map(size int64) []byte {
 	return mem
 }
 
-// Unmap gives back what Map has got.
-func Unmap(mem []byte) { unmap(mem) }
-
 // mapMemory gets fresh memory. The system gives none only when the machine is exhausted beyond the pool's limit, which
 // is a misconfiguration that cannot be answered per request.
 func mapMemory(size int64) []byte {
@@ -53,7 +50,8 @@ func mapMemory(size int64) []byte {
 	return mem
 }
 
-func unmap(mem []byte) {
+// Unmap gives back what Map has got.
+func Unmap(mem []byte) {
 	if err := unix.Munmap(mem); err != nil {
 		panic(fmt.Sprintf("arena: unmap: %v", err))
 	}
